@@ -36,7 +36,7 @@ from enhance.engine.device import PRECISIONS
 from enhance.engine.device_thread import DEVICE_THREAD
 from enhance.engine.engine import Engine
 from enhance.engine.kernels import ImageRows
-from enhance.engine.phases import PhasedStream
+from enhance.engine.phased_stream import PhasedStream
 from enhance.engine.steps import RowNetwork, Steps, Threads, strip_rows
 from enhance.info import PeakMemory
 from enhance.models import graph_of

@@ -129,7 +129,7 @@ def describe(preset: Preset, language: str) -> PresetInfo:
 def _summary(preset: Preset, language: str) -> str:
     if not preset.own:
         return translate(language, f"about_{preset.name}")
-    model = models.Store().find(preset.model)
+    model = models.WeightStore().find(preset.model)
     about = "about_own" if preset.scale > 1 else "about_own_1x"
     return translate(
         language, about, network=_network_name(model.network), scale=preset.scale, file=model.origin
@@ -141,7 +141,7 @@ def _licence(preset: Preset, language: str) -> str | None:
     own."""
     if not preset.model:
         return None
-    found = [models.Store().find(name) for name in _models_of(preset)]
+    found = [models.WeightStore().find(name) for name in _models_of(preset)]
     licences = dict.fromkeys(licence_text(language, one.licence) for one in found)
     author = found[0].author
     return translate(
@@ -162,7 +162,7 @@ def _network_of(preset: Preset) -> str | None:
     """Return the common names of the networks of a preset, None if it has none."""
     if not preset.model:
         return None
-    store = models.Store()
+    store = models.WeightStore()
     names = [_network_name(store.find(name).network) for name in models.parts_of(preset.model)]
     return " · ".join(names)
 
@@ -192,7 +192,7 @@ def _relative_time(preset: Preset) -> float:
 
 def _work_of(model: str) -> float:
     """Return the multiply-adds per pixel of a model and its parts."""
-    store = models.Store()
+    store = models.WeightStore()
     return sum(_work(part, store.find(part).sha256) for part in models.parts_of(model))
 
 

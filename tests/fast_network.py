@@ -11,7 +11,7 @@ from typing import cast
 from unittest import mock
 
 from enhance import models
-from enhance.models.files import digest
+from enhance.models.weights_folder import digest
 
 STEMS = {
     "realesr-general-x4v3": "RealESRGAN_General_x4_v3",

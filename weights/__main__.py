@@ -2,6 +2,6 @@
 
 import sys
 
-from enhance.models.cli import main
+from enhance.cli.weights import main
 
 sys.exit(main())

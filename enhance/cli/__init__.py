@@ -17,6 +17,7 @@ from typing import NoReturn
 from ..config import terminal_language, unknown_variables
 from ..errors import Cancelled, SettingsError, expected_error
 from ..i18n import translate
+from . import weights
 from .analyse import analyse
 from .arguments import parse_arguments
 from .compare import compare
@@ -66,9 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         arguments = sys.argv[1:]
     if arguments[:1] == ["weights"]:
-        from ..models.cli import main as weights_main
-
-        return weights_main(arguments[1:])
+        return weights.main(arguments[1:])
     options = parse_arguments(arguments)
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.ERROR)

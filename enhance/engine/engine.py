@@ -32,7 +32,7 @@ from .device import (
 from .device_thread import DEVICE_THREAD, Step
 from .estimates import Estimator, run_clock
 from .kernels import ImageRows
-from .phases import PhasedStream, Statistics
+from .phased_stream import PhasedStream, Statistics
 from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts, swap_axes
 from .steps import SMALLEST_STRIP, RowNetwork, Steps
 

@@ -17,7 +17,7 @@ from ..jobs.scheduler import Ticket
 from ..settings import WeightInterpolation
 from .device_thread import DEVICE_THREAD
 from .kernels import ImageRows
-from .phases import PhasedStream
+from .phased_stream import PhasedStream
 from .steps import SMALLEST_STRIP, RowNetwork, Steps, Threads, strip_rows
 from .stream import run_in_threads
 

@@ -20,7 +20,7 @@ from ..errors import MemoryShortError
 from ..settings import WeightInterpolation
 from .device import cpu_supports, free_memory, is_out_of_memory, wait_for_device
 from .kernels import Kernel, prepare
-from .phases import PhasedStream
+from .phased_stream import PhasedStream
 from .stream import Check, Window
 
 log = logging.getLogger(__name__)

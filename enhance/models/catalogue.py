@@ -8,10 +8,10 @@ from pathlib import Path
 
 from ..errors import WeightsError
 from .download import Progress
-from .files import locked, storage_errors
 from .manifest import Model, allows_commercial_use
-from .store import Store, ensure, locate
 from .user_models import add, check_name, own_models
+from .weights import WeightStore, ensure, locate
+from .weights_folder import folder_errors, locked
 
 Catalogue = Mapping[str, Model]
 
@@ -74,11 +74,11 @@ def add_by_name(
     """
     (source,) = model.sources
     name = check_name(name, Path(source.file))
-    store = Store(folder / "downloads", {model.name: model})
+    store = WeightStore(folder / "downloads", {model.name: model})
     # Also during the download, so that a second caller finds the added model.
     with locked(folder, name):
         present = own_models(folder).get(name)
-        if present and locate(name, Store(folder)):
+        if present and locate(name, WeightStore(folder)):
             if present.origin == str(source):
                 return present
             raise WeightsError("weights_add_name_taken", name=name)
@@ -101,7 +101,7 @@ def add_by_name(
             origin=str(source),
         )
         if located.path.parent == store.folder:  # not in the cache of Hugging Face
-            with storage_errors(store.folder):
+            with folder_errors(store.folder):
                 located.path.with_name(f"{located.path.name}.json").unlink(missing_ok=True)
                 located.path.unlink()
     return added

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import StorageError, WeightsError
 from ..processes import temporary_folder
-from .files import digest, read_note, rename_corrupt, storage_errors, write_file, write_note
 from .manifest import SERVERS, Located, Model, Source
+from .weights_folder import digest, folder_errors, read_note, rename_corrupt, write_file, write_note
 
 if TYPE_CHECKING:
     import httpx
@@ -147,7 +147,7 @@ def _download_file(source: Source, folder: Path, progress: Progress) -> str:
     part = folder / f"{source.file}.part"
     resumed = part.exists()
     _transfer(source, server, part, progress)
-    with storage_errors(folder):
+    with folder_errors(folder):
         found = digest(part)
     if found != source.sha256:
         reason = f"SHA-256 {found[:12]}… instead of {source.sha256[:12]}…"
@@ -157,7 +157,7 @@ def _download_file(source: Source, folder: Path, progress: Progress) -> str:
         raise WeightsError("download_wrong_checksum", host=_host(server), aside=corrupt)
     # First, so that no file has the note of an earlier one.
     origin = _write_origin(folder / source.file, str(source))
-    with storage_errors(folder):
+    with folder_errors(folder):
         part.replace(folder / source.file)
     return origin
 
@@ -245,19 +245,19 @@ def _receive(
         if response.status_code == 200:
             have = 0
         elif response.headers.get("Content-Range") != rest:
-            with storage_errors(part.parent):
+            with folder_errors(part.parent):
                 part.unlink()  # its bytes are of another file
             _receive(client, source, server, part, progress)
             return
         mode = "ab" if have else "wb"
-        with storage_errors(part.parent):
+        with folder_errors(part.parent):
             file = part.open(mode, buffering=0)  # so that a killed process loses no bytes
         with file:
             for chunk in _chunks(response):
                 have += len(chunk)
                 if have > source.bytes:
                     break
-                with storage_errors(part.parent):
+                with folder_errors(part.parent):
                     written = 0
                     while written < len(chunk):
                         written += file.write(chunk[written:])

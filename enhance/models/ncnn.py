@@ -223,7 +223,7 @@ class _Reader:
         return name
 
     def store_for(self, node: int, name: str, values: np.ndarray) -> str:
-        """Store one value for each channel of a node."""
+        """WeightStore one value for each channel of a node."""
         return self.store(name, np.broadcast_to(values, (self.graph.nodes[node].channels,)))
 
     def combine(self, operation: str, first: int, second: int, factor: float = 1.0) -> int:

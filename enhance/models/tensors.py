@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import WeightsError
-from .files import digest
 from .graphs import Graph
 from .manifest import Located
 from .networks import SHIPPED
+from .weights_folder import digest
 
 if TYPE_CHECKING:
     import torch

@@ -22,8 +22,8 @@ from typing import Any
 
 from ..errors import WeightsError
 from ..processes import temporary_folder
-from .files import digest, locked, rename_corrupt, storage_errors, write_file
 from .manifest import UNKNOWN_LICENCE, Model, manifest, tomllib
+from .weights_folder import digest, folder_errors, locked, rename_corrupt, write_file
 
 _log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ def remove(name: str, folder: Path) -> Model:
         _write_record(models, folder)
         file = folder / model.file
         if _is_verified(file, model):
-            with storage_errors(folder):
+            with folder_errors(folder):
                 file.unlink()
         elif file.exists():
             rename_corrupt(file)
@@ -236,13 +236,13 @@ def _ships(name: str) -> bool:
 
 
 def _is_verified(path: Path, model: Model) -> bool:
-    with storage_errors(path.parent):
+    with folder_errors(path.parent):
         return path.is_file() and digest(path) == model.sha256
 
 
 def _read_record(folder: Path) -> dict[str, Model]:
     path = folder / RECORD
-    with storage_errors(folder):
+    with folder_errors(folder):
         if not path.is_file():
             return {}
         content = path.read_bytes()

@@ -16,9 +16,9 @@ from spandrel.architectures.SPAN import SPAN
 
 from enhance import Enhancer, Settings, WeightsError, models
 from enhance.engine.engine import Engine
-from enhance.models.files import digest
 from enhance.models.manifest import Source
 from enhance.models.networks import span, srvgg
+from enhance.models.weights_folder import digest
 from enhance.presets import available_presets
 from tests.conftest import psnr
 from tests.reference.test_parity import PHOTOS, TILES, run_untiled

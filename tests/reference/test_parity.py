@@ -14,7 +14,7 @@ from skimage import data
 
 from enhance import Enhancer, Settings, models
 from enhance.engine.engine import Engine
-from enhance.models.files import digest
+from enhance.models.weights_folder import digest
 from tests.conftest import psnr
 
 PHOTOS = {

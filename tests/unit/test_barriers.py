@@ -17,7 +17,7 @@ from PIL import Image
 from enhance import Enhancer, Preview, Result, Settings
 from enhance.engine.engine import Engine
 from enhance.engine.kernels import ImageRows, prepare
-from enhance.engine.phases import PhasedStream, RowStatistics
+from enhance.engine.phased_stream import PhasedStream, RowStatistics
 from enhance.errors import Cancelled, SettingsError, StorageError
 from enhance.jobs.scheduler import Ticket
 from enhance.models.graphs import Graph
@@ -42,7 +42,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for feature maps, which are all stored on disk."""
-    monkeypatch.setattr("enhance.engine.phases.IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.engine.phased_stream.IN_MEMORY", 0)
     monkeypatch.setattr("enhance.images.worker.IN_MEMORY", 0)
     (tmp_path / "maps").mkdir()
     return tmp_path / "maps"

@@ -13,7 +13,7 @@ import yaml
 
 from docs import count_memory, make_catalogue
 from enhance.cli import parse_arguments
-from enhance.models.cli import _parser as weights_parser
+from enhance.cli.weights import _parser as weights_parser
 from enhance.settings import PRESETS
 
 ROOT = Path(__file__).parents[2]

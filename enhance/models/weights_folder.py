@@ -52,7 +52,7 @@ def rename_corrupt(
     """
     name = name or path.name
     target = path.with_name(f"{name}.corrupt")
-    with storage_errors(path.parent):
+    with folder_errors(path.parent):
         for number in count(1):
             if not target.exists() or digest(target) == digest(path):
                 break
@@ -80,7 +80,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def storage_errors(folder: Path) -> Iterator[None]:
+def folder_errors(folder: Path) -> Iterator[None]:
     """Convert an OSError to a StorageError that describes how to fix the weights folder."""
     try:
         yield
@@ -111,7 +111,7 @@ def locked(folder: Path, name: str, waiting: Callable[[], object] = lambda: None
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / f"{name}.lock")
-    with storage_errors(folder):
+    with folder_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for attempt in count():
             with suppress(Timeout):

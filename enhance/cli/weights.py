@@ -17,12 +17,12 @@ from typing import Any
 from ..config import terminal_language
 from ..errors import EnhanceError, WeightsError
 from ..i18n import translate
-from .catalogue import Catalogue, add_by_name, find, get
-from .download import Progress, read_attempts
-from .files import forget_digests
-from .manifest import UNKNOWN_LICENCE, Model, allows_commercial_use, catalogue
-from .store import ModelFiles, Store, ensure, inspect, rename_corrupt_files
-from .user_models import add, files_in, own_models, remove
+from ..models.catalogue import Catalogue, add_by_name, find, get
+from ..models.download import Progress, read_attempts
+from ..models.manifest import UNKNOWN_LICENCE, Model, allows_commercial_use, catalogue
+from ..models.user_models import add, files_in, own_models, remove
+from ..models.weights import ModelFiles, WeightStore, ensure, inspect, rename_corrupt_files
+from ..models.weights_folder import forget_digests
 
 DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
 OPTIONAL = ("span-x4", "realesr-general-x4v3", "realesr-general-wdn-x4v3")
@@ -33,14 +33,14 @@ Records = list[dict[str, Any]]
 
 def main(
     arguments: Sequence[str] | None = None,
-    store: Store | None = None,
+    store: WeightStore | None = None,
     offered: Catalogue | None = None,
 ) -> int:
     """Run one command and return its exit status.
 
     `offered` is the catalogue of models that can be added by name.
     """
-    store = store or Store()
+    store = store or WeightStore()
     parser = _parser()
     options = parser.parse_args(arguments)
     options.catalogue = catalogue() if offered is None else offered
@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _list(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
+def _list(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
     records = [_record(inspect(name, store), store.folder) for name in _all_names(store)]
     text = _table(records, "name", "size", "status", "licence", "source", "purpose")
     missing = [record for record in records if record.get("by_hand") or record.get("tried")]
@@ -151,7 +151,7 @@ def _list(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]
     return records, text, 0
 
 
-def _find(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
+def _find(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
     words = " ".join(options.text)
     found = find(options.catalogue, words, photo=options.photo, commercial=options.commercial)
     records = [_offer(model) for model in found]
@@ -181,7 +181,7 @@ def _offer(model: Model) -> dict[str, Any]:
     }
 
 
-def _fetch(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
+def _fetch(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
     names = list(store.models) if options.all else options.names
     optional = () if names else OPTIONAL
     language = terminal_language()
@@ -225,7 +225,7 @@ def _progress(name: str) -> Iterator[Progress]:
         yield progress
 
 
-def _verify(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
+def _verify(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
     forget_digests()
     records: Records = []
     status = 0
@@ -247,7 +247,7 @@ def _verify(options: argparse.Namespace, store: Store) -> tuple[Records, str, in
     return records, _table(records, "name", "size", "status", "source"), status
 
 
-def _add(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
+def _add(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
     status = 0
     added: list[Model] = []
     if _is_offer(options.file):
@@ -273,7 +273,7 @@ def _is_offer(path: Path) -> bool:
     return not (path.exists() or len(path.parts) > 1 or re.search(r"\.[A-Za-z]+$", str(path)))
 
 
-def _add_offer(options: argparse.Namespace, store: Store) -> Model:
+def _add_offer(options: argparse.Namespace, store: WeightStore) -> Model:
     offer = get(str(options.file), options.catalogue)
     if options.licence:
         raise WeightsError("weights_add_licence", name=offer.name)
@@ -281,12 +281,12 @@ def _add_offer(options: argparse.Namespace, store: Store) -> Model:
         return add_by_name(offer, options.name, store.folder, progress)
 
 
-def _remove(options: argparse.Namespace, store: Store) -> tuple[Records, str, int]:
+def _remove(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
     model = remove(options.own, store.folder)
     return [{"name": model.name, "file": model.file}], f"Removed {model.name}.", 0
 
 
-def _all_names(store: Store) -> list[str]:
+def _all_names(store: WeightStore) -> list[str]:
     return [*store.models, *own_models(store.folder)]
 
 
