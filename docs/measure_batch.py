@@ -14,7 +14,7 @@ from PIL import Image
 
 from enhance import Enhancer, Settings
 from enhance.info import Result
-from enhance.jobs.batch import BatchRun
+from enhance.jobs.batch import RunningBatch
 from enhance.jobs.inputs import find_images
 
 
@@ -24,7 +24,8 @@ class NullEnhancer:
     max_pixels, max_bytes = 1_000_000, 1_000_000
 
     def run(self, source: Path, *_: Any, output: Path, **__: Any) -> Result:
-        return Result(output, {"output": {"path": str(output)}, "cached": False}, output)
+        info: Any = {"output": {"path": str(output)}, "cached": False}
+        return Result(output, info, output)
 
 
 def measure(files: int) -> tuple[float, float]:
@@ -39,7 +40,7 @@ def measure(files: int) -> tuple[float, float]:
         began = time.perf_counter()
         batch = find_images([folder], Path(name, "out"))
         listed = time.perf_counter()
-        BatchRun(cast(Enhancer, NullEnhancer()), Settings("gentle"), batch).run()
+        RunningBatch(cast(Enhancer, NullEnhancer()), Settings("gentle"), batch).run()
         return listed - began, time.perf_counter() - listed
 
 

@@ -43,7 +43,7 @@ from .images import Box, SourceImage, downscaled_size, end_idle_workers, read_im
 from .images.in_memory import InMemory, as_file, is_array, is_batch, like, map_batch
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info
 from .jobs.parallel import work_in_parallel
-from .jobs.scheduler import Kind, Progress, Scheduler, Ticket
+from .jobs.scheduler import Job, JobKind, Progress, Scheduler
 from .pipeline import Replaceable, Run
 from .presets import PresetInfo
 from .preview import Preview, choose_box, render, surroundings
@@ -200,7 +200,7 @@ class Enhancer:
         stop: threading.Event | None = None,
         on_compute: Callable[[Run], object] | None = None,
         hold: ExitStack | None = None,
-        ticket: Ticket | None = None,
+        job: Job | None = None,
         encoding: Encoding | None = None,
         replaces: Replaceable = "result",
         stored: Stored | None = None,
@@ -218,7 +218,7 @@ class Enhancer:
         - `name`: the name of the input, by default the file name. `image`: the decoded input, if
           available.
         - `preview`: a preview of this image, which is compared with the result.
-        - `progress`: called during the run. `stop`: cancels it. A `ticket` replaces `stop` by its
+        - `progress`: called during the run. `stop`: cancels it. A `job` replaces `stop` by its
           own.
         - `on_compute`: called with the run before a result is computed, but not for a cached
           result. It can set the `watch` of the run.
@@ -242,18 +242,18 @@ class Enhancer:
                 target, format=encoding and encoding.format
             )  # Raises if they contradict.
             encoding = encoding or by_name
-        encoding, ticket = encoding or Encoding(), ticket or _ticket("run", stop)
+        encoding, job = encoding or Encoding(), job or _job("run", stop)
         self.check()  # first, because this imports PyTorch
         started = time.perf_counter()
         pipeline.install_models(
-            settings, ticket.stop
+            settings, job.stop
         )  # before the queue, because downloads can take minutes
         with (
             as_file(source, self.tasks.network) as (path, own_name),
-            self.scheduler.queue_job(ticket, ahead=1),
+            self.scheduler.queue_job(job, ahead=1),
         ):
             image = self.read(image or path, target, name=name or own_name)
-            run = self._start_run(image, settings, ticket, started, progress, on_compute)
+            run = self._start_run(image, settings, job, started, progress, on_compute)
             height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
@@ -261,7 +261,7 @@ class Enhancer:
                     run, target, encoding, path, self.tasks, hold, replaces, stored
                 )
             result = pipeline.run_as_task(run, path, self.tasks, preview, hold)
-        return self.export(result, encoding, stop=ticket.stop, hold=hold)
+        return self.export(result, encoding, stop=job.stop, hold=hold)
 
     def run_many(
         self,
@@ -329,7 +329,7 @@ class Enhancer:
         box: Box | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        ticket: Ticket | None = None,
+        job: Job | None = None,
     ) -> Preview:
         """Return a preview of the square of `size` px around x, y (default: the centre), computed
         as `run` would.
@@ -344,7 +344,7 @@ class Enhancer:
         started = time.perf_counter()
         image = self.read(source)
         run = self._start_run(
-            image, as_settings(settings), ticket or _ticket("preview", stop), started, progress
+            image, as_settings(settings), job or _job("preview", stop), started, progress
         )
         return run.create_preview(box or choose_box(image.width, image.height, x, y, size))
 
@@ -360,7 +360,7 @@ class Enhancer:
         on_cell: Callable[[Cell], object] | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        ticket: Ticket | None = None,
+        job: Job | None = None,
     ) -> Comparison:
         """Return previews of one square, as in `preview`, with all available presets or with
         several `settings`.
@@ -370,7 +370,7 @@ class Enhancer:
         """
         self.check()
         started = time.perf_counter()
-        ticket = ticket or _ticket("comparison", stop)
+        job = job or _job("comparison", stop)
         image = self.read(source)
         decoded = time.perf_counter() - started
         box = choose_box(image.width, image.height, x, y, size)
@@ -378,7 +378,7 @@ class Enhancer:
         def create(
             settings: Settings, earlier: Mapping[str, Preview], progress: Progress
         ) -> Preview:
-            own = replace(ticket, wait_seconds=0.0)
+            own = replace(job, wait_seconds=0.0)
             run = self._start_run(image, settings, own, time.perf_counter(), progress)
             return run.create_preview(box, earlier)
 
@@ -524,7 +524,7 @@ class Enhancer:
         self,
         image: SourceImage,
         settings: Settings,
-        ticket: Ticket,
+        job: Job,
         started: float,
         progress: Progress | None = None,
         on_compute: Callable[[Run], object] | None = None,
@@ -537,13 +537,13 @@ class Enhancer:
         """
         settings, auto = self.resolve(image, settings)
         result_size(settings, image.height, image.width)  # raises before anything is downloaded
-        settings = pipeline.install_models(settings, ticket.stop)
+        settings = pipeline.install_models(settings, job.stop)
         return Run(
-            self._request_of(image, settings, ticket.stop),
+            self._request_of(image, settings, job.stop),
             self.engine,
             self._face_cache,
             self.scheduler,
-            ticket,
+            job,
             started,
             progress,
             auto=auto,
@@ -640,15 +640,15 @@ class Enhancer:
         with optional_packages("report"):
             from .report.photo_report import make_report
 
-        path, ticket = Path(path), _ticket("run", stop)
-        ticket.check()
+        path, job = Path(path), _job("run", stop)
+        job.check()
         image = self.read(source, path)
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
         with PngReader(result.png) as rows:
-            ticket.check()
+            job.check()
             report = make_report(result.info, rows, image, self.focus(image), language=language)
-        ticket.check()
+        job.check()
         write_atomically(path, lambda temporary: temporary.write_bytes(report))
         return path
 
@@ -668,9 +668,9 @@ class Enhancer:
             or 0 in rgb.shape
         ):
             raise PictureError("not_rgb", given=f"{rgb.dtype} {list(rgb.shape)}")
-        ticket = Ticket()
-        with self.scheduler.queue_job(ticket):
-            return self.engine.enlarge(rgb, model, tile=Settings(tile=tile).tile, ticket=ticket)
+        job = Job()
+        with self.scheduler.queue_job(job):
+            return self.engine.enlarge(rgb, model, tile=Settings(tile=tile).tile, job=job)
 
     def estimate(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
         """Return the expected seconds of a run on this machine for an image of this size, from
@@ -741,18 +741,16 @@ class Enhancer:
             self._engine = Engine(self._device, self._precision)
         return self._engine
 
-    def _restore_faces(
-        self, crops: Sequence[np.ndarray], ticket: Ticket | None
-    ) -> list[np.ndarray]:
+    def _restore_faces(self, crops: Sequence[np.ndarray], job: Job | None) -> list[np.ndarray]:
         """Restore all faces of an image in one step of the engine, so that the models are swapped
         once."""
-        ticket = ticket or Ticket()
-        located = models.ensure(RESTORER, stop=ticket.stop)
+        job = job or Job()
+        located = models.ensure(RESTORER, stop=job.stop)
         return self.engine.use(
             RESTORER,
             lambda device: FaceRestorer(models.read_state_dict(located), device),
-            lambda restorer: restorer.restore(crops, ticket.stop),
-            ticket,
+            lambda restorer: restorer.restore(crops, job.stop),
+            job,
         )
 
 
@@ -850,5 +848,5 @@ def _request(
     )
 
 
-def _ticket(kind: Kind, stop: threading.Event | None) -> Ticket:
-    return Ticket(kind, stop=stop or threading.Event())
+def _job(kind: JobKind, stop: threading.Event | None) -> Job:
+    return Job(kind, stop=stop or threading.Event())

@@ -44,7 +44,7 @@ from .info import (
     output_info,
     timestamp,
 )
-from .jobs.scheduler import Progress, Scheduler, Ticket
+from .jobs.scheduler import Job, Progress, Scheduler
 from .metadata.provenance import Origin, check_replaceable, origin_of
 from .presets import with_installed_models
 from .preview import Preview, PreviewRegion, agreement_db, render, result_rows, surroundings
@@ -120,7 +120,7 @@ class Run:
     """One run or preview: its request, its callbacks and its measurements so far. `info` is built
     from these.
 
-    `auto` is what the preset `auto` chose. `started` is a `time.perf_counter`; `ticket` counts the
+    `auto` is what the preset `auto` chose. `started` is a `time.perf_counter`; `job` counts the
     time in the queue since then.
     """
 
@@ -128,7 +128,7 @@ class Run:
     engine: Engine
     face_cache: FaceCache
     scheduler: Scheduler
-    ticket: Ticket
+    job: Job
     started: float
     progress: Progress | None = None
     watch: StripCallback | None = None
@@ -142,7 +142,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self._stage_start = time.perf_counter()
-        wait = self.ticket.wait_seconds
+        wait = self.job.wait_seconds
         self.seconds = {"wait": wait, "decode": self._stage_start - self.started - wait}
         """The seconds of each stage."""
 
@@ -171,7 +171,7 @@ class Run:
                 signature=self.request.signature,
                 meter=meter,
                 thumbnail=thumbnail,
-                stop=self.ticket.stop,
+                stop=self.job.stop,
             )
             self.seconds |= seconds
             self._record_fidelity(meter.fidelity() if meter else None)
@@ -282,7 +282,7 @@ class Run:
         """Record the time since the end of the last stage as stage `name`, without the time in the
         queue."""
         now = time.perf_counter()
-        wait = self.ticket.wait_seconds
+        wait = self.job.wait_seconds
         waited = wait - self.seconds["wait"]
         self.seconds[name] = max(0.0, now - self._stage_start - waited)
         self.seconds["wait"] = wait
@@ -303,7 +303,7 @@ class Run:
         if kind == "dehaze":
             haze = find_haze(image.rgb)
         elif kind == "face":
-            faces = self.face_cache.faces(image, box, self.ticket)
+            faces = self.face_cache.faces(image, box, self.job)
         if faces:
             self.measurements["faces"] = faces.describe()
         self._end_stage("scene")
@@ -361,7 +361,7 @@ class Run:
                 if network_path:
                     output.keep()
             self.scheduler.leave_queue(
-                self.ticket
+                self.job
             )  # The next run can use the device during tuning and saving.
             self._end_stage("network")
             yield output
@@ -382,7 +382,7 @@ class Run:
             result = self._rows(output, settings, scene, colour)
 
             def rows(first: int, last: int) -> np.ndarray:
-                self.ticket.check()
+                self.job.check()
                 return result.rows(first, last)
 
             return collect(rows, result.size, part.image.rgb.dtype.name, folder)
@@ -404,8 +404,8 @@ class Run:
         """
         before, after = shares
         queued = nullcontext()
-        if self.ticket.queue_name == "run":
-            queued = self.scheduler.queue_job(self.ticket)
+        if self.job.queue_name == "run":
+            queued = self.scheduler.queue_job(self.job)
 
         def report(done: int, total: int, seconds_left: float | None) -> None:
             if self.memory is not None:
@@ -420,7 +420,7 @@ class Run:
             weights,
             tile=self.request.settings.tile,
             progress=report,
-            ticket=self.ticket,
+            job=self.job,
             folder=folder,
             key=self.request.network_key,
             region=region,
@@ -436,7 +436,7 @@ class Run:
         shape = output.shape
         count = max(1, _COPIED_PIXELS // shape.across)
         for first in range(0, shape.along, count):
-            self.ticket.check()
+            self.job.check()
             last = min(first + count, shape.along)
             strip = image.rgb[:, first:last] if shape.columns else image.rgb[first:last]
             output.add(np.ascontiguousarray(strip))
@@ -612,7 +612,7 @@ def run_to_path(
                 info = run.create_result(png)
             else:
                 info = _find_stored(run, tasks, png) or run.create_result(png)
-                export(png, made, encoding, run.ticket.stop, marked=True)
+                export(png, made, encoding, run.job.stop, marked=True)
         except StorageError as error:
             if "name" in error.values:  # The names of temporary files would not help the user.
                 error.values["name"] = output.name

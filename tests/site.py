@@ -23,7 +23,7 @@ from skimage import data
 from enhance import Enhancer
 from enhance.comparison import Cell
 from enhance.config import Config
-from enhance.jobs.scheduler import Scheduler, Ticket
+from enhance.jobs.scheduler import Job, Scheduler
 
 SETTINGS = {
     "preset": "auto",
@@ -92,9 +92,9 @@ class WatchedEnhancer(Enhancer):
         finally:
             del self._errors[call]
 
-    def preview(self, source, *given, ticket=None, **named):
-        self._begin("preview", source, ticket and ticket.stop)
-        return super().preview(source, *given, ticket=ticket, **named)
+    def preview(self, source, *given, job=None, **named):
+        self._begin("preview", source, job and job.stop)
+        return super().preview(source, *given, job=job, **named)
 
     def estimate(self, *given, **named):
         self._begin("estimate", "", None)
@@ -108,8 +108,8 @@ class WatchedEnhancer(Enhancer):
         self.calls["retune"] += 1
         return super().retune(*given, **named)
 
-    def compare(self, source, *given, on_cell=None, ticket=None, **named):
-        stop = ticket and ticket.stop
+    def compare(self, source, *given, on_cell=None, job=None, **named):
+        stop = job and job.stop
 
         def checked(cell: Cell) -> Cell:
             error = self._errors.get("cell")
@@ -125,12 +125,12 @@ class WatchedEnhancer(Enhancer):
             self._wait("cell", source, stop)
 
         self._begin("compare", source, stop)
-        comparison = super().compare(source, *given, on_cell=show, ticket=ticket, **named)
+        comparison = super().compare(source, *given, on_cell=show, job=job, **named)
         return replace(comparison, cells=tuple(map(checked, comparison.cells)))
 
-    def run(self, source, *given, progress=None, stop=None, ticket=None, **named):
-        ticket = ticket or Ticket(stop=stop or threading.Event())
-        stop = ticket.stop
+    def run(self, source, *given, progress=None, stop=None, job=None, **named):
+        job = job or Job(stop=stop or threading.Event())
+        stop = job.stop
 
         def report(done: int, total: int, left: float | None) -> None:
             if progress is not None:
@@ -140,7 +140,7 @@ class WatchedEnhancer(Enhancer):
 
         self._begin("run", source, stop)
         self.names.append(Path(source).name)
-        result = super().run(source, *given, progress=report, ticket=ticket, **named)
+        result = super().run(source, *given, progress=report, job=job, **named)
         self._wait("end", source, stop)
         return result
 
@@ -285,5 +285,5 @@ def busy_device(scheduler: Scheduler, jobs: int = 1) -> Iterator[None]:
     """Occupy the device, and the next positions of the queue, until the end of the block."""
     with ExitStack() as stack:
         for ahead in range(jobs):
-            stack.enter_context(scheduler.queue_job(Ticket(caller=f"other {ahead}"), ahead))
+            stack.enter_context(scheduler.queue_job(Job(caller=f"other {ahead}"), ahead))
         yield

@@ -16,7 +16,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from ..enhancer import Enhancer
     from ..info import Info
-    from ..jobs.batch import Batch, Item
+    from ..jobs.batch import Batch, BatchFile
     from ..pipeline import Run
 
 PIPE = "-"
@@ -43,7 +43,7 @@ class Reporter(Progress):
         self._current_position = ""
 
     def report(self, batch: Batch) -> None:
-        """Print what has changed, as `BatchRun` reports it."""
+        """Print what has changed, as `RunningBatch` reports it."""
         try:
             self._report(batch)
         except BrokenPipeError:
@@ -58,7 +58,7 @@ class Reporter(Progress):
             self._current_position = f"{self._positions[item.key]} of {len(batch.files)}"
         self.update(batch.share, batch.seconds_left, self._current_file, self._current_position)
 
-    def suggest_faster(self, enhancer: Enhancer, item: Item, run: Run) -> None:
+    def suggest_faster(self, enhancer: Enhancer, item: BatchFile, run: Run) -> None:
         """Print a faster preset for a file whose preset Auto selected, if that is slow."""
         if not run.auto:
             return
@@ -84,7 +84,7 @@ class Reporter(Progress):
         else:
             print_message(translate(terminal_language(), "files_skipped", **skipped))
 
-    def _print_item(self, item: Item) -> None:
+    def _print_item(self, item: BatchFile) -> None:
         if item.state == "failed" and item.error and self._failures:
             self._add_failure(item, item.error.message(terminal_language()))
         self.clear()
@@ -97,14 +97,14 @@ class Reporter(Progress):
         elif item.info and not self._is_piped:
             print(_line_of(item.info), file=self._out, flush=True)
 
-    def _add_failure(self, item: Item, reason: str) -> None:
+    def _add_failure(self, item: BatchFile, reason: str) -> None:
         entry = item.entry or {"input": item.place}
         line = json.dumps({**entry, "reason": reason}, ensure_ascii=False)
         encoded = f"{line}\n".encode("utf-8", "backslashreplace")
         with storage_errors(self._failures), self._failures.open("ab") as file:
             file.write(encoded)
 
-    def _print_notes(self, item: Item, info: Info) -> None:
+    def _print_notes(self, item: BatchFile, info: Info) -> None:
         from ..formats.encoding import FORMATS
 
         output: Any = info["output"]
@@ -117,7 +117,7 @@ class Reporter(Progress):
         print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
 
 
-def _facts_of(item: Item) -> dict[str, Any]:
+def _facts_of(item: BatchFile) -> dict[str, Any]:
     facts: Any = item.info
     if not facts:
         message = item.error and item.error.message(terminal_language())

@@ -23,7 +23,7 @@ from .reporter import PIPE, Reporter
 if TYPE_CHECKING:
     from ..enhancer import Enhancer
     from ..formats.encoding import Encoding
-    from ..jobs.batch import Batch, Item
+    from ..jobs.batch import Batch, BatchFile
     from ..jobs.inputs import Shard
 
 
@@ -83,8 +83,8 @@ def _process(
     reporter: Reporter,
 ) -> Batch:
     """Process the files on this machine or on a cluster, and return the batch at its end."""
-    from ..jobs.batch import BatchRun
-    from ..jobs.cluster import ClusterRun, connect
+    from ..jobs.batch import RunningBatch
+    from ..jobs.cluster import ClusterBatch, connect
 
     given: dict[str, Any] = {
         "encoding": encoding,
@@ -94,9 +94,9 @@ def _process(
     with connect(options.ray) if options.ray else nullcontext() as ray:
         if ray:
             devices = {"device": options.device, "precision": options.precision}
-            return ClusterRun(enhancer, settings, batch, ray=ray, **given, **devices).run()
+            return ClusterBatch(enhancer, settings, batch, ray=ray, **given, **devices).run()
         on_compute = partial(reporter.suggest_faster, enhancer)
-        return BatchRun(enhancer, settings, batch, on_compute=on_compute, **given).run()
+        return RunningBatch(enhancer, settings, batch, on_compute=on_compute, **given).run()
 
 
 def _replace_pipes(options: Namespace, folder: Path) -> Path | None:
@@ -180,13 +180,13 @@ def _plan_folder(
     return batch, encoding
 
 
-def _only_file(inputs: Sequence[Path | str], output: Path | str | None) -> Item | None:
+def _only_file(inputs: Sequence[Path | str], output: Path | str | None) -> BatchFile | None:
     """Return the only input if it is a file and its output is one, too.
 
     An output at an address is a file if it has the extension of an image.
     """
     from ..formats.encoding import ENDINGS
-    from ..jobs.batch import Item
+    from ..jobs.batch import BatchFile
     from ..jobs.inputs import find_images
 
     if len(inputs) != 1 or output is None:
@@ -195,7 +195,7 @@ def _only_file(inputs: Sequence[Path | str], output: Path | str | None) -> Item 
         return None
     source = inputs[0]
     if isinstance(source, Path) and isinstance(output, Path):
-        return None if is_folder(source) else Item(source, Path(source.name))
+        return None if is_folder(source) else BatchFile(source, Path(source.name))
     if not str(output).lower().endswith(tuple(ENDINGS)):
         return None
     items = find_images(inputs).items

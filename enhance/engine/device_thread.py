@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
 from ..errors import Cancelled
-from ..jobs.scheduler import FairQueue, Ticket
+from ..jobs.scheduler import FairQueue, Job
 
 T = TypeVar("T")
 
@@ -39,21 +39,21 @@ class DeviceThread:
         self._thread: threading.Thread | None = None
         self._is_closing = False
 
-    def call(self, work: Callable[[], T], ticket: Ticket | None = None) -> T:
-        """Run `work` on the device's thread and return its result. Without a ticket it is urgent.
+    def call(self, work: Callable[[], T], job: Job | None = None) -> T:
+        """Run `work` on the device's thread and return its result. Without a job it is urgent.
 
         Raises what `work` raises, and Cancelled if the job is cancelled before the work begins.
         """
         if threading.current_thread() is self._thread:
             return work()
-        return self.wait_for(self.submit(work, ticket))
+        return self.wait_for(self.submit(work, job))
 
-    def submit(self, work: Callable[[], T], ticket: Ticket | None = None) -> Step[T]:
+    def submit(self, work: Callable[[], T], job: Job | None = None) -> Step[T]:
         """Queue `work` for the device's thread. Use `wait_for` or `withdraw` with the step that is
         returned."""
-        step = Step(work, ticket or Ticket("preview"))
+        step = Step(work, job or Job("preview"))
         with self._changed:
-            self._queue_of(step).add(step.ticket.caller, step)
+            self._queue_of(step).add(step.job.caller, step)
             if self._thread is None or not self._thread.is_alive():
                 self._is_closing = False
                 self._thread = threading.Thread(
@@ -65,16 +65,16 @@ class DeviceThread:
 
     def wait_for(self, step: Step[T]) -> T:
         """Wait for a step and return its result. Raises the same errors as `call`."""
-        ticket = step.ticket
+        job = step.job
         started = time.perf_counter()
         try:
             while not step.ended.wait(_POLL_SECONDS):
-                if ticket.stop.is_set() and self.withdraw(step):
+                if job.stop.is_set() and self.withdraw(step):
                     raise Cancelled("stopped")
         finally:
             self.withdraw(step)
             began = step.began or time.perf_counter()
-            ticket.wait_seconds += max(0.0, began - started)
+            job.wait_seconds += max(0.0, began - started)
         return step.result()
 
     def withdraw(self, step: Step) -> bool:
@@ -82,9 +82,9 @@ class DeviceThread:
         with self._changed:
             return self._queue_of(step).remove(step)
 
-    def check(self, ticket: Ticket) -> None:
+    def check(self, job: Job) -> None:
         """Raise Cancelled if the job of a long step is cancelled, or if the thread is closing."""
-        ticket.check()
+        job.check()
         if self._is_closing:
             raise Cancelled("stopped")
 
@@ -99,7 +99,7 @@ class DeviceThread:
             thread.join(_EXIT_SECONDS)
 
     def _queue_of(self, step: Step) -> FairQueue[Step]:
-        if step.ticket.kind == "preview":
+        if step.job.kind == "preview":
             return self._urgent
         return self._normal
 
@@ -126,8 +126,8 @@ class DeviceThread:
 class Step(Generic[T]):
     """A piece of work for the device's thread, and its outcome."""
 
-    def __init__(self, work: Callable[[], T], ticket: Ticket):
-        self.ticket = ticket
+    def __init__(self, work: Callable[[], T], job: Job):
+        self.job = job
         self.began: float | None = None
         self.ended = threading.Event()
         self._work: Callable[[], T] | None = work
@@ -140,7 +140,7 @@ class Step(Generic[T]):
         self._work = None
         self.began = time.perf_counter()
         try:
-            self.ticket.check()
+            self.job.check()
             self._result = work()
         except BaseException as error:  # `result` raises it in the thread that waits for the step.
             self._error = error

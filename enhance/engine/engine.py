@@ -18,7 +18,7 @@ from enhance.models.memory import Cut, divide_to_fit, stream_bytes, total_rows
 
 from .. import models
 from ..errors import MemoryShortError, SettingsError
-from ..jobs.scheduler import Progress, Ticket
+from ..jobs.scheduler import Job, Progress
 from ..settings import WeightInterpolation
 from .device import (
     PRECISIONS,
@@ -58,7 +58,7 @@ class _Options:
     recipe: WeightInterpolation
     dtype: torch.dtype
     tile: int
-    ticket: Ticket
+    job: Job
     folder: Path | None
     key: str | None
     region: bool
@@ -122,7 +122,7 @@ class Engine:
         name: str,
         load: Callable[[torch.device], ModelT],
         work: Callable[[ModelT], ResultT],
-        ticket: Ticket | None = None,
+        job: Job | None = None,
     ) -> ResultT:
         """Return the result of `work` with the model called `name`, in one step.
 
@@ -139,7 +139,7 @@ class Engine:
                 self._drop()
                 raise MemoryShortError("memory_short") from error
 
-        return DEVICE_THREAD.call(step, ticket)
+        return DEVICE_THREAD.call(step, job)
 
     def release(self) -> None:
         """Free the memory of the model; the next run loads it again."""
@@ -157,7 +157,7 @@ class Engine:
         *,
         tile: int = 192,
         progress: Progress | None = None,
-        ticket: Ticket | None = None,
+        job: Job | None = None,
         folder: Path | None = None,
         key: str | None = None,
         region: bool = False,
@@ -176,7 +176,7 @@ class Engine:
         MemoryShortError, StorageError.
         """
         recipe = _recipe(model)
-        ticket = ticket or Ticket()
+        job = job or Job()
         dtype = PRECISIONS[self.precision(8 * rgb.itemsize, recipe.model)]
         columns = streams_columns(*rgb.shape[:2])
         along, across, _ = swap_axes(rgb, columns).shape
@@ -192,7 +192,7 @@ class Engine:
             recipe=recipe,
             dtype=dtype,
             tile=tile,
-            ticket=ticket,
+            job=job,
             folder=folder,
             key=key,
             region=region,
@@ -204,7 +204,7 @@ class Engine:
         scale = models.graph_of(recipe.model).scale
         with closing(strips_of_parts(rgb, cuts, scale, run, report, folder)) as strips:
             for strip in strips:
-                ticket.check()
+                job.check()
                 yield strip
 
     def is_exact(self, recipe: WeightInterpolation, key: str) -> bool:
@@ -275,7 +275,7 @@ class Engine:
         image = swap_axes(part, columns)
         height, width, _ = image.shape
         recipe = options.recipe
-        ticket = options.ticket
+        job = options.job
         statistics_key = options.key, recipe
         busy_seconds = 0.0
 
@@ -295,14 +295,14 @@ class Engine:
             # Again, because another job can have loaded its model in the meantime.
             loaded = network()
             started = time.perf_counter()
-            rows = steps.step(loaded, lambda: DEVICE_THREAD.check(ticket))
+            rows = steps.step(loaded, lambda: DEVICE_THREAD.check(job))
             pixels = transfer.to_pixels(rows)
             busy_seconds += time.perf_counter() - started
             return pixels
 
-        steps, transfer = DEVICE_THREAD.call(begin, ticket)
+        steps, transfer = DEVICE_THREAD.call(begin, job)
         stream = steps.stream
-        for pixels in self._outputs(stream, step, ticket):
+        for pixels in self._outputs(stream, step, job):
             report(stream.work_done())
             strip = pixels()
             if strip.size:
@@ -319,25 +319,25 @@ class Engine:
         self,
         stream: PhasedStream,
         step: Callable[[], PendingPixels],
-        ticket: Ticket,
+        job: Job,
     ) -> Generator[PendingPixels, None, None]:
         """Yield the output of each step.
 
         A GPU runs the next step while the pixels of the last one are written.
         """
-        submitted: Step[PendingPixels] = DEVICE_THREAD.submit(step, ticket)
+        submitted: Step[PendingPixels] = DEVICE_THREAD.submit(step, job)
         try:
             while True:
                 pixels = DEVICE_THREAD.wait_for(submitted)
                 finished = stream.finished
                 if self._runs_ahead and not finished:
-                    submitted = DEVICE_THREAD.submit(step, ticket)
+                    submitted = DEVICE_THREAD.submit(step, job)
                 yield pixels
                 if finished:
                     return
-                ticket.check()
+                job.check()
                 if not self._runs_ahead:
-                    submitted = DEVICE_THREAD.submit(step, ticket)
+                    submitted = DEVICE_THREAD.submit(step, job)
         finally:
             DEVICE_THREAD.withdraw(submitted)
 

@@ -13,7 +13,7 @@ import torch
 from enhance.models.graphs import Graph
 
 from .. import models
-from ..jobs.scheduler import Ticket
+from ..jobs.scheduler import Job
 from ..settings import WeightInterpolation
 from .device_thread import DEVICE_THREAD
 from .kernels import ImageRows
@@ -81,14 +81,14 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
         trial_rows = round(_TRIAL_WORK / (graph.work * _WIDTH * threads.strips))
         rows = min(rows, max(SMALLEST_STRIP, trial_rows))
     image = torch.zeros(rows, _WIDTH, 3, device=device)
-    ticket = Ticket("preview")
+    job = Job("preview")
 
     def run() -> None:
         image_rows = ImageRows(graph, rows, _WIDTH, lambda first, last: image[first:last])
         stream = PhasedStream(image_rows, dtype)
         steps = Steps(stream, _TILE, dtype, replace(threads, strips=1))
         while not stream.finished:
-            steps.step(network, lambda: DEVICE_THREAD.check(ticket))
+            steps.step(network, lambda: DEVICE_THREAD.check(job))
 
     best = float("inf")
     for _ in range(_TRIAL_TIMES):

@@ -9,19 +9,19 @@ from ..i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
 from ..settings import Settings
 from ..store import result_name
 from ..store.names import UniqueNames
-from .batch import Batch, Item
+from .batch import Batch, BatchFile
 
 if TYPE_CHECKING:
     from ..report.batch_report import Line
 
 
-def archive_names(batch: Batch) -> dict[Item, str]:
+def archive_names(batch: Batch) -> dict[BatchFile, str]:
     """Return a unique name in an archive for each finished file."""
     names = UniqueNames()
     return {item: names.add(archive_name(item)) for item in batch.items if item.state == "done"}
 
 
-def archive_name(item: Item) -> str:
+def archive_name(item: BatchFile) -> str:
     """Return the name of a finished file in an archive: photo-4x.png for photo.jpg."""
     assert item.info
     assert item.result
@@ -47,7 +47,7 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
 
     names = archive_names(batch)
 
-    def reason(item: Item) -> str:
+    def reason(item: BatchFile) -> str:
         return strip_direction_marks(item.error.message(language)) if item.error else ""
 
     return [

@@ -30,7 +30,7 @@ from ..store import download_name
 from ..store.names import NamesBeside, ResultNames
 from ..store.remote import RemoteNames, Stored, download, stored_at, upload
 from .parallel import work_in_parallel
-from .scheduler import Ticket
+from .scheduler import Job
 
 _LEAST_SHARE = 0.03
 """The share of the work, without cached files, after which the time left is estimated."""
@@ -40,7 +40,7 @@ uploaded."""
 
 
 @dataclass(frozen=True, eq=False)
-class Item:
+class BatchFile:
     """One file of a batch.
 
     `state` is waiting, running, done, failed or cancelled. `error` is the reason for a failure.
@@ -109,11 +109,11 @@ class Batch:
     the run.
     """
 
-    files: dict[str, Item]
+    files: dict[str, BatchFile]
     """The files by key, in order."""
     counts: Counter[str]
     """The number of files in each state."""
-    latest: Item | None = None
+    latest: BatchFile | None = None
     """The file that changed last."""
     share: float = 0.0
     share_of_file: float = 0.0
@@ -128,7 +128,7 @@ class Batch:
     """Hidden and other files that were skipped."""
 
     @property
-    def items(self) -> tuple[Item, ...]:
+    def items(self) -> tuple[BatchFile, ...]:
         """A copy of the files in order, which takes time for each file."""
         return tuple(self.files.values())
 
@@ -136,14 +136,14 @@ class Batch:
         return self.counts[state]
 
 
-def plan(items: Iterable[Item], names: ResultNames | None = None) -> Batch:
+def plan(items: Iterable[BatchFile], names: ResultNames | None = None) -> Batch:
     """Return a batch of `items` whose results are stored as tasks, or where `names` assigns."""
     files = {item.key: item for item in items}
     return Batch(files, Counter(item.state for item in files.values()), names=names)
 
 
 @dataclass
-class BatchRun:
+class RunningBatch:
     """A batch that is being processed. Other threads can read `batch` and cancel files.
 
     - `on_change(batch)`: called after each change.
@@ -158,7 +158,7 @@ class BatchRun:
     batch: Batch
     stop: threading.Event = field(default_factory=threading.Event)
     on_change: Callable[[Batch], object] = lambda batch: None
-    on_compute: Callable[[Item, Run], object] | None = None
+    on_compute: Callable[[BatchFile, Run], object] | None = None
     report: str | None = None
     hold: ExitStack = field(default_factory=ExitStack)
     encoding: Encoding = field(default_factory=Encoding)
@@ -206,19 +206,19 @@ class BatchRun:
             elif item.state == "running":
                 self._stops[key].set()
 
-    def _check(self, item: Item) -> Item:
+    def _check(self, item: BatchFile) -> BatchFile:
         """Return the file with its size, or as failed if it cannot have the requested size or
         format."""
         if not item.size:
             item = with_size(item, self.enhancer.max_pixels, self.enhancer.max_bytes)
         return checked(item, self.settings, self.encoding)
 
-    def _is_remote(self, item: Item) -> bool:
+    def _is_remote(self, item: BatchFile) -> bool:
         """Return whether the file or its result has an address. Its result is named after the
         download."""
         return bool(item.address) or isinstance(self.batch.names, RemoteNames)
 
-    def _next(self) -> Item | None:
+    def _next(self) -> BatchFile | None:
         """Start the next file and return it, or None at the end."""
         with self._lock:
             while self.batch.count("waiting") and not self.stop.is_set():
@@ -233,7 +233,7 @@ class BatchRun:
                     self._put(replace(item, state="cancelled"))
             return None
 
-    def _process(self, item: Item) -> Item:
+    def _process(self, item: BatchFile) -> BatchFile:
         """Return the file with its result or its error."""
         try:
             return self._run_file(item)
@@ -242,11 +242,11 @@ class BatchRun:
         except Exception as error:
             return _as_failed(item, error)
 
-    def _run_file(self, item: Item) -> Item:
+    def _run_file(self, item: BatchFile) -> BatchFile:
         """Return the file with its result, also if only its report failed. Raises EnhanceError."""
         return self._process_remote(item) if self._is_remote(item) else self._write_result(item)
 
-    def _process_remote(self, item: Item) -> Item:
+    def _process_remote(self, item: BatchFile) -> BatchFile:
         """Download the file if it is remote, process it, and upload a remote result."""
         local = item
         with temporary_folder() as folder:
@@ -263,7 +263,7 @@ class BatchRun:
             item, state=ended.state, output=ended.output, info=ended.info, error=ended.error
         )
 
-    def _write_result(self, item: Item) -> Item:
+    def _write_result(self, item: BatchFile) -> BatchFile:
         """Enhance a local file. At the end of the run, its result gets the first name that is still
         free."""
         names = self.batch.names
@@ -290,7 +290,7 @@ class BatchRun:
                     raise
         raise AssertionError("unreachable")
 
-    def _enhance_for(self, names: RemoteNames, item: Item, output: Path) -> Item:
+    def _enhance_for(self, names: RemoteNames, item: BatchFile, output: Path) -> BatchFile:
         """Enhance a local file and upload its result and report. Skip a file whose result and
         report exist."""
         address, stored = names.address_of(output), names.stored.pop(output)
@@ -314,13 +314,13 @@ class BatchRun:
 
     def _enhance(
         self,
-        item: Item,
+        item: BatchFile,
         output: Path | None,
         stored: Stored | None = None,
         *,
         image: SourceImage | None = None,
         replaces: Replaceable = "result",
-    ) -> Item:
+    ) -> BatchFile:
         """Enhance a local file, unless its result is `stored` at an address."""
         on_compute = self.on_compute
         with ExitStack() as until_reported:
@@ -338,7 +338,7 @@ class BatchRun:
                 progress=lambda done, total, left: self._update_progress(item, done / total, left),
                 on_compute=on_compute and (lambda run: on_compute(item, run)),
                 hold=hold,
-                ticket=Ticket("run", self.caller, self._stops[item.key], self._update_queue),
+                job=Job("run", self.caller, self._stops[item.key], self._update_queue),
                 encoding=self.encoding,
                 replaces=replaces,
                 stored=stored,
@@ -363,13 +363,13 @@ class BatchRun:
             return expected_error(error, "The report of a file could not be written")
         return None
 
-    def _end(self, item: Item) -> None:
+    def _end(self, item: BatchFile) -> None:
         with self._lock:
             self._put(item)
             self._computed_work += item.pixels if item.info and not item.info["cached"] else 0
             self._update_progress(item, 0.0)
 
-    def _put(self, item: Item) -> None:
+    def _put(self, item: BatchFile) -> None:
         """Replace the file in the batch."""
         with self._lock:
             before = self.batch.files[item.key]
@@ -378,7 +378,7 @@ class BatchRun:
                 self._waiting.append(item.key)
             self._update_counts(before, item)
 
-    def _update_counts(self, before: Item, after: Item) -> None:
+    def _update_counts(self, before: BatchFile, after: BatchFile) -> None:
         """Update the counts of a file that was changed."""
         counts = self.batch.counts.copy()
         for item, sign in ((before, -1), (after, 1)):
@@ -391,7 +391,9 @@ class BatchRun:
             if ahead != self.batch.ahead:
                 self._change(ahead=ahead, latest=None)
 
-    def _update_progress(self, item: Item, share: float, left_of_file: float | None = None) -> None:
+    def _update_progress(
+        self, item: BatchFile, share: float, left_of_file: float | None = None
+    ) -> None:
         """Update the progress by the `share` of the current file, which is 0 after its end, and the
         time left."""
         with self._lock:
@@ -434,11 +436,13 @@ class _StopOfFile(threading.Event):
         return super().is_set() or self._batch.is_set()
 
 
-def _as_failed(item: Item, error: Exception) -> Item:
+def _as_failed(item: BatchFile, error: Exception) -> BatchFile:
     return replace(item, state="failed", error=expected_error(error, "A file of a batch failed"))
 
 
-def with_size(item: Item, max_pixels: int | None = None, max_bytes: int | None = None) -> Item:
+def with_size(
+    item: BatchFile, max_pixels: int | None = None, max_bytes: int | None = None
+) -> BatchFile:
     """Return the file with the size from its header, or as failed if it is not a supported
     image."""
     try:
@@ -448,7 +452,7 @@ def with_size(item: Item, max_pixels: int | None = None, max_bytes: int | None =
     return replace(item, size=(facts.height, facts.width), has_alpha=facts.has_alpha)
 
 
-def checked(item: Item, settings: Settings, encoding: Encoding) -> Item:
+def checked(item: BatchFile, settings: Settings, encoding: Encoding) -> BatchFile:
     """Return the file, as failed if it cannot have the requested size or format."""
     if item.size and item.state == "waiting":
         try:
@@ -460,7 +464,7 @@ def checked(item: Item, settings: Settings, encoding: Encoding) -> Item:
     return item
 
 
-def with_nearest_size(item: Item, settings: Settings) -> Item:
+def with_nearest_size(item: BatchFile, settings: Settings) -> BatchFile:
     """Return the file with settings of its own if it cannot have the size of `settings`."""
     own = with_possible_size(settings, *item.size) if item.size else settings
     return replace(item, settings=None if own == settings else own)

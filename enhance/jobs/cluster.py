@@ -21,7 +21,7 @@ from typing import Any
 from ..enhancer import Enhancer
 from ..errors import Cancelled, EnhanceError, SettingsError, optional_packages
 from ..store.names import ResultNames
-from .batch import Batch, BatchRun, Item, plan
+from .batch import Batch, BatchFile, RunningBatch, plan
 
 _MAX_CORES = 8
 """The cores of one worker. With more cores, a second worker gains more than a faster first one."""
@@ -115,10 +115,10 @@ def _enhancer(
 
 
 def process_file(
-    item: Item, names: ResultNames | None, worker: tuple[Any, ...], **options: Any
-) -> tuple[Item, str]:
+    item: BatchFile, names: ResultNames | None, worker: tuple[Any, ...], **options: Any
+) -> tuple[BatchFile, str]:
     """Return a file with its result or its error, and the name of this machine. `options` are those
-    of `BatchRun`."""
+    of `RunningBatch`."""
     enhancer, machine = _enhancer(*worker), socket.gethostname()
     if not item.address and not item.source.exists():
         unseen = EnhanceError(
@@ -126,12 +126,12 @@ def process_file(
         )
         return replace(item, state="failed", error=unseen), machine
     batch = plan([replace(item, state="waiting")], names)
-    (ended,) = BatchRun(enhancer, batch=batch, **options).run().items
+    (ended,) = RunningBatch(enhancer, batch=batch, **options).run().items
     return ended, machine
 
 
 @dataclass
-class ClusterRun(BatchRun):
+class ClusterBatch(RunningBatch):
     """A batch whose files are processed by the workers of a cluster."""
 
     ray: Any = None
@@ -152,7 +152,7 @@ class ClusterRun(BatchRun):
         self._at_once = 2 * workers  # so that each worker finds its next file
         return super().run()
 
-    def _run_file(self, item: Item) -> Item:
+    def _run_file(self, item: BatchFile) -> BatchFile:
         variables = tuple(one for one in os.environ.items() if one[0].startswith("ENHANCE_"))
         worker = self.device, self.precision, Path.cwd(), variables
         options = {name: getattr(self, name) for name in ("settings", "encoding", "report")}

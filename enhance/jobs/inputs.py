@@ -16,7 +16,7 @@ from ..metadata.provenance import origin_of
 from ..settings import Settings
 from ..store.names import NamesBeside, ResultNames, plan_names
 from ..store.remote import RemoteNames, check_bucket, is_address, list_address, stored_at
-from .batch import Batch, Item, plan
+from .batch import Batch, BatchFile, plan
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Shard:
             raise SettingsError("shard_wrong", value=text)
         return shard
 
-    def includes(self, item: Item) -> bool:
+    def includes(self, item: BatchFile) -> bool:
         name = item.named_after.as_posix().encode("utf-8", "surrogateescape")
         digest = hashlib.sha256(name).digest()
         return int.from_bytes(digest, "big") % self.count == self.number - 1
@@ -50,7 +50,7 @@ def find_images(
     output: Path | str | None = None,
     shard: Shard = Shard(),
     ending: str = ".png",
-    listed: Iterable[Item] = (),
+    listed: Iterable[BatchFile] = (),
 ) -> Batch:
     """Return a batch of the files in `inputs`, the images in its folders and the files in `listed`.
 
@@ -67,7 +67,7 @@ def find_images(
         else:
             paths.append(Path(one))
     listing = list_images(paths, _is_earlier_result)
-    items = [Item(one.path, one.relative_path) for one in listing.images]
+    items = [BatchFile(one.path, one.relative_path) for one in listing.images]
     items += _list_addresses(addresses, output, listing)
     items += listed
     if not items and not listing.unreadable:
@@ -79,18 +79,18 @@ def find_images(
     items = [item for item in items if shard.includes(item)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
-        items.append(Item(one.path, one.relative_path, state="failed", error=error))
+        items.append(BatchFile(one.path, one.relative_path, state="failed", error=error))
     batch = plan(items, _result_names(output))
     return replace(batch, hidden=listing.hidden, others=listing.others)
 
 
-def _beside(item: Item, ending: str) -> Item:
+def _beside(item: BatchFile, ending: str) -> BatchFile:
     """Return a file whose result is saved next to it, with the size in its name."""
     target = item.source.absolute().with_name(item.named_after.stem + ending)
     return replace(item, target=target)
 
 
-def with_targets(items: Sequence[Item], ending: str = ".png") -> list[Item]:
+def with_targets(items: Sequence[BatchFile], ending: str = ".png") -> list[BatchFile]:
     """Return all files of a batch with the names of their results, which end in `ending`."""
     files = [(item.named_after, item.relative_path.suffix) for item in items]
     targets = plan_names(files, ending)
@@ -106,7 +106,7 @@ def _result_names(output: Path | str | None) -> ResultNames:
     return RemoteNames(output)
 
 
-def read_list(path: Path) -> list[Item]:
+def read_list(path: Path) -> list[BatchFile]:
     """Return the files of a list: a path or address in each line, or in a .jsonl file an object in
     each line.
 
@@ -124,7 +124,7 @@ def read_list(path: Path) -> list[Item]:
     return items
 
 
-def _listed_item(path: Path, number: int, line: str) -> Item:
+def _listed_item(path: Path, number: int, line: str) -> BatchFile:
     try:
         entry: dict[str, Any] = {"input": line}
         if path.suffix == ".jsonl":
@@ -136,7 +136,7 @@ def _listed_item(path: Path, number: int, line: str) -> Item:
         settings = Settings(**given) if given else None
         name = entry["input"]
         source = Path(name)
-        item = Item(source, Path(source.name), settings=settings, entry=entry)
+        item = BatchFile(source, Path(source.name), settings=settings, entry=entry)
     except Exception as error:  # an object of any shape
         raise SettingsError("list_line", file=path, line=number, reason=str(error)) from error
     if not is_address(name):
@@ -146,7 +146,7 @@ def _listed_item(path: Path, number: int, line: str) -> Item:
 
 def _list_addresses(
     addresses: Iterable[str], output: Path | str | None, listing: Listing
-) -> list[Item]:
+) -> list[BatchFile]:
     """Return the images at the addresses, each once, and add everything else to the listing."""
 
     def is_result(address: str) -> bool:
@@ -155,10 +155,10 @@ def _list_addresses(
         stored = stored_at(address)
         return stored is not None and stored.origin.signature is not None
 
-    found: dict[str, Item] = {}
+    found: dict[str, BatchFile] = {}
     for address in addresses:
         for one, path, size in list_address(address, is_result, listing):
-            found[one] = Item(Path(path.name), path, address=one, bytes=size)
+            found[one] = BatchFile(Path(path.name), path, address=one, bytes=size)
     return list(found.values())
 
 

@@ -24,7 +24,7 @@ Progress = Callable[[int, int, float | None], object]
 """Called between steps with the finished rows, all rows and the seconds left (None while
 unknown)."""
 
-Kind = Literal["run", "batch", "comparison", "preview"]
+JobKind = Literal["run", "batch", "comparison", "preview"]
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
@@ -40,7 +40,7 @@ _TYPICAL_SECONDS = 30.0
 
 
 @dataclass(eq=False)
-class Ticket:
+class Job:
     """A job of the scheduler.
 
     Steps of a `preview` are urgent. A `run` and each image of a `batch` get the device one after
@@ -53,7 +53,7 @@ class Ticket:
     - `wait_seconds`: the time that the job has waited in total.
     """
 
-    kind: Kind = "run"
+    kind: JobKind = "run"
     caller: Hashable = None
     stop: threading.Event = field(default_factory=threading.Event)
     queued: Callable[[int], object] | None = None
@@ -79,44 +79,44 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._holders: dict[Ticket, int] = {}
+        self._holders: dict[Job, int] = {}
         self._queues = {name: _JobQueue() for name in ("run", "comparison", "preview")}
         _SCHEDULERS.add(self)
 
     @contextmanager
     def admit(
-        self, caller: Hashable, kind: Kind = "run", limit: int | None = None
-    ) -> Iterator[Ticket]:
-        """Admit a job and yield its ticket. The job ends with the block and the last `hold`.
+        self, caller: Hashable, kind: JobKind = "run", limit: int | None = None
+    ) -> Iterator[Job]:
+        """Admit a job and yield it. The job ends with the block and the last `hold`.
 
         At most `limit` jobs can wait. One caller can have a quarter of them, and all callers of one
         address three quarters. Raises EnhanceError if a limit is reached.
         """
-        ticket = Ticket(kind, caller)
+        job = Job(kind, caller)
         with self._changed:
-            self._check_limits(ticket, _MAX_JOBS[kind] if limit is None else limit)
-            self._holders[ticket] = (
+            self._check_limits(job, _MAX_JOBS[kind] if limit is None else limit)
+            self._holders[job] = (
                 0  # Under the same lock as the check, so that two jobs cannot get the last place.
             )
-        with self.hold(ticket):
-            yield ticket
+        with self.hold(job):
+            yield job
 
     @contextmanager
-    def hold(self, ticket: Ticket) -> Iterator[None]:
+    def hold(self, job: Job) -> Iterator[None]:
         """Prevent the end of an admitted job inside the block."""
         with self._changed:
-            self._holders[ticket] = self._holders.get(ticket, 0) + 1
+            self._holders[job] = self._holders.get(job, 0) + 1
         try:
             yield
         finally:
             with self._changed:
-                self._holders[ticket] -= 1
-                if not self._holders[ticket]:
-                    del self._holders[ticket]
-                    self.leave_queue(ticket)
+                self._holders[job] -= 1
+                if not self._holders[job]:
+                    del self._holders[job]
+                    self.leave_queue(job)
 
     @contextmanager
-    def queue_job(self, ticket: Ticket, ahead: int = 0) -> Iterator[None]:
+    def queue_job(self, job: Job, ahead: int = 0) -> Iterator[None]:
         """Queue a job and wait until at most `ahead` jobs of its queue are ahead of it.
 
         With `ahead` 1 the job is next and can decode its image. A job that is queued already keeps
@@ -124,39 +124,39 @@ class Scheduler:
         Cancelled if the job is cancelled.
         """
         with self._changed:
-            queue = self._queues[ticket.queue_name]
-            if ticket not in queue.active and ticket not in queue.waiting:
-                queue.waiting.add(ticket.caller, ticket)
+            queue = self._queues[job.queue_name]
+            if job not in queue.active and job not in queue.waiting:
+                queue.waiting.add(job.caller, job)
                 self._advance(queue)
         try:
-            self._wait_in_queue(ticket, ahead)
+            self._wait_in_queue(job, ahead)
             yield
         finally:
-            self.leave_queue(ticket)
+            self.leave_queue(job)
 
-    def leave_queue(self, ticket: Ticket) -> None:
+    def leave_queue(self, job: Job) -> None:
         """Remove a job from its queue, if it is there."""
         with self._changed:
-            queue = self._queues[ticket.queue_name]
-            queue.waiting.remove(ticket)
-            if ticket in queue.active:
-                queue.active.remove(ticket)
+            queue = self._queues[job.queue_name]
+            queue.waiting.remove(job)
+            if job in queue.active:
+                queue.active.remove(job)
             if (
-                ticket.began is not None
+                job.began is not None
             ):  # Recent jobs count most: each older one counts 3/4 of the next.
-                queue.seconds += (time.monotonic() - ticket.began - queue.seconds) / 4
-                ticket.began = None
+                queue.seconds += (time.monotonic() - job.began - queue.seconds) / 4
+                job.began = None
             self._advance(queue)
 
-    def ahead(self, ticket: Ticket) -> int:
+    def ahead(self, job: Job) -> int:
         """Return how many jobs are ahead of a queued job; 0 for any other job."""
         with self._changed:
-            queue = self._queues[ticket.queue_name]
-            if ticket in queue.active:
-                return queue.active.index(ticket)
-            if ticket not in queue.waiting:
+            queue = self._queues[job.queue_name]
+            if job in queue.active:
+                return queue.active.index(job)
+            if job not in queue.waiting:
                 return 0
-            return len(queue.active) + list(queue.waiting.in_order()).index(ticket)
+            return len(queue.active) + list(queue.waiting.in_order()).index(job)
 
     def count(self, name: str = "run", *, admitted: bool = True) -> int:
         """Return the number of jobs in a queue, or the number of `admitted` jobs if it is
@@ -172,13 +172,13 @@ class Scheduler:
         """Return the expected duration of this number of runs."""
         return ahead * self._queues["run"].seconds
 
-    def _check_limits(self, ticket: Ticket, limit: int) -> None:
-        jobs = [one for one in self._holders if one.queue_name == ticket.queue_name]
-        own = sum(one.caller == ticket.caller for one in jobs)
-        of_address = sum(_parts(one.caller)[0] == _parts(ticket.caller)[0] for one in jobs)
+    def _check_limits(self, job: Job, limit: int) -> None:
+        jobs = [one for one in self._holders if one.queue_name == job.queue_name]
+        own = sum(one.caller == job.caller for one in jobs)
+        of_address = sum(_parts(one.caller)[0] == _parts(job.caller)[0] for one in jobs)
         share = max(2, limit // 4)
         is_full = len(jobs) > limit  # One more than can wait, because one job has the device.
-        if ticket.kind == "batch":
+        if job.kind == "batch":
             is_full = is_full or sum(one.kind == "batch" for one in jobs) >= _MAX_BATCHES
         reached = {
             "queue_full": is_full,
@@ -187,33 +187,33 @@ class Scheduler:
         }
         for key, is_reached in reached.items():
             if is_reached:
-                minutes = max(1, round(len(jobs) * self._queues[ticket.queue_name].seconds / 60))
+                minutes = max(1, round(len(jobs) * self._queues[job.queue_name].seconds / 60))
                 raise EnhanceError(
                     key, place=len(jobs) + 1, minutes=minutes, own=own, count=of_address
                 )
 
-    def _wait_in_queue(self, ticket: Ticket, ahead: int) -> None:
+    def _wait_in_queue(self, job: Job, ahead: int) -> None:
         started = time.perf_counter()
-        active = self._queues[ticket.queue_name].active
+        active = self._queues[job.queue_name].active
         try:
-            while not ticket.stop.is_set():
+            while not job.stop.is_set():
                 with self._changed:
-                    if self._changed.wait_for(lambda: ticket in active[: ahead + 1], _POLL_SECONDS):
+                    if self._changed.wait_for(lambda: job in active[: ahead + 1], _POLL_SECONDS):
                         break
-                if ticket.queued is not None:
-                    ticket.queued(self.ahead(ticket))
+                if job.queued is not None:
+                    job.queued(self.ahead(job))
         finally:
-            ticket.wait_seconds += time.perf_counter() - started
-        if ticket.stop.is_set():
+            job.wait_seconds += time.perf_counter() - started
+        if job.stop.is_set():
             raise Cancelled("stopped_before")
         if ahead == 0:  # Otherwise the job only prepares, and its time does not count.
-            ticket.began = time.monotonic()
+            job.began = time.monotonic()
 
     def _advance(self, queue: _JobQueue) -> None:
         while len(queue.active) < _ACTIVE_JOBS and queue.waiting:
-            ticket = queue.waiting.take()
-            if not ticket.stop.is_set():  # A cancelled job leaves the queue by itself.
-                queue.active.append(ticket)
+            job = queue.waiting.take()
+            if not job.stop.is_set():  # A cancelled job leaves the queue by itself.
+                queue.active.append(job)
         self._changed.notify_all()
 
 
@@ -276,8 +276,8 @@ class _JobQueue:
     """Jobs that get the device one after the other. The first `active` job has it, the next one can
     prepare."""
 
-    active: list[Ticket] = field(default_factory=list)
-    waiting: FairQueue[Ticket] = field(default_factory=FairQueue)
+    active: list[Job] = field(default_factory=list)
+    waiting: FairQueue[Job] = field(default_factory=FairQueue)
     seconds: float = _TYPICAL_SECONDS
     """The average duration of recent jobs."""
 

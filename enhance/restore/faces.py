@@ -38,7 +38,7 @@ RESTORER = "gfpgan-v1.4"
 """The name of the model in the manifest."""
 
 Restore = Callable[[Sequence[np.ndarray], Any], Sequence[np.ndarray]]
-"""Restores aligned faces, float32 [512, 512, 3] RGB in 0..1; the second parameter is the ticket for
+"""Restores aligned faces, float32 [512, 512, 3] RGB in 0..1; the second parameter is the job for
 the device."""
 
 # The mask in the aligned crop: 1 inside the inner ellipse, 0 outside the outer one, which touches
@@ -166,7 +166,7 @@ class FaceCache:
         self._lock = threading.Lock()
         self._images: OrderedDict[Hashable, _CachedImage] = OrderedDict()
 
-    def faces(self, image: SourceImage, box: Box | None = None, ticket: Any = None) -> Faces:
+    def faces(self, image: SourceImage, box: Box | None = None, job: Any = None) -> Faces:
         """Return the faces of an image, or those that are visible in `box`, restored.
 
         Raises Cancelled, and WeightsError if the detector or the face network is not installed.
@@ -179,7 +179,7 @@ class FaceCache:
             if box is not None:
                 faces = [face for face in faces if face.is_visible(box)]
             missing = [face for face in faces if face not in cached.patches]
-            patches = restore_faces(image.rgb, missing, self._restore, ticket)
+            patches = restore_faces(image.rgb, missing, self._restore, job)
             cached.patches.update(zip(missing, patches, strict=True))
             return Faces(len(cached.faces), tuple(cached.patches[face] for face in faces))
 
@@ -200,7 +200,7 @@ def restore_faces(
     rgb: np.ndarray,
     faces: Sequence[Face],
     restore: Restore,
-    ticket: Any = None,
+    job: Any = None,
 ) -> tuple[FacePatch, ...]:
     """Return a patch for each restorable face of an image, uint8 or uint16 [H, W, 3] RGB.
 
@@ -211,7 +211,7 @@ def restore_faces(
     aligned = [align(rgb, face.landmarks) for face in faces if face.is_restorable]
     if not aligned:
         return ()
-    outputs = restore([crop for crop, _ in aligned], ticket)
+    outputs = restore([crop for crop, _ in aligned], job)
     pairs = zip(aligned, outputs, strict=True)
     return tuple(_patch(rgb, crop, matrix, output) for (crop, matrix), output in pairs)
 

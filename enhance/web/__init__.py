@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ..config import log_unknown_variables
 from ..engine.device_thread import DEVICE_THREAD
 from ..errors import StorageError, optional_packages
-from ..jobs.scheduler import Ticket
+from ..jobs.scheduler import Job
 from ..presets import available_presets
 from ..settings import AUTO, Settings
 
@@ -50,7 +50,7 @@ def warm_up(enhancer: Enhancer) -> None:
     for (
         preset
     ) in available_presets():  # Otherwise the first photo would wait for these measurements.
-        DEVICE_THREAD.submit(partial(load, preset), Ticket())  # Steps of previews go first.
+        DEVICE_THREAD.submit(partial(load, preset), Job())  # Steps of previews go first.
 
 
 def stop_all(enhancer: Enhancer, seconds: float) -> None:

@@ -22,7 +22,7 @@ from ..errors import PictureError
 from ..formats.encoding import Encoding
 from ..formats.thumbnails import icc_for_screen, save_png
 from ..i18n import strip_direction_marks
-from ..jobs.batch import Item, with_nearest_size, with_size
+from ..jobs.batch import BatchFile, with_nearest_size, with_size
 from ..presets import PresetInfo
 from ..preview import Preview
 from ..restore.resample import with_possible_size
@@ -30,7 +30,7 @@ from ..settings import SIZES
 from ..store import report_name
 from . import gradio_changes
 from .calls import Endpoint
-from .jobs import JOB_EVENTS, Job, follow
+from .jobs import JOB_EVENTS, JobThread, follow
 from .metrics import start_cleaning
 from .named_jobs import REPORT_SECONDS, cancel_named, export_of, report_jobs, run_named
 from .owners import owner_of
@@ -135,18 +135,18 @@ class Endpoints:
             region = call_region(given)
             quick: list[Any] = []
 
-            def work(job: Job[Any]) -> Any:
+            def work(job: JobThread[Any]) -> Any:
                 decoded = services.previews.image(source)
                 wanted = settings
                 if given["largest"]:
                     wanted = with_possible_size(settings, decoded.height, decoded.width)
                 if rectangle is None:
                     return self._previewed(
-                        services.previews.run(decoded, wanted, **region, ticket=job.ticket)
+                        services.previews.run(decoded, wanted, **region, job=job.admitted)
                     )
                 outputs = None
                 view = View(owner_of(request), decoded, rectangle, wanted)
-                for preview, is_quick in services.previews.steps(view, job.ticket):
+                for preview, is_quick in services.previews.steps(view, job.admitted):
                     outputs = self._previewed(
                         preview, **_facts_of_rectangle(preview, is_quick=is_quick)
                     )
@@ -203,7 +203,7 @@ class Endpoints:
                     cell, error=cell.error and services.visible_error(request, cell.error)
                 )
 
-            def work(job: Job[Comparison]) -> Comparison:
+            def work(job: JobThread[Comparison]) -> Comparison:
                 comparison = compare(services, source, job, **region)
                 return replace(comparison, cells=tuple(map(visible, comparison.cells)))
 
@@ -235,7 +235,7 @@ class Endpoints:
             settings, encoding = call_settings(given)
             if not images:
                 raise PictureError("api_no_images")
-            items = [Item(Path(image), Path(Path(image).name)) for image in images]
+            items = [BatchFile(Path(image), Path(Path(image).name)) for image in images]
             services.limits.check_together(item.source for item in items)
             options = {"is_batch": True, "largest": bool(given["largest"])}
             if given["job"]:
@@ -249,8 +249,8 @@ class Endpoints:
                 items = [with_size(item, limits.pixels, limits.bytes) for item in items]
                 items = [with_nearest_size(item, settings) for item in items]
             language = language_of(request)
-            with services.enter(owner_of(request).caller, "batch") as ticket:
-                job = BatchJob(services, request, items, settings, language, ticket, encoding)
+            with services.enter(owner_of(request).caller, "batch") as job:
+                job = BatchJob(services, request, items, settings, language, job, encoding)
             packed = yield from follow(job, request, progress)
             infos = {
                 item: without_path(services.owners.remember(owner_of(request), item.info, encoding))
@@ -278,7 +278,7 @@ class Endpoints:
             known = owner_of(request), self._upload(image), given, language_of(request)
             early: list[Plan] = []
 
-            def work(_: Job[Plan]) -> Plan:
+            def work(_: JobThread[Plan]) -> Plan:
                 if not planner.has_times:
                     early.append(planner.plan(*known, is_timed=False))
                 return planner.plan(*known)
@@ -299,7 +299,7 @@ class Endpoints:
         with services.errors_as_messages(request):
             task, visible, encoding = services.owners.check(owner_of(request), task_id)
 
-            def work(job: Job[Path]) -> Path:
+            def work(job: JobThread[Path]) -> Path:
                 return enhancer.report(
                     task, language, overrides=visible, encoding=encoding, stop=job.stop
                 )

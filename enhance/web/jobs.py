@@ -16,7 +16,7 @@ from typing import Any, Generic, Literal, TypeVar
 import gradio as gr
 
 from ..errors import EnhanceError
-from ..jobs.scheduler import Scheduler, Ticket
+from ..jobs.scheduler import Job, Scheduler
 from .gradio_changes import current_event
 
 T = TypeVar("T")
@@ -40,25 +40,22 @@ class RunState:
     ahead: int = 0
 
 
-class Job(Generic[T]):
-    """Work in a thread, which starts at once and gets the job. The job keeps its ticket until its
-    end.
+class JobThread(Generic[T]):
+    """A thread that works on an `admitted` job. It starts at once, and the work gets this object.
 
-    The `scheduler` has admitted the job, which reads the files `sources`.
+    `sources` are the files that the work reads.
     """
 
-    def __init__(
-        self, scheduler: Scheduler, work: Callable[[Any], T], ticket: Ticket, *sources: Path
-    ):
+    def __init__(self, scheduler: Scheduler, work: Callable[[Any], T], job: Job, *sources: Path):
         self.scheduler = scheduler
-        self.ticket = ticket
+        self.admitted = job
         self._sources = sources
         self.cancelled_by: Literal["", "user", "absence"] = ""
         """Who cancelled the job first. It is empty if the server was shut down."""
         self._state = RunState()
         self._future: Future[T] = Future()
         self._held = ExitStack()
-        self._held.enter_context(scheduler.hold(ticket))
+        self._held.enter_context(scheduler.hold(job))
         self._held.callback(JOBS.discard, self)
         JOBS.add(self)
         try:
@@ -72,12 +69,12 @@ class Job(Generic[T]):
     @property
     def stop(self) -> threading.Event:
         """The event that cancels the job."""
-        return self.ticket.stop
+        return self.admitted.stop
 
     @property
     def state(self) -> RunState:
         """The current progress."""
-        ahead = self.scheduler.ahead(self.ticket)
+        ahead = self.scheduler.ahead(self.admitted)
         return RunState(ahead=ahead) if ahead else self._state
 
     def inputs(self) -> Iterable[Path]:
@@ -131,7 +128,7 @@ class Job(Generic[T]):
             self._future.set_result(result)
 
 
-JOBS: set[Job[Any]] = set()
+JOBS: set[JobThread[Any]] = set()
 """All jobs of this process that have not ended."""
 
 _streams: Counter[str] = Counter()
@@ -175,7 +172,7 @@ class EventReader:
 
 
 def follow(
-    job: Job[T],
+    job: JobThread[T],
     request: gr.Request,
     progress: gr.Progress | None = None,
     *,

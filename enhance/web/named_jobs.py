@@ -42,8 +42,8 @@ from ..formats.thumbnails import (
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
 from ..images import downscaled_size
 from ..info import Info, Result, timestamp
-from ..jobs.batch import Batch, Item, checked, plan, with_nearest_size, with_size
-from ..jobs.scheduler import Ticket
+from ..jobs.batch import Batch, BatchFile, checked, plan, with_nearest_size, with_size
+from ..jobs.scheduler import Job
 from ..pipeline import Run
 from ..processes import this_process
 from ..restore.live_view import LIMIT, LiveView
@@ -51,7 +51,7 @@ from ..settings import Settings
 from ..store import Entry, result_name
 from ..store.jobs import JobRequest, JobStore, StoredJob, id_of_file
 from .calls import RecordedError, status_of
-from .jobs import EventReader, Job
+from .jobs import EventReader, JobThread
 from .owners import Owner, owner_of
 from .params import language_of
 from .processing import BatchJob, Packed, batch_info, enhance, pack_batch, without_path
@@ -91,7 +91,7 @@ class NamedCall:
     services: Services
     request: gr.Request
     job: JobRequest
-    items: tuple[Item, ...]
+    items: tuple[BatchFile, ...]
     settings: Settings
     encoding: Encoding
     is_batch: bool
@@ -132,7 +132,7 @@ def run_named(
     `sources` are files with their names. Raises EnhanceError.
     """
     name = check_name(name)
-    items = list[Item]()
+    items = list[BatchFile]()
     for number, (source, title) in enumerate(sources, 1):
         item = _read_item(services, number, source, title)
         if largest:
@@ -155,10 +155,10 @@ def run_named(
     yield from _follow(named)
 
 
-def _read_item(services: Services, number: int, source: Path, name: str) -> Item:
+def _read_item(services: Services, number: int, source: Path, name: str) -> BatchFile:
     """Return a file with its size, as failed if it cannot be read."""
     item = with_size(
-        Item(source, Path(name), number=number),
+        BatchFile(source, Path(name), number=number),
         services.enhancer.max_pixels,
         services.enhancer.max_bytes,
     )
@@ -168,7 +168,7 @@ def _read_item(services: Services, number: int, source: Path, name: str) -> Item
 
 
 def _entry(
-    whose: str, name: str, item: Item, sha256: str, settings: Settings, is_batch: bool
+    whose: str, name: str, item: BatchFile, sha256: str, settings: Settings, is_batch: bool
 ) -> Entry:
     assert item.size
     height, width = item.size
@@ -190,7 +190,7 @@ def _entry(
     )
 
 
-def _checksum_of(item: Item) -> str:
+def _checksum_of(item: BatchFile) -> str:
     """Return the checksum of a file, or "" for a failed one that cannot be opened."""
     try:
         return file_sha256(item.source)
@@ -291,7 +291,7 @@ class NamedJob:
         )
 
     @contextmanager
-    def recorded(self, job: Job[Any]) -> Iterator[None]:
+    def recorded(self, job: JobThread[Any]) -> Iterator[None]:
         """Record the end of the job, whose work is the block, and keep its inputs until then."""
         inputs = [self.tasks.input_of(entry) for entry in self.entries.values()]
         try:
@@ -322,10 +322,10 @@ _STARTING = threading.RLock()
 twice."""
 
 
-class NamedRun(Job[None]):
+class NamedRun(JobThread[None]):
     """The run of an image, and the result so far."""
 
-    def __init__(self, named: NamedJob, call: NamedCall, ticket: Ticket):
+    def __init__(self, named: NamedJob, call: NamedCall, job: Job):
         self._named = named
         self._services = call.services
         self._settings = call.settings
@@ -334,7 +334,7 @@ class NamedRun(Job[None]):
         self._picture: dict[str, Any] = {}
         self._picture_number = 0
         super().__init__(
-            call.services.enhancer.scheduler, NamedRun._run, ticket, *named.sources.values()
+            call.services.enhancer.scheduler, NamedRun._run, job, *named.sources.values()
         )
 
     @property
@@ -408,7 +408,7 @@ class NamedRun(Job[None]):
 class NamedBatch(BatchJob):
     """A batch whose files are entries. It is packed for each client, in the format of its call."""
 
-    def __init__(self, named: NamedJob, call: NamedCall, ticket: Ticket):
+    def __init__(self, named: NamedJob, call: NamedCall, job: Job):
         self._named = named
         self._encoding = call.encoding
         items = [_item_of(call, entry) for entry in named.entries.values()]
@@ -417,7 +417,7 @@ class NamedBatch(BatchJob):
         named.hold.enter_context(named.tasks.using(*done))
         options = {"encoding": Encoding(), "hold": named.hold}
         super().__init__(
-            call.services, None, items, call.settings, DEFAULT_LANGUAGE, ticket, **options
+            call.services, None, items, call.settings, DEFAULT_LANGUAGE, job, **options
         )
 
     @property
@@ -439,7 +439,7 @@ class NamedBatch(BatchJob):
             "ahead": batch.ahead,
         }
 
-    def _facts_of(self, item: Item, language: str) -> dict[str, Any]:
+    def _facts_of(self, item: BatchFile, language: str) -> dict[str, Any]:
         facts = _file_facts(self._services, item, language)
         if item.state == "running":
             batch = self.batch
@@ -470,7 +470,7 @@ class NamedBatch(BatchJob):
     def pack(self, batch: Batch) -> Packed:
         return Packed(batch, None)
 
-    def finish_file(self, item: Item) -> None:
+    def finish_file(self, item: BatchFile) -> None:
         super().finish_file(item)
         named = self._named
         entry = named.entries[item.key]
@@ -501,10 +501,10 @@ def _thumbnail_of(png: Path) -> str:
     return ""
 
 
-def _item_of(call: NamedCall, entry: Entry) -> Item:
+def _item_of(call: NamedCall, entry: Entry) -> BatchFile:
     """Return the file of a batch in the state of its entry."""
     tasks = call.services.enhancer.tasks
-    item = Item(
+    item = BatchFile(
         tasks.input_of(entry),
         Path(entry.name),
         size=(entry.height, entry.width),
@@ -538,7 +538,7 @@ def _new_results(call: NamedCall, entries: Iterable[Entry], shown: set[int]) -> 
     return {"results": results} if results else {}
 
 
-def _file_facts(services: Services, item: Item, language: str) -> dict[str, Any]:
+def _file_facts(services: Services, item: BatchFile, language: str) -> dict[str, Any]:
     """Return the name, the state and the error of a file, and its position in the call, from 1."""
     error = item.error and services.visible_error(None, item.error).message(language)
     return {"number": item.number, "name": item.name, "state": item.state, "error": error}
@@ -556,22 +556,22 @@ def _begin(call: NamedCall) -> NamedJob | StoredJob:
         stored = jobs.find(call.job, runs_here=runs_here)
         if stored is None:
             kind = "batch" if call.is_batch else "run"
-            with call.services.enter(call.owner.caller, kind) as ticket:
+            with call.services.enter(call.owner.caller, kind) as job:
                 stored = jobs.begin(call.job, runs_here=runs_here)
                 if stored is None:
-                    running = _start(call, ticket)
+                    running = _start(call, job)
     if running is not None and (stored is None or stored.state == "running"):
         return running
     assert stored is not None
     return stored
 
 
-def _start(call: NamedCall, ticket: Ticket) -> NamedJob:
+def _start(call: NamedCall, job: Job) -> NamedJob:
     """Start a job whose start the database has recorded."""
     named = NamedJob(call)
     try:
         job_class = NamedBatch if call.is_batch else NamedRun
-        named.job = job_class(named, call, ticket)
+        named.job = job_class(named, call, job)
     except BaseException:
         named.release()
         named.hold.close()
@@ -712,7 +712,7 @@ def _export_result(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
     return str(file), _visible_info(call, entry, result.info)
 
 
-def _exported_item(call: NamedCall, item: Item, entry: Entry, hold: ExitStack) -> Item:
+def _exported_item(call: NamedCall, item: BatchFile, entry: Entry, hold: ExitStack) -> BatchFile:
     """Return a finished file of a batch in the format of a call, or as failed."""
     try:
         return replace(item, info=_exported(call, entry, hold).info)
@@ -723,7 +723,7 @@ def _exported_item(call: NamedCall, item: Item, entry: Entry, hold: ExitStack) -
 
 def _pack_results(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
     with ExitStack() as hold:
-        items = list[Item]()
+        items = list[BatchFile]()
         for item in call.items:
             entry = entries.get(item.number)
             if entry is not None and not item.error:
@@ -732,7 +732,7 @@ def _pack_results(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
                     item = _exported_item(call, item, entry, hold)
             items.append(item)
         packed = pack_batch(call.services.downloads, plan(items), call.settings, call.language)
-    infos = dict[Item, dict[str, Any]]()
+    infos = dict[BatchFile, dict[str, Any]]()
     for item in items:
         if item.info:
             infos[item] = _visible_info(call, entries[item.number], item.info)
@@ -759,7 +759,7 @@ def export_of(
     is_batch = wanted == first.batch
     job = JobRequest(owner.digest, name, "", tuple(entries))
     items = tuple(
-        Item(Path(entry.name), Path(entry.name), number=entry.number) for entry in entries
+        BatchFile(Path(entry.name), Path(entry.name), number=entry.number) for entry in entries
     )
     settings = Settings.from_stored(first.settings)
     call = NamedCall(services, request, job, items, settings, encoding, is_batch)

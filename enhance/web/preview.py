@@ -12,7 +12,7 @@ from ..enhancer import Enhancer
 from ..errors import SettingsError
 from ..images import Box, ImageCache, SourceImage
 from ..info import AutoInfo, InputInfo, PreviewInfo
-from ..jobs.scheduler import Ticket
+from ..jobs.scheduler import Job
 from ..presets import available_presets, with_installed_models
 from ..preview import LARGEST, Preview
 from ..restore.resample import Cut, Grid, result_size
@@ -73,7 +73,7 @@ class Previews:
 
         return self._metrics.follow("preview", settings.preset, work)
 
-    def steps(self, view: View, ticket: Ticket) -> Iterator[tuple[Preview, bool]]:
+    def steps(self, view: View, job: Job) -> Iterator[tuple[Preview, bool]]:
         """Yield the preview, after a quick one if the network is slow, each with whether it is a
         quick one.
 
@@ -88,19 +88,19 @@ class Previews:
         resolved, auto = self._enhancer.resolve(image, view.settings)
         settings = with_installed_models(resolved)
         if _is_reduction(image, settings):
-            yield self._reduction(view, settings, auto, ticket), False
+            yield self._reduction(view, settings, auto, job), False
             return
         box = self._region(image, view.rectangle, settings)
         quick = self._quick_settings(image, settings, box)
         if quick is not None:
             quick_box = self._region(image, view.rectangle, quick)
-            yield self.run(image, quick, box=quick_box, ticket=ticket), True
-        preview = self.run(image, view.settings, box=box, ticket=ticket)
+            yield self.run(image, quick, box=quick_box, job=job), True
+        preview = self.run(image, view.settings, box=box, job=job)
         self.kept.keep(view.key(preview.region.network_key), preview)
         yield preview, False
 
     def _reduction(
-        self, view: View, settings: Settings, auto: AutoInfo | None, ticket: Ticket
+        self, view: View, settings: Settings, auto: AutoInfo | None, job: Job
     ) -> Preview:
         """Return the preview of a whole rectangle without a network.
 
@@ -113,15 +113,13 @@ class Previews:
         while rectangle.width * rectangle.height > _SCREEN_PIXELS * step * step:
             step *= 2
         if step == 1:
-            return self.run(image, view.settings, box=rectangle, ticket=ticket)
+            return self.run(image, view.settings, box=rectangle, job=job)
         rectangle = rectangle.align_to_grid(step, image.width, image.height)
         size = max(result_size(settings, image.height, image.width))
         small = settings.changed(
             long_side=max(1, size // step), reduce=max(1, settings.reduce // step)
         )
-        preview = self.run(
-            image.downscale(step), small, box=rectangle.downscale(step), ticket=ticket
-        )
+        preview = self.run(image.downscale(step), small, box=rectangle.downscale(step), job=job)
         whole = Cut.whole(image.height, image.width)
         request = self._enhancer.request(image, settings)
         facts = {

@@ -17,11 +17,11 @@ from ..errors import EnhanceError, StorageError
 from ..formats.encoding import Encoding
 from ..info import Result
 from ..jobs.archive import archive_names, pack
-from ..jobs.batch import Batch, BatchRun, Item, plan
-from ..jobs.scheduler import Ticket
+from ..jobs.batch import Batch, BatchFile, RunningBatch, plan
+from ..jobs.scheduler import Job
 from ..settings import Settings
 from ..store import result_name
-from .jobs import Job, follow
+from .jobs import JobThread, follow
 from .owners import owner_of
 from .services import Services
 from .storage import PageFolder
@@ -30,11 +30,11 @@ ZIP_NAME = "enhanced.zip"
 
 
 def enhance(
-    services: Services, source: Path, settings: Settings, job: Job[Any], **options: Any
+    services: Services, source: Path, settings: Settings, job: JobThread[Any], **options: Any
 ) -> Result:
     """Enhance a file within a job, with `options` as `Enhancer.run` has them. Raises
     EnhanceError."""
-    options |= {"progress": job.progress, "ticket": job.ticket}
+    options |= {"progress": job.progress, "job": job.admitted}
     return services.metrics.follow(
         "task", settings.preset, lambda: services.enhancer.run(source, settings, **options)
     )
@@ -59,7 +59,7 @@ def enhance_once(
     with ExitStack() as hold:
         options = {"name": name, "output": output, "encoding": encoding, "hold": hold}
 
-        def work(job: Job[Result]) -> Result:
+        def work(job: JobThread[Result]) -> Result:
             return enhance(services, source, settings, job, **options)
 
         job = services.start(request, "run", work, source)
@@ -72,12 +72,12 @@ def enhance_once(
     yield str(file), without_path(info)
 
 
-def compare(services: Services, source: Path, job: Job[Any], **options: Any) -> Comparison:
+def compare(services: Services, source: Path, job: JobThread[Any], **options: Any) -> Comparison:
     """Compare presets within a job, with `options` as `Enhancer.compare` has them. Raises
     EnhanceError."""
-    with services.enhancer.scheduler.queue_job(job.ticket):
+    with services.enhancer.scheduler.queue_job(job.admitted):
         image = services.previews.image(source)
-        options |= {"progress": job.progress, "ticket": job.ticket}
+        options |= {"progress": job.progress, "job": job.admitted}
         return services.metrics.follow(
             "comparison", "all", lambda: services.enhancer.compare(image, **options)
         )
@@ -92,7 +92,7 @@ class Packed:
 
     batch: Batch
     archive: Path | None
-    loose: dict[Item, Path] = field(default_factory=dict)
+    loose: dict[BatchFile, Path] = field(default_factory=dict)
     error: EnhanceError | None = None
 
 
@@ -121,7 +121,7 @@ def without_path(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def batch_info(
-    packed: Packed, infos: Mapping[Item, Mapping[str, Any]], language: str
+    packed: Packed, infos: Mapping[BatchFile, Mapping[str, Any]], language: str
 ) -> dict[str, Any]:
     """Return the facts of a batch for its client, with the `infos` of its finished files."""
 
@@ -145,17 +145,17 @@ def batch_info(
     return counts | {"files": files, "error": message(packed.error)}
 
 
-class BatchJob(Job[Packed]):
+class BatchJob(JobThread[Packed]):
     """A batch, and its ZIP file in a language."""
 
     def __init__(
         self,
         services: Services,
         request: gr.Request | None,
-        items: Iterable[Item],
+        items: Iterable[BatchFile],
         settings: Settings,
         language: str,
-        ticket: Ticket,
+        job: Job,
         encoding: Encoding,
         hold: ExitStack | None = None,
     ):
@@ -163,18 +163,18 @@ class BatchJob(Job[Packed]):
         self._services = services
         self._preset = settings.preset
         self._request = request
-        self.running = BatchRun(
+        self.running = RunningBatch(
             services.enhancer,
             settings,
             plan(items),
-            stop=ticket.stop,
+            stop=job.stop,
             on_change=self._handle_change,
-            caller=ticket.caller,
+            caller=job.caller,
             encoding=encoding,
             hold=hold or ExitStack(),
         )
         self._started: float | None = None
-        super().__init__(services.enhancer.scheduler, BatchJob._run, ticket)
+        super().__init__(services.enhancer.scheduler, BatchJob._run, job)
 
     @property
     def batch(self) -> Batch:
@@ -204,7 +204,7 @@ class BatchJob(Job[Packed]):
         packed = pack_batch(self._services.downloads, batch, self.running.settings, self.language)
         return replace(packed, error=self._visible(packed.error))
 
-    def finish_file(self, item: Item) -> None:
+    def finish_file(self, item: BatchFile) -> None:
         """Count a file that has ended."""
         seconds = time.monotonic() - (self._started or time.monotonic())
         self._started = None

@@ -20,12 +20,12 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, StorageError, WeightsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
 from ..images import ImageCache
-from ..jobs.scheduler import Kind, Ticket
+from ..jobs.scheduler import Job, JobKind
 from ..presets import PresetInfo
 from .addresses import Addresses, read_secret
 from .calls import Endpoint
 from .gradio_changes import blocks_of
-from .jobs import Job, T
+from .jobs import JobThread, T
 from .metrics import Metrics, is_local_request
 from .owners import owner_of
 from .params import language_of
@@ -53,18 +53,18 @@ class Services:
     def limits(self) -> Limits:
         return self.enhancer.config.limits
 
-    def enter(self, caller: Hashable, kind: Kind) -> AbstractContextManager[Ticket]:
+    def enter(self, caller: Hashable, kind: JobKind) -> AbstractContextManager[Job]:
         """Admit a job of a caller. Raises EnhanceError if the queue is full."""
         limit = self.enhancer.config.queue if kind in ("run", "batch") else None
         return self.enhancer.scheduler.admit(caller, kind, limit)
 
     def start(
-        self, request: gr.Request, kind: Kind, work: Callable[[Any], T], *sources: Path
-    ) -> Job[T]:
+        self, request: gr.Request, kind: JobKind, work: Callable[[Any], T], *sources: Path
+    ) -> JobThread[T]:
         """Start a job of a client, which reads the files `sources`. Raises EnhanceError if the
         queue is full."""
-        with self.enter(owner_of(request).caller, kind) as ticket:
-            return Job(self.enhancer.scheduler, work, ticket, *sources)
+        with self.enter(owner_of(request).caller, kind) as job:
+            return JobThread(self.enhancer.scheduler, work, job, *sources)
 
     def presets(self, request: gr.Request) -> list[PresetInfo]:
         """Return the presets. Only an administrator sees how to install a missing one."""

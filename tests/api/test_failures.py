@@ -16,7 +16,7 @@ from enhance import EnhanceError
 from enhance.errors import PictureError, SettingsError, StorageError, WeightsError
 from enhance.i18n import LANGUAGES
 from enhance.jobs.scheduler import Scheduler
-from enhance.web.jobs import Job
+from enhance.web.jobs import JobThread
 
 from ..site import Site, wait_until
 from . import test_agents
@@ -156,6 +156,6 @@ def test_a_job_whose_thread_does_not_start_leaves_the_queue(monkeypatch):
 
     scheduler = Scheduler()
     monkeypatch.setattr(threading.Thread, "start", fail)
-    with pytest.raises(RuntimeError), scheduler.admit("user", "run", 4) as ticket:
-        Job(scheduler, lambda job: None, ticket)
+    with pytest.raises(RuntimeError), scheduler.admit("user", "run", 4) as job:
+        JobThread(scheduler, lambda job: None, job)
     assert scheduler.count("run") == 0

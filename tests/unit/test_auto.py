@@ -18,7 +18,7 @@ from enhance import Enhancer, Settings, SettingsError
 from enhance.analysis import Analysis, analyse
 from enhance.analysis.auto import choose, faster_preset
 from enhance.cli import main
-from enhance.jobs.batch import BatchRun
+from enhance.jobs.batch import RunningBatch
 from enhance.jobs.inputs import find_images
 from tests.conftest import psnr
 from tests.quality.degradation import as_jpeg, case_of
@@ -236,7 +236,7 @@ def test_a_result_no_larger_than_the_photo_needs_no_network(photos, enhancer, tm
 
 
 def test_each_file_of_a_batch_has_its_own_choice(photos, enhancer, tmp_path):
-    batch = BatchRun(enhancer, Settings(scale=2), find_images([photos], tmp_path / "out")).run()
+    batch = RunningBatch(enhancer, Settings(scale=2), find_images([photos], tmp_path / "out")).run()
 
     chosen = {item.name: item.info["preset"] for item in batch.items if item.info}
     assert chosen["clean.png"] == "precise"

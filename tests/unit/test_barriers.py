@@ -19,7 +19,7 @@ from enhance.engine.engine import Engine
 from enhance.engine.kernels import ImageRows, prepare
 from enhance.engine.phased_stream import PhasedStream, RowStatistics
 from enhance.errors import Cancelled, SettingsError, StorageError
-from enhance.jobs.scheduler import Ticket
+from enhance.jobs.scheduler import Job
 from enhance.models.graphs import Graph
 from enhance.models.networks.plksr import plksr
 from enhance.models.networks.realcugan import realcugan
@@ -128,14 +128,14 @@ def test_a_small_disk_is_reported_before_the_start_and_a_full_one_leaves_nothing
 
 def test_a_cancelled_run_leaves_nothing(folder: Path):
     """A killed process leaves nothing either, because the files have no names."""
-    ticket, seen = Ticket(), []
+    job, seen = Job(), []
 
     def progress(*_: object) -> None:
         seen.append(stored_files(folder))
-        ticket.stop.set()
+        job.stop.set()
 
     strips = Engine("cpu").stream(
-        np.zeros((300, 60, 3), np.uint8), KIND, ticket=ticket, folder=folder, progress=progress
+        np.zeros((300, 60, 3), np.uint8), KIND, job=job, folder=folder, progress=progress
     )
     with pytest.raises(Cancelled):
         list(strips)

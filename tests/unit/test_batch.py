@@ -13,7 +13,7 @@ from PIL import Image
 from enhance import Settings, StorageError
 from enhance.images import read_image
 from enhance.jobs.archive import lines_of, pack
-from enhance.jobs.batch import Batch, BatchRun, Item, plan, with_nearest_size
+from enhance.jobs.batch import Batch, BatchFile, RunningBatch, plan, with_nearest_size
 from enhance.jobs.inputs import with_targets
 from enhance.report.batch_report import table
 from enhance.store.names import ResultNames
@@ -26,7 +26,7 @@ RAW = Settings.from_preset("anime-fast")
 def batch_of(*sources: Path, folder: Path | None = None, **settings: Settings) -> Batch:
     """Return a batch with results in `folder`, or in the store. `settings` are by the stem of a
     file."""
-    items = [Item(path, Path(path.name), settings=settings.get(path.stem)) for path in sources]
+    items = [BatchFile(path, Path(path.name), settings=settings.get(path.stem)) for path in sources]
     return plan(with_targets(items), folder and ResultNames(folder))
 
 
@@ -52,7 +52,7 @@ def states(batch: Batch) -> list[str]:
 def test_a_bad_file_fails_with_its_reason_and_the_others_are_done(enhancer, sources, tmp_path):
     seen: list[Batch] = []
 
-    batch = BatchRun(
+    batch = RunningBatch(
         enhancer, RAW, batch_of(*sources, folder=tmp_path / "out"), on_change=seen.append
     ).run()
 
@@ -71,7 +71,7 @@ def test_an_impossible_size_is_rejected_before_the_first_run(enhancer, sources, 
     settings = RAW.changed(long_side=920)  # c.png has 60 rows, which become 960 at most
 
     planned = batch_of(*sources, folder=tmp_path / "out")
-    batch = BatchRun(enhancer, settings, planned, on_change=seen.append).run()
+    batch = RunningBatch(enhancer, settings, planned, on_change=seen.append).run()
 
     assert states(batch) == ["failed", "failed", "failed", "done"]
     assert "Use 448 or less" in str(batch.items[0].error)
@@ -80,7 +80,7 @@ def test_an_impossible_size_is_rejected_before_the_first_run(enhancer, sources, 
 
 def test_a_file_can_have_its_own_settings(enhancer, sources, tmp_path):
     planned = batch_of(sources[0], sources[2], folder=tmp_path / "out", b=RAW.changed(long_side=90))
-    batch = BatchRun(enhancer, RAW.changed(long_side=60), planned).run()
+    batch = RunningBatch(enhancer, RAW.changed(long_side=60), planned).run()
     assert [Image.open(item.result or item.source).size for item in batch.items] == [
         (60, 43),
         (63, 90),
@@ -91,11 +91,11 @@ def test_the_progress_and_the_time_left_follow_the_expected_work_of_uncached_fil
     enhancer, sources, tmp_path
 ):
     cached, first, second = sources[0], sources[2], sources[3]
-    BatchRun(enhancer, RAW, batch_of(cached, folder=tmp_path / "out")).run()
+    RunningBatch(enhancer, RAW, batch_of(cached, folder=tmp_path / "out")).run()
     seen: list[Batch] = []
 
     planned = batch_of(cached, first, second, folder=tmp_path / "out")
-    BatchRun(enhancer, RAW, planned, on_change=seen.append).run()
+    RunningBatch(enhancer, RAW, planned, on_change=seen.append).run()
 
     after_the_first = [one for one in seen if one.count("done") == 2 and one.count("waiting") == 1][
         -1
@@ -116,7 +116,7 @@ def test_a_cancelled_batch_keeps_finished_results(enhancer, sources, tmp_path):
             stop.set()
 
     planned = batch_of(*sources, folder=tmp_path / "out")
-    batch = BatchRun(enhancer, RAW, planned, stop=stop, on_change=after_the_first).run()
+    batch = RunningBatch(enhancer, RAW, planned, stop=stop, on_change=after_the_first).run()
 
     assert states(batch) == ["done", "failed", "cancelled", "cancelled"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
@@ -129,7 +129,7 @@ def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
         path.rename(folder / name)
         for path, name in zip(sources, ("a.jpg", "b.jpg", "A.png", "照片.png"), strict=True)
     ]
-    batch = BatchRun(enhancer, RAW, batch_of(*copies)).run()
+    batch = RunningBatch(enhancer, RAW, batch_of(*copies)).run()
 
     with zipfile.ZipFile(pack(batch, tmp_path / "all.zip", RAW)) as archive:
         assert archive.testzip() is None
@@ -158,7 +158,7 @@ def test_no_name_and_no_error_becomes_a_formula_in_a_spreadsheet_or_is_written_b
     bad = tmp_path / f"{first}1+\u202e1.png"
     bad.write_bytes(b"no image")
 
-    (row,) = rows_of(BatchRun(enhancer, RAW, batch_of(bad)).run())
+    (row,) = rows_of(RunningBatch(enhancer, RAW, batch_of(bad)).run())
 
     assert row["file"] == f"'{first}1+1.png"
     assert row["reason"].startswith(f"'{first}1+1.png has an unsupported format")
@@ -173,7 +173,7 @@ def test_a_report_that_cannot_be_written_does_not_affect_the_result(
     monkeypatch.setattr(enhancer, "write_report", full)
 
     (item,) = (
-        BatchRun(enhancer, RAW, batch_of(sources[0], folder=tmp_path / "out"), report="en")
+        RunningBatch(enhancer, RAW, batch_of(sources[0], folder=tmp_path / "out"), report="en")
         .run()
         .items
     )
@@ -190,7 +190,7 @@ def test_a_queued_batch_decodes_nothing_and_reports_its_position(
         "enhance.enhancer.read_image", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n)
     )
     planned = batch_of(*sources[2:], folder=tmp_path / "out")
-    batch = BatchRun(enhancer, RAW, planned, on_change=seen.append, caller="c")
+    batch = RunningBatch(enhancer, RAW, planned, on_change=seen.append, caller="c")
 
     with busy_device(enhancer.scheduler, 2):
         waiting = threading.Thread(target=batch.run)
@@ -212,5 +212,5 @@ def test_a_queued_batch_decodes_nothing_and_reports_its_position(
     ],
 )
 def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one(settings, own):
-    item = Item(Path("crew.png"), Path("crew.png"), size=(30, 120))
+    item = BatchFile(Path("crew.png"), Path("crew.png"), size=(30, 120))
     assert with_nearest_size(item, settings).settings == own

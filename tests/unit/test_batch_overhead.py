@@ -13,7 +13,7 @@ import pytest
 from enhance import Enhancer, Settings
 from enhance.cli.reporter import Reporter
 from enhance.info import Result
-from enhance.jobs.batch import Batch, BatchRun
+from enhance.jobs.batch import Batch, RunningBatch
 from enhance.jobs.inputs import find_images
 from enhance.store.names import plan_names
 
@@ -66,7 +66,7 @@ def test_three_times_the_files_need_three_times_the_work(tmp_path, monkeypatch, 
         calls.clear()
         batch = find_images([folder], output)
         reporter = Reporter(batch, Namespace(json=True, progress="none", failures=None))
-        BatchRun(Enhancer("cpu"), Settings("gentle"), batch, on_change=reporter.report).run()
+        RunningBatch(Enhancer("cpu"), Settings("gentle"), batch, on_change=reporter.report).run()
         plan_names([(Path("same.jpg"), ".jpg")] * count, ".png")
         needed.append(len(calls))
 

@@ -21,7 +21,7 @@ import pytest
 
 from enhance import EnhanceError
 from enhance.cli import main
-from enhance.jobs.batch import Item
+from enhance.jobs.batch import BatchFile
 from enhance.jobs.cluster import plan_workers, process_file
 
 from ..site import free_port, wait_until
@@ -202,7 +202,7 @@ def test_workers_without_this_release_are_an_error_with_its_solution(
 
 
 def test_a_worker_without_the_shared_folder_names_it(tmp_path):
-    item = Item(tmp_path / "in/a.png", Path("a.png"))
+    item = BatchFile(tmp_path / "in/a.png", Path("a.png"))
 
     ended, machine = process_file(item, None, ("cpu", "fp32", Path.cwd(), ()))
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from enhance import Encoding, Enhancer, Settings
-from enhance.jobs.batch import BatchRun
+from enhance.jobs.batch import RunningBatch
 from enhance.jobs.inputs import find_images
 from enhance.metadata.provenance import Origin, origin_of
 from enhance.processes import is_process_alive, remove_leftovers, this_process
@@ -46,7 +46,7 @@ def folder(photo, tmp_path) -> Path:
 def process(enhancer: Enhancer, folder: Path, format: str = "png"):
     output = folder.parent / "out"
     batch = find_images([folder], output, ending=FORMATS[format])
-    return BatchRun(
+    return RunningBatch(
         enhancer, Settings.from_preset("anime-fast"), batch, encoding=Encoding(format)
     ).run()
 

@@ -15,7 +15,7 @@ import pytest
 
 from enhance.engine.device_thread import DeviceThread
 from enhance.errors import Cancelled
-from enhance.jobs.scheduler import Kind, Ticket
+from enhance.jobs.scheduler import Job, JobKind
 
 from ..site import wait_until
 
@@ -28,7 +28,7 @@ class BusyThread(DeviceThread):
     def __enter__(self) -> BusyThread:
         self.order, self._pool = list[str](), ThreadPoolExecutor(8)
         self._go_on, begun = threading.Event(), threading.Event()
-        self._pool.submit(self.call, lambda: (begun.set(), self._go_on.wait(PATIENCE)), Ticket())
+        self._pool.submit(self.call, lambda: (begun.set(), self._go_on.wait(PATIENCE)), Job())
         assert begun.wait(PATIENCE)
         return self
 
@@ -39,9 +39,9 @@ class BusyThread(DeviceThread):
     def count_steps(self) -> int:
         return len(self._urgent) + len(self._normal)
 
-    def ask(self, name: str, ticket: Ticket, work: Callable[[], object] = int) -> Future:
+    def ask(self, name: str, job: Job, work: Callable[[], object] = int) -> Future:
         count = self.count_steps()
-        call = self._pool.submit(self.call, lambda: (self.order.append(name), work()), ticket)
+        call = self._pool.submit(self.call, lambda: (self.order.append(name), work()), job)
         wait_until(lambda: self.count_steps() == count + 1)
         return call
 
@@ -78,30 +78,30 @@ def test_every_step_runs_on_one_thread_that_is_not_the_callers(device_thread, po
 def test_a_normal_step_runs_after_two_urgent_ones():
     with BusyThread() as busy:
         for _ in range(2):
-            busy.ask("run", Ticket())
+            busy.ask("run", Job())
         for _ in range(5):
-            busy.ask("preview", Ticket("preview"))
+            busy.ask("preview", Job("preview"))
 
     assert busy.order == ["preview", "preview", "run", "preview", "preview", "run", "preview"]
 
 
 @pytest.mark.parametrize("kind", ["preview", "run"])
-def test_addresses_are_served_in_turn_and_then_the_sessions_of_an_address(kind: Kind):
+def test_addresses_are_served_in_turn_and_then_the_sessions_of_an_address(kind: JobKind):
     """The addresses are a and b; a has the sessions 1 to 3, and b has 1."""
     with BusyThread() as busy:
         for name in ("a11", "a12", "a21", "a31", "b11", "b12"):
-            busy.ask(name, Ticket(kind, (name[0], name[1])))
+            busy.ask(name, Job(kind, (name[0], name[1])))
 
     assert busy.order == ["a11", "b11", "a21", "b12", "a31", "a12"]
 
 
 def test_a_cancelled_step_is_not_run():
-    ticket = Ticket()
+    job = Job()
 
     with BusyThread() as busy:
-        cancelled = busy.ask("cancelled", ticket)
-        busy.ask("next", Ticket())
-        ticket.stop.set()
+        cancelled = busy.ask("cancelled", job)
+        busy.ask("next", Job())
+        job.stop.set()
         assert isinstance(cancelled.exception(PATIENCE), Cancelled), "the device is still busy"
         assert busy.count_steps() == 1
 
@@ -110,9 +110,9 @@ def test_a_cancelled_step_is_not_run():
 
 def test_an_error_reaches_the_caller_and_the_next_step_runs():
     with BusyThread() as busy:
-        failed = busy.ask("failed", Ticket(), lambda: 1 / 0)
+        failed = busy.ask("failed", Job(), lambda: 1 / 0)
         busy.submit(lambda: 1 / 0)  # No caller waits for this step.
-        busy.ask("next", Ticket())
+        busy.ask("next", Job())
 
     assert busy.order == ["failed", "next"]
     assert isinstance(failed.exception(), ZeroDivisionError)
@@ -121,16 +121,16 @@ def test_an_error_reaches_the_caller_and_the_next_step_runs():
 def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thread(
     device_thread, pool
 ):
-    ticket, inside = Ticket(), threading.Event()
+    job, inside = Job(), threading.Event()
 
     def endless() -> None:
         inside.set()
         while True:
-            device_thread.check(ticket)
+            device_thread.check(job)
 
-    for end in (device_thread.close, ticket.stop.set):
+    for end in (device_thread.close, job.stop.set):
         inside.clear()
-        call = pool.submit(device_thread.call, endless, ticket)
+        call = pool.submit(device_thread.call, endless, job)
         assert inside.wait(PATIENCE)
         end()
         assert isinstance(call.exception(PATIENCE), Cancelled)
@@ -151,15 +151,15 @@ except KeyboardInterrupt:
 FORKED = """
 import os, threading
 from enhance.engine.device_thread import DEVICE_THREAD
-from enhance.jobs.scheduler import Scheduler, Ticket
+from enhance.jobs.scheduler import Scheduler, Job
 begun, end, done, scheduler = threading.Event(), threading.Event(), [], Scheduler()
 DEVICE_THREAD.submit(lambda: (begun.set(), end.wait(60)))
 DEVICE_THREAD.submit(lambda: done.append(os.getpid()))
 begun.wait(60)
-with scheduler._changed, scheduler.queue_job(Ticket()):
+with scheduler._changed, scheduler.queue_job(Job()):
     child = os.fork()
     if not child:
-        with scheduler.queue_job(Ticket()):
+        with scheduler.queue_job(Job()):
             os._exit(0 if scheduler.count() == 1 and DEVICE_THREAD.call(lambda: not done) else 1)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 end.set()

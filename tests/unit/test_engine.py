@@ -23,7 +23,7 @@ from enhance.engine.engine import Engine
 from enhance.engine.kernels import Convolution
 from enhance.engine.steps import SMALLEST_STRIP, RowNetwork
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
-from enhance.jobs.scheduler import Ticket
+from enhance.jobs.scheduler import Job
 from enhance.models.networks import SHIPPED
 from enhance.models.networks.realcugan import realcugan
 
@@ -142,7 +142,7 @@ def test_a_preview_runs_between_the_steps_of_a_run(engine, tall):
 
     def progress(done, total, left):
         if not previews:
-            preview = pool.submit(engine.enlarge, tall[:16, :16], FAST, ticket=Ticket("preview"))
+            preview = pool.submit(engine.enlarge, tall[:16, :16], FAST, job=Job("preview"))
             previews.append(preview)
         if done < total:
             ended_first.append(previews[0].done())
@@ -156,13 +156,13 @@ def test_a_preview_runs_between_the_steps_of_a_run(engine, tall):
 @pytest.mark.parametrize("runs_ahead", [True, False])
 def test_an_abandoned_run_withdraws_its_next_step(engine, tall, monkeypatch, runs_ahead):
     monkeypatch.setattr(engine, "_runs_ahead", runs_ahead)
-    ticket = Ticket()
-    left, stopped = engine.stream(tall, FAST), engine.stream(tall, FAST, ticket=ticket)
+    job = Job()
+    left, stopped = engine.stream(tall, FAST), engine.stream(tall, FAST, job=job)
 
     next(left)
     left.close()
     next(stopped)
-    ticket.stop.set()
+    job.stop.set()
     with pytest.raises(Cancelled):
         list(stopped)
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from enhance import Settings, StorageError
 from enhance.cli import main
-from enhance.jobs.batch import BatchRun
+from enhance.jobs.batch import RunningBatch
 from enhance.jobs.inputs import Shard, find_images
 from enhance.metadata.provenance import origin_of
 
@@ -291,7 +291,9 @@ def test_a_file_that_takes_the_name_during_the_run_stays(
 
     batch = find_images([tmp_path / "in"], tmp_path / "out")
     on_compute = lambda *_: (tmp_path / "out/a.png").write_bytes(content)  # noqa: E731
-    (item,) = BatchRun(enhancer, Settings("anime-fast"), batch, on_compute=on_compute).run().items
+    (item,) = (
+        RunningBatch(enhancer, Settings("anime-fast"), batch, on_compute=on_compute).run().items
+    )
 
     assert (item.state, item.result) == ("done", tmp_path / "out/a-2.png")
     assert (tmp_path / "out/a.png").read_bytes() == content

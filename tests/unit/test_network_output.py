@@ -17,7 +17,7 @@ from enhance.engine.kernels import ImageRows
 from enhance.engine.raw_store import NetworkOutput, OutputShape
 from enhance.engine.steps import SMALLEST_STRIP
 from enhance.errors import Cancelled, StorageError
-from enhance.jobs.scheduler import Ticket
+from enhance.jobs.scheduler import Job
 from enhance.models import graph_of
 from enhance.models.memory import divide_to_fit, longest_part, stream_bytes, weight_bytes
 from enhance.models.networks.srvgg import srvgg
@@ -228,7 +228,7 @@ def test_an_image_in_parts_can_be_cancelled_in_each_part_which_closes_its_file(
             stop.set()
 
     run = engine.stream(
-        square, FAST, progress=stop_in_the_second, ticket=Ticket(stop=stop), folder=tmp_path
+        square, FAST, progress=stop_in_the_second, job=Job(stop=stop), folder=tmp_path
     )
     with pytest.raises(Cancelled):
         strips.extend(run)

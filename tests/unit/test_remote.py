@@ -18,7 +18,7 @@ from PIL import Image
 from enhance import Encoding, Enhancer, Settings
 from enhance.cli import main
 from enhance.errors import EnhanceError
-from enhance.jobs.batch import Batch, BatchRun
+from enhance.jobs.batch import Batch, RunningBatch
 from enhance.jobs.cluster import process_file
 from enhance.jobs.inputs import find_images
 from enhance.store.remote import upload
@@ -91,7 +91,9 @@ def store(request, monkeypatch, tmp_path) -> Store:
 
 
 def run(enhancer: Enhancer, store: Store, settings: Settings = RAW, **options: Any) -> Batch:
-    return BatchRun(enhancer, settings, find_images([store.source], store.results), **options).run()
+    return RunningBatch(
+        enhancer, settings, find_images([store.source], store.results), **options
+    ).run()
 
 
 def computed(batch: Batch) -> dict[str, bool]:
@@ -135,7 +137,7 @@ def test_results_in_another_format_are_recognised_and_are_no_inputs(enhancer, tm
 
     for is_cached in (False, True):
         batch = find_images([store.source], store.results, ending=encoding.file_format.ending)
-        batch = BatchRun(enhancer, RAW, batch, encoding=encoding).run()
+        batch = RunningBatch(enhancer, RAW, batch, encoding=encoding).run()
         assert computed(batch) == {f"{store.results}/a.webp": not is_cached}
         outputs += [{**item.info["output"], "sha256": ""} for item in batch.items if item.info]
 
@@ -148,7 +150,7 @@ def test_local_photos_go_to_a_store_and_back(store, enhancer, tmp_path):
         (tmp_path / "photos", store.results),
         (store.results, tmp_path / "back"),
     ):
-        batch = BatchRun(enhancer, RAW, find_images([source], output)).run()
+        batch = RunningBatch(enhancer, RAW, find_images([source], output)).run()
         assert list(computed(batch)) == [f"{output}/a.png"]
     assert Image.open(tmp_path / "back/a.png").size == (128, 128)
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from enhance.errors import Cancelled, EnhanceError
-from enhance.jobs.scheduler import Scheduler, Ticket
+from enhance.jobs.scheduler import Job, Scheduler
 
 from ..site import wait_until
 
@@ -35,15 +35,15 @@ def test_one_job_has_the_device_and_the_next_one_can_prepare(scheduler, pool):
     going = threading.Lock()
 
     def run(name: str) -> None:
-        ticket = Ticket("run", name[0], queued=lambda ahead: queued.update({name: ahead}))
-        with scheduler.queue_job(ticket, ahead=1):
+        job = Job("run", name[0], queued=lambda ahead: queued.update({name: ahead}))
+        with scheduler.queue_job(job, ahead=1):
             near.append(name)
-            with scheduler.queue_job(ticket):
+            with scheduler.queue_job(job):
                 ran.append(name)
                 assert going.acquire(blocking=False), "two runs at once"
                 going.release()
 
-    first = Ticket("run", "a")
+    first = Job("run", "a")
     with scheduler.queue_job(first):
         calls = []
         for name in ("a1", "a2", "b1"):
@@ -61,12 +61,12 @@ def test_one_job_has_the_device_and_the_next_one_can_prepare(scheduler, pool):
 
 @pytest.mark.parametrize("kind", ["run", "comparison"])
 def test_a_cancelled_job_leaves_its_queue_which_no_other_queue_delays(kind, scheduler, pool):
-    ticket = Ticket(kind, "b")
+    job = Job(kind, "b")
 
-    with scheduler.queue_job(Ticket("run")), scheduler.queue_job(Ticket("comparison")):
-        waiting = pool.submit(scheduler.queue_job(ticket).__enter__)
-        wait_until(lambda: scheduler.ahead(ticket) == 1)
-        ticket.stop.set()
+    with scheduler.queue_job(Job("run")), scheduler.queue_job(Job("comparison")):
+        waiting = pool.submit(scheduler.queue_job(job).__enter__)
+        wait_until(lambda: scheduler.ahead(job) == 1)
+        job.stop.set()
         assert isinstance(waiting.exception(PATIENCE), Cancelled)
         assert scheduler.count(kind) == 1
     assert scheduler.count(kind) == 0
@@ -100,8 +100,8 @@ def test_jobs_are_limited_in_total_per_caller_and_per_address(scheduler):
 
 def test_a_job_is_admitted_until_the_last_hold_ends(scheduler):
     with ExitStack() as thread:
-        with scheduler.admit("ada") as ticket:
-            thread.enter_context(scheduler.hold(ticket))
-            thread.enter_context(scheduler.queue_job(ticket))
+        with scheduler.admit("ada") as job:
+            thread.enter_context(scheduler.hold(job))
+            thread.enter_context(scheduler.queue_job(job))
         assert scheduler.count() == 1
     assert scheduler.count() == 0

@@ -12,7 +12,7 @@ import pytest
 
 from enhance import EnhanceError, Enhancer, PictureError, Settings
 from enhance.config import Config
-from enhance.jobs.scheduler import Ticket
+from enhance.jobs.scheduler import Job
 
 RAW = Settings.from_preset("anime-fast")
 
@@ -49,7 +49,7 @@ def test_an_idle_model_is_released_unless_its_own_enhancer_has_a_job(pair, small
     for one in pair:
         one.run(small, RAW)
         one.engine._used -= 300
-    with pair[0].scheduler.queue_job(Ticket()):
+    with pair[0].scheduler.queue_job(Job()):
         for one in pair:
             one.release_if_idle()
         assert [one.status()["model"] for one in pair] == [RAW.model, None]
@@ -60,7 +60,7 @@ def test_an_idle_model_is_released_unless_its_own_enhancer_has_a_job(pair, small
 def test_a_run_of_one_neither_waits_for_jobs_of_the_other_nor_counts_for_its_limits(pair, small):
     first, second = pair
     with ThreadPoolExecutor() as pool, ExitStack() as jobs:
-        jobs.enter_context(first.scheduler.queue_job(Ticket()))
+        jobs.enter_context(first.scheduler.queue_job(Job()))
         waiting = pool.submit(first.run, small, RAW)
         assert pool.submit(second.run, small, RAW).result(60).info["status"] == "done"
         assert not waiting.done()
@@ -76,7 +76,7 @@ def test_a_run_of_one_neither_waits_for_jobs_of_the_other_nor_counts_for_its_lim
             first.scheduler.admit("another", limit=2),
         ):
             pass
-        with second.scheduler.admit("another", limit=2) as ticket:
-            assert second.scheduler.ahead(ticket) == 0
+        with second.scheduler.admit("another", limit=2) as job:
+            assert second.scheduler.ahead(job) == 0
         jobs.close()
         assert waiting.result(60).info["status"] == "done"

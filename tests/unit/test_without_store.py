@@ -64,7 +64,7 @@ def test_copies_of_a_killed_program_are_deleted_by_the_next_one(temporary, photo
     code = f"""
 import os
 from enhance import Enhancer, Settings
-from enhance.jobs.batch import BatchRun
+from enhance.jobs.batch import RunningBatch
 from enhance.jobs.inputs import find_images
 from enhance.cli import main
 if {copy!r} == "processed/*.png":
@@ -72,7 +72,7 @@ if {copy!r} == "processed/*.png":
 elif {copy!r} == "*.png":
     batch = find_images(["file://{photo_file}"], "file://{photo_file}-out")
     settings = Settings("anime-fast")
-    BatchRun(Enhancer("cpu"), settings, batch, on_compute=lambda *_: os._exit(1)).run()
+    RunningBatch(Enhancer("cpu"), settings, batch, on_compute=lambda *_: os._exit(1)).run()
 else:
     main(["run", "-", "-o", "out.png"])
 os._exit(1)"""
