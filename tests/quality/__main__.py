@@ -21,7 +21,8 @@ from .cases import Networks
 from .tables import replace_section, values_table
 
 ROOT = Path(__file__).parents[2]
-FIDELITY, CHOOSING = "docs/fidelity.md", "docs/choosing.md"
+FIDELITY = "docs/fidelity.md"
+ANALYSIS = "docs/analysis.md"
 PARTS = ("presets", "kinds", "text")
 
 
@@ -45,7 +46,7 @@ def _tables(parts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         yield "README.zh-CN.md", "presets", comparison
         yield FIDELITY, "values", values_table()
     if "kinds" in parts:
-        yield CHOOSING, "kinds", kinds.table()
+        yield ANALYSIS, "kinds", kinds.table()
     if "text" in parts:
         changes, labels = characters.tables(networks)
         yield FIDELITY, "text", changes

@@ -1,4 +1,4 @@
-"""How often the analysis mistakes the kind of an image: the table in docs/choosing.md."""
+"""How often the analysis mistakes the kind of an image: the table in docs/analysis.md."""
 
 from __future__ import annotations
 
