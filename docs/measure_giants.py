@@ -25,7 +25,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from enhance.enhancer import Enhancer
-from enhance.formats.png import PngFormat, create_png
+from enhance.formats.png import PngHeader, create_png
 from enhance.formats.png_reader import PngReader
 from enhance.images import read_image
 from enhance.settings import Settings
@@ -96,7 +96,7 @@ def _draw(path: Path, width: int, height: int, channels: int, bits: int) -> None
     if path.suffix != ".png":
         image.save(path, quality=92)
         return
-    with create_png(path, PngFormat(width, height, channels, bits)) as writer:
+    with create_png(path, PngHeader(width, height, channels, bits)) as writer:
         for top in range(0, height, _STRIP):
             rows = np.asarray(image.crop((0, top, width, min(top + _STRIP, height))))
             writer.write(rows if bits == 8 else rows.astype(np.uint16) * np.uint16(257))

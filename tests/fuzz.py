@@ -18,11 +18,10 @@ from numpy.random import Generator
 from PIL import Image
 
 from enhance.errors import PictureError
-from enhance.formats.encoding import Encoding, export, notes_of
+from enhance.formats.encoding import FORMATS, Encoding, export, notes_of
 from enhance.formats.thumbnails import srgb_image
 from enhance.images import Metadata, SourceImage, inspect, read_image
 from enhance.images.colour import profile_name
-from enhance.images.jxl import encode_jxl, is_available
 from enhance.images.limits import MAX_SIDE
 from enhance.images.png_chunks import SIGNATURE, make_chunk
 from enhance.images.source_type import label_of, with_source_type
@@ -36,6 +35,7 @@ from tests.unit.image_files import (
     camera_raw,
     encode,
     exif_block,
+    exported,
     finished_png,
     flat_png,
     png,
@@ -78,9 +78,11 @@ def originals() -> Mapping[str, bytes]:
     }
     for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF"):
         files[kind.lower()] = photos_with_metadata.photo_with_metadata(kind)
-    if is_available():
+    if FORMATS["jxl"].is_available():
         metadata = Metadata(exif_block(6), photos_with_metadata.XMP)
-        files["lossless-jxl"] = b"".join(encode_jxl(deep, 100, rgb_profile(), metadata, b""))
+        with TemporaryDirectory() as folder:
+            path = finished_png(Path(folder) / "deep.png", deep, rgb_profile(), metadata)
+            files["lossless-jxl"] = exported(path, "jxl", 100, label=False).read_bytes()
     return files
 
 

@@ -1,4 +1,5 @@
-"""The PNG writer, which accepts any number of rows at a time and needs constant memory.
+"""PNG as the format of results: the writer accepts any number of rows at a time and needs constant
+memory.
 
 Upscaled images are smooth. The difference to the row above and the fast deflate of ISA-L make files
 smaller than zlib's level 1 in a fraction of its time.
@@ -34,24 +35,15 @@ from ..images.png_chunks import (
     xmp_chunk,
 )
 from ..metadata.provenance import marked_ending
+from .format import FinishedImage, Format
+from .png_reader import GAIN_MAP_CHUNK, NO_FILTER, UP_FILTER, rows_per_chunk
 
-GAIN_MAP_CHUNK = b"enGM"
-"""The name of the chunk that stores the gain map. Other programs ignore it."""
-
-NO_FILTER = 0
-UP_FILTER = 2
 _BLOCK_BYTES = 1 << 20
-_CHUNK_BYTES = 4 << 20
 _LEVEL = 1
 
 
-def rows_per_chunk(row_bytes: int) -> int:
-    """Return how many rows of this many bytes an IDAT chunk has. The last chunk can have fewer."""
-    return max(1, _CHUNK_BYTES // row_bytes)
-
-
 @dataclass(frozen=True)
-class PngFormat:
+class PngHeader:
     """The header of a PNG: `channels` is 1 grey, 2 grey and alpha, 3 RGB or 4 RGBA, `bits` is 8 or
     16.
 
@@ -70,8 +62,8 @@ class PngFormat:
         """Yield the signature and the chunks before the pixels."""
         yield SIGNATURE
         colour = COLOUR_TYPES[self.channels]
-        header = struct.pack(">IIBBBBB", self.width, self.height, self.bits, colour, 0, 0, 0)
-        yield make_chunk(b"IHDR", header)
+        size_and_type = self.width, self.height, self.bits, colour
+        yield make_chunk(b"IHDR", struct.pack(">IIBBBBB", *size_and_type, 0, 0, 0))
         if self.icc:
             yield profile_chunk(self.icc)
         yield from metadata_chunks(self.metadata)
@@ -83,24 +75,24 @@ class PngWriter:
     """Writes rows as a PNG into an open file, and counts its `length` and `sha256`.
 
     `mark` and `xmp` can be set until `finish`; for `mark` see `enhance.metadata.provenance`. `xmp`
-    replaces the XMP of `form` and has its length. The `sha256` does not cover it.
+    replaces the XMP of `header` and has its length. The `sha256` does not cover it.
     """
 
-    def __init__(self, sink: BinaryIO, form: PngFormat, mark: bytes | None = None) -> None:
+    def __init__(self, sink: BinaryIO, header: PngHeader, mark: bytes | None = None) -> None:
         self.mark = mark
         self.xmp: bytes | None = None
         self.length = 0
         self.sha256 = hashlib.sha256()
         self._sink = sink
-        self._rows_left = form.height
-        self._dtype = np.dtype(np.uint8 if form.bits == 8 else np.uint16)
-        self._row_shape = (form.width, form.channels)
-        self._row_above = np.empty(form.width * form.channels * form.bits // 8, np.uint8)
+        self._rows_left = header.height
+        self._dtype = np.dtype(np.uint8 if header.bits == 8 else np.uint16)
+        self._row_shape = (header.width, header.channels)
+        self._row_above = np.empty(header.width * header.channels * header.bits // 8, np.uint8)
         self._rows_of_chunk = rows_per_chunk(self._row_above.size)
         self._chunk_rows = 0
         self._deflate = isal_zlib.compressobj(_LEVEL)
         self._packed: list[bytes] = []
-        for part in form.head():
+        for part in header.head():
             if is_xmp_chunk(part):
                 self._xmp_position = self.length
             self._push(part)
@@ -173,14 +165,14 @@ class PngWriter:
 
 
 @contextmanager
-def create_png(path: Path, form: PngFormat) -> Iterator[PngWriter]:
+def create_png(path: Path, header: PngHeader) -> Iterator[PngWriter]:
     """Write a PNG atomically: it appears at `path` when the block ends without an error.
 
     Raises StorageError.
     """
     with AtomicFile(path) as part, part.storage_errors():
         with closing(part.open()) as file:
-            writer = PngWriter(file, form)
+            writer = PngWriter(file, header)
             yield writer
             writer.finish()
         part.keep(durable=True)
@@ -194,9 +186,22 @@ def encode_png(array: np.ndarray, *, icc: bytes | None = None, mark: bytes | Non
     if array.ndim == 2:
         array = array[..., None]
     height, width, channels = array.shape
-    form = PngFormat(width, height, channels, bits=array.dtype.itemsize * 8, icc=icc)
+    header = PngHeader(width, height, channels, bits=array.dtype.itemsize * 8, icc=icc)
     sink = io.BytesIO()
-    writer = PngWriter(sink, form, mark)
+    writer = PngWriter(sink, header, mark)
     writer.write(array)
     writer.finish()
     return sink.getvalue()
+
+
+def _write(file: BinaryIO, image: FinishedImage) -> None:
+    """Write a finished PNG with other metadata. Its compressed pixels are copied."""
+    png = image.png
+    height, width = png.size
+    header = PngHeader(width, height, png.channels, png.bits, png.icc, image.metadata)
+    file.writelines(header.head())
+    png.copy_pixels(file)
+    file.write(image.ending(SIGNATURE) or END)
+
+
+PNG = Format("png", "PNG", (".png",), _write, bits=16, lossless=1)

@@ -17,11 +17,20 @@ from ..images.containers import chunk_content, first_chunks
 from ..images.downscaling import block_means
 from ..images.png_chunks import COLOUR_TYPES, SIGNATURE, read_chunk, read_profile, scan_chunks
 from ..images.worker import read_variants
-from .png import GAIN_MAP_CHUNK, NO_FILTER, UP_FILTER, rows_per_chunk
 
+GAIN_MAP_CHUNK = b"enGM"
+"""The name of the chunk that stores the gain map. Other programs ignore it."""
+NO_FILTER = 0
+UP_FILTER = 2
+_CHUNK_BYTES = 4 << 20
 _CHANNELS = {colour_type: channels for channels, colour_type in COLOUR_TYPES.items()}
 _REGION_ROWS = 256
 _ZLIB_HEADER = 2
+
+
+def rows_per_chunk(row_bytes: int) -> int:
+    """Return how many rows of this many bytes an IDAT chunk has. The last chunk can have fewer."""
+    return max(1, _CHUNK_BYTES // row_bytes)
 
 
 class PngReader:

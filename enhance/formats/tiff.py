@@ -1,5 +1,5 @@
-"""The TIFF writer, which needs constant memory: strips of rows, deflated with a predictor (TIFF
-6.0, section 14).
+"""TIFF as an output format, written in constant memory: strips of rows, deflated with a predictor
+(TIFF 6.0, section 14).
 
 A TIFF has the structure of an EXIF block. The file starts with the block as it is, so that the
 offsets in maker notes stay right, and a new main directory at the end adds the pixels. BigTIFF has
@@ -9,7 +9,7 @@ longer offsets. There, the directories of the block are written again.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
@@ -17,7 +17,7 @@ import numpy as np
 from isal import isal_zlib
 
 from ..images.exif import EMPTY, EXIF_IFD, GPS_IFD, INTEROP_IFD, TYPE_SIZES, read_directory
-from .png import PngFormat
+from .format import FinishedImage, Format
 
 _BYTE = 1
 _SHORT = 3
@@ -74,19 +74,11 @@ _BIG_ENDIAN = _Layout(">", "H", "I", _LONG, main_offset=4)
 _BIG_TIFF = _Layout("<", "Q", "Q", _LONG8, main_offset=8)
 
 
-def write_tiff(
-    file: BinaryIO,
-    form: PngFormat,
-    strips: Iterable[np.ndarray],
-    rows_per_strip: int,
-) -> None:
-    """Write a TIFF into an empty file. It is a BigTIFF if the pixels have more than about 4 GB.
-
-    `strips` are [n, W, C] from top to bottom, uint8 or uint16 according to `form`, of
-    `rows_per_strip` rows. The last one can have fewer.
-    """
-    exif = form.metadata.exif or EMPTY
-    if form.height * form.width * form.channels * form.bits // 8 > _CLASSIC_BYTES:
+def _write(file: BinaryIO, image: FinishedImage) -> None:
+    """Write a TIFF. It is a BigTIFF if the pixels have more than about 4 GB."""
+    exif = image.metadata.exif or EMPTY
+    height, _ = image.png.size
+    if height * image.png.row_bytes > _CLASSIC_BYTES:
         layout = _BIG_TIFF
         file.write(b"II" + struct.pack("<HHHQ", 43, 8, 0, 0))
     else:
@@ -94,7 +86,7 @@ def write_tiff(
         file.write(exif)
     starts: list[int] = []
     lengths: list[int] = []
-    for strip in strips:
+    for strip in image.strips(image.strip_rows):
         packed = isal_zlib.compress(_predict(strip, layout.order), _LEVEL)
         starts.append(file.tell())
         lengths.append(len(packed))
@@ -104,13 +96,17 @@ def write_tiff(
     else:
         entries = read_directory(exif)
     entries = {tag: entry for tag, entry in entries.items() if tag not in _PIXEL_TAGS}
-    entries |= _image_entries(form, layout, min(rows_per_strip, form.height))
+    entries |= _image_entries(image, layout)
     entries[_STRIP_OFFSETS] = (layout.offset_type, layout.pack(layout.offset, *starts))
     entries[_STRIP_BYTES] = (layout.offset_type, layout.pack(layout.offset, *lengths))
     directory = _write_directory(file, entries, layout)
     file.seek(layout.main_offset)
     file.write(layout.pack(layout.offset, directory))
     file.seek(0, 2)
+    file.write(image.mark)
+
+
+TIFF = Format("tiff", "TIFF", (".tif", ".tiff"), _write, bits=16, lossless=1)
 
 
 def _copy_directories(file: BinaryIO, exif: bytes) -> dict[int, _Entry]:
@@ -152,27 +148,30 @@ def _predict(rows: np.ndarray, order: str) -> bytes:
     return values.astype(stored, copy=False).tobytes()
 
 
-def _image_entries(form: PngFormat, layout: _Layout, rows_per_strip: int) -> dict[int, _Entry]:
+def _image_entries(image: FinishedImage, layout: _Layout) -> dict[int, _Entry]:
     """Return the entries of the pixels, and of the metadata that EXIF does not contain."""
+    height, width = image.png.size
+    channels = image.png.channels
+    icc = image.png.icc
     shorts = {
-        258: [form.bits] * form.channels,
+        258: [image.png.bits] * channels,
         259: [8],  # deflate
-        262: [1 if form.channels < 3 else 2],  # grey or RGB
-        277: [form.channels],
+        262: [1 if channels < 3 else 2],  # grey or RGB
+        277: [channels],
         284: [1],  # all channels of a pixel together
         317: [2],  # the predictor
     }
-    if form.channels in (2, 4):
+    if channels in (2, 4):
         shorts[338] = [2]  # alpha that is not premultiplied
-    longs = {256: form.width, 257: form.height, 278: rows_per_strip}
+    longs = {256: width, 257: height, 278: min(image.strip_rows, height)}
     entries = {tag: (_SHORT, layout.pack("H", *numbers)) for tag, numbers in shorts.items()}
     entries |= {tag: (_LONG, layout.pack("I", number)) for tag, number in longs.items()}
-    if form.metadata.xmp:
-        entries[700] = (_BYTE, form.metadata.xmp)
-    if form.metadata.iptc:
-        entries[33723] = (_UNDEFINED, form.metadata.iptc)
-    if form.icc:
-        entries[34675] = (_UNDEFINED, form.icc)
+    if image.metadata.xmp:
+        entries[700] = (_BYTE, image.metadata.xmp)
+    if image.metadata.iptc:
+        entries[33723] = (_UNDEFINED, image.metadata.iptc)
+    if icc:
+        entries[34675] = (_UNDEFINED, icc)
     return entries
 
 

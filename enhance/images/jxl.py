@@ -1,9 +1,5 @@
-"""JPEG XL files, read and written: boxes of the container and header of the codestream (ISO/IEC
+"""The structure of JPEG XL files: boxes of the container and header of the codestream (ISO/IEC
 18181-1 and -2).
-
-pyjpegxl keeps 16 bits, but writes no colour profile where other programs read it. Without loss, the
-profile does not change the coded pixels, so it is added to the header here. With loss, pixels are
-coded in absolute colours, and only sRGB is possible.
 
 PictureErrors raised here lack the file's name; the caller adds it.
 """
@@ -17,48 +13,19 @@ import struct
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from ..errors import PictureError
 from .containers import iso_boxes
-from .downscaling import ceil_div
-from .metadata import Metadata
 
 _CODESTREAM_START = b"\xff\x0a"
-_CONTAINER_START = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A)
-STARTS = (_CODESTREAM_START, _CONTAINER_START)
+CONTAINER_START = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A)
+STARTS = (_CODESTREAM_START, CONTAINER_START)
 """The first bytes of a bare codestream and of a container."""
-START = _CONTAINER_START + struct.pack(">I4s4sI4s", 20, b"ftyp", b"jxl ", 0, b"jxl ")
-"""The first bytes of a container that is written here."""
 _SIDE = ((9, 1), (13, 1), (18, 1), (30, 1))
 """The four ways to store a height or width: a count of bits and an offset."""
 _HEADER_BYTES = 256
-_LARGEST_DISTANCE = 15.0
-_D50 = bytes.fromhex("0000f6d6000100000000d32d")
-"""The white point in the header of a profile."""
-
-# Parts of the header of a codestream, as bits in their order in the file (ISO/IEC 18181-1, annex
-# D).
-_DEPTHS = {1: "000", 2: "011111100"}
-"""Unsigned integers of 8 or 16 bits, by their bytes."""
-_ALPHAS = {1: "101", 2: f"10000{_DEPTHS[2]}00000"}
-"""One more channel: alpha of the same depth, without a name, not premultiplied."""
-_NO_ALPHA = "00"
-_ARE_16_BITS_ENOUGH = {1: "1", 2: "0"}
-"""Whether buffers of 16 bits are enough for computing."""
-_GREY = "001010001110110"
-"""A colour encoding in full: no profile, grey, D65, no gamma but the curve of sRGB; relative
-intent."""
-_RGB = "1"
-"""sRGB, which is the default."""
-_GREY_PROFILE = "0110"
-_RGB_PROFILE = "0100"
-"""Not the default encoding, but a profile for this colour space."""
-_END = "001"
-"""No extensions, and the default transform."""
 
 
-class _BitReader:
+class BitReader:
     """A reader of the header of a codestream, the lowest bit of a byte first.
 
     `value` has all bits as one number, and `position` is that of the next bit.
@@ -102,19 +69,19 @@ def load_library() -> Any:
         raise PictureError("image_library_missing", format="JPEG XL", library="pyjpegxl") from error
 
 
-def _read_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def read_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield kind and content of the boxes of a container. A bare codestream has none."""
-    if data.startswith(_CONTAINER_START):
+    if data.startswith(CONTAINER_START):
         for box in iso_boxes(io.BytesIO(data)):
             yield box.kind, data[box.start : box.start + box.length]
 
 
-def _codestream_of(data: bytes) -> bytes:
+def codestream_of(data: bytes) -> bytes:
     """Return the codestream of a file. A container can have it in several parts."""
-    if not data.startswith(_CONTAINER_START):
+    if not data.startswith(CONTAINER_START):
         return data
     parts = []
-    for kind, content in _read_boxes(data):
+    for kind, content in read_boxes(data):
         if kind == b"jxlc":
             parts.append(content)
         elif kind == b"jxlp":
@@ -127,7 +94,7 @@ def is_animated(data: bytes) -> bool:
 
     pyjpegxl supports neither.
     """
-    bits = _BitReader(_codestream_of(data))
+    bits = BitReader(codestream_of(data))
     bits.read_size()
     has_only_defaults = bits.read(1)
     if has_only_defaults:
@@ -142,123 +109,3 @@ def is_animated(data: bytes) -> bool:
     has_preview = bits.read(1)
     is_animation = bits.read(1)
     return bool(has_preview or is_animation)
-
-
-def encode_jxl(
-    values: np.ndarray,
-    quality: int,
-    icc: bytes | None,
-    metadata: Metadata,
-    ending: bytes,
-) -> list[bytes]:
-    """Return the parts of a JPEG XL file of an image [H, W, 1 to 4], uint8 or uint16.
-
-    `quality` is as in libjxl's `JxlEncoderDistanceFromQuality`. Values below 10 have no further
-    effect. 100 is lossless, and keeps the profile; below that, the values have to be in sRGB.
-    `ending` are boxes.
-    """
-    library = importlib.import_module("pyjpegxl")
-    if quality == 100:
-        speed = library.EncoderSpeed.Falcon
-        coded = library.encode_from_numpy(values, lossless=True, speed=speed)
-    else:
-        speed = library.EncoderSpeed.Squirrel
-        coded = library.encode_from_numpy(values, quality=_distance(quality), speed=speed)
-    codestream = _codestream_of(coded)
-    if icc and quality == 100:
-        codestream = _with_profile(codestream, icc, values)
-    parts = [START]
-    parts += [_box(kind, content) for kind, content in _read_boxes(coded) if kind == b"jxll"]
-    if metadata.exif:
-        parts.append(_box(b"Exif", bytes(4) + metadata.exif))
-    if metadata.xmp:
-        parts.append(_box(b"xml ", metadata.xmp))
-    return [*parts, _box(b"jxlc", codestream), ending]
-
-
-def _distance(quality: int) -> float:
-    """Return libjxl's distance for a quality below 100: 0 is lossless, and 1 looks lossless."""
-    if quality >= 30:
-        return 0.1 + (100 - quality) * 0.09
-    return min(53 / 3000 * quality**2 - 23 / 20 * quality + 25, _LARGEST_DISTANCE)
-
-
-def _box(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4sQ", 1, kind, 16 + len(content)) + content
-
-
-def _with_profile(codestream: bytes, icc: bytes, values: np.ndarray) -> bytes:
-    """Return the lossless codestream of `values` with a profile.
-
-    Raises ValueError if pyjpegxl wrote another header.
-    """
-    channels = values.shape[2]
-    depth = values.dtype.itemsize
-    reader = _BitReader(codestream)
-    reader.read_size()
-    size = _lowest_bits(reader.value, reader.position)
-    alpha = _ALPHAS[depth] if channels in (2, 4) else _NO_ALPHA
-    # Not all defaults, no additional fields, then the depth and the channels, and no absolute
-    # colours.
-    start = f"{size}00{_DEPTHS[depth]}{_ARE_16_BITS_ENOUGH[depth]}{alpha}0"
-    expected, with_profile = (_GREY, _GREY_PROFILE) if channels < 3 else (_RGB, _RGB_PROFILE)
-    header = start + expected + _END
-    if _lowest_bits(reader.value, len(header)) != header:
-        raise ValueError("another header than expected")
-    frames = codestream[_bytes_for(header) :]
-    bits = start + with_profile + _END + _profile_bits(icc)
-    return int(bits[::-1], 2).to_bytes(_bytes_for(bits), "little") + frames
-
-
-def _bytes_for(bits: str) -> int:
-    return ceil_div(len(bits), 8)
-
-
-def _lowest_bits(number: int, count: int) -> str:
-    """Return the lowest `count` bits of a number in their order in the file, the lowest first."""
-    digits = f"{number:0{count}b}"
-    return digits[::-1][:count]
-
-
-def _profile_bits(icc: bytes) -> str:
-    """Return a profile with a prefix code of 8 bits for every byte (annexes C and E)."""
-    encoded = _predicted(icc)
-    bits = "11" + _lowest_bits(len(encoded), 12)
-    rest = len(encoded) >> 12
-    while rest:
-        bits += "1" + _lowest_bits(rest, 8)
-        rest >>= 8
-    bits += "0"
-    bits += "0100"  # no LZ77, one code for all contexts
-    bits += "1000100000000"  # a prefix code of numbers up to 255
-    bits += "111101111111"  # 256 symbols
-    bits += "00" + 20 * "0" + "10" + 14 * "0"  # each of 8 bits, which is the only length
-    # A prefix code begins with its highest bit.
-    return bits + "".join(f"{byte:08b}" for byte in encoded)
-
-
-def _predicted(icc: bytes) -> bytes:
-    """Return the profile as differences to a usual header, and the rest as it is (annex E.4)."""
-    usual = struct.pack(">I4xB3x12s12x4s", len(icc), 4, b"mntrRGB XYZ ", b"acsp")
-    header = bytearray(usual.ljust(68, b"\0") + _D50 + icc[4:8]).ljust(128, b"\0")
-    vendors = {b"A": b"APPL", b"M": b"MSFT", b"SG": b"SGI ", b"SU": b"SUNW"}
-    for start, vendor in vendors.items():
-        if icc[40:].startswith(start):
-            header[40 + len(start) : 44] = vendor[len(start) :]
-    differences = bytes((byte - guess) & 0xFF for byte, guess in zip(icc, header, strict=False))
-    commands = b"\0\1" + _variable_length(len(icc) - 128)
-    lengths = _variable_length(len(icc)) + _variable_length(len(commands))
-    return lengths + commands + differences + icc[128:]
-
-
-def _variable_length(number: int) -> bytes:
-    """Return a number in groups of 7 bits, the lowest first.
-
-    All but the last have the highest bit set.
-    """
-    groups = bytearray()
-    while number > 127:
-        groups.append(number & 127 | 128)
-        number >>= 7
-    groups.append(number)
-    return bytes(groups)

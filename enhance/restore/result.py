@@ -16,7 +16,7 @@ import numpy as np
 from ..analysis.haze import Haze
 from ..errors import check_stop
 from ..files import file_sha256
-from ..formats.png import PngFormat, create_png
+from ..formats.png import PngHeader, create_png
 from ..formats.thumbnails import Thumbnail
 from ..images import NO_DEGRADATION, Box, Degradation, Size, SourceImage, spans
 from ..images.gain_map import MAX_PIXELS, encode_map
@@ -243,9 +243,9 @@ def write_png(
         has_faces = result.overlay is not None
         metadata = replace(metadata, xmp=_labelled(xmp, generated=has_faces))
     gain_map = encode_gain_map(image, result.size)
-    form = PngFormat(width, height, result.channels, image.bits, image.icc, metadata, gain_map)
+    header = PngHeader(width, height, result.channels, image.bits, image.icc, metadata, gain_map)
     seconds = {"tuning": 0.0, "encode": 0.0}
-    with create_png(path, form) as png:
+    with create_png(path, header) as png:
         for first, last in spans(height, _STRIP):
             check_stop(stop)
             started = time.perf_counter()

@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 
 from enhance import Encoding
 from enhance.formats.encoding import export
-from enhance.formats.png import PngFormat, create_png
+from enhance.formats.png import PngHeader, create_png
 from enhance.images import Metadata
 from enhance.images.png_chunks import SIGNATURE, make_chunk
 from enhance.metadata.provenance import Origin
@@ -122,7 +122,7 @@ def finished_png(
 ) -> Path:
     """Write the PNG of a finished run, [H, W] or [H, W, C]."""
     height, width, channels = np.atleast_3d(values).shape
-    form = PngFormat(
+    form = PngHeader(
         width, height, channels, values.dtype.itemsize * 8, icc, metadata or Metadata(), gain_map
     )
     with create_png(path, form) as writer:

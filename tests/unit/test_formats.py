@@ -18,10 +18,12 @@ import tifffile
 from PIL import Image
 
 from enhance import Cancelled, Encoding, MemoryShortError, PictureError, Settings, StorageError
+from enhance.cli import parse_arguments
 from enhance.formats import encoding as formats
+from enhance.formats import format as one_format
 from enhance.formats import tiff
-from enhance.formats.encoding import export, notes_of
-from enhance.formats.png import PngFormat, create_png
+from enhance.formats.encoding import FORMATS, export, notes_of
+from enhance.formats.png import PngHeader, create_png
 from enhance.formats.thumbnails import srgb_image
 from enhance.images import Metadata, jxl, read_image
 from enhance.metadata.provenance import origin_of
@@ -93,7 +95,7 @@ def test_a_jpeg_written_in_strips_equals_one_written_at_once(
     Image.fromarray(values).save(
         whole, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2
     )
-    monkeypatch.setattr(formats, "_STRIP_BYTES", 1 << 10)  # Strips of 16 rows.
+    monkeypatch.setattr(one_format, "_STRIP_BYTES", 1 << 10)  # Strips of 16 rows.
 
     result = exported(finished(values), "jpg", quality)
 
@@ -187,7 +189,7 @@ def test_programs_read_pixels_and_profile_of_lossless_formats(
         1, np.iinfo(dtype).max, (37, 50, channels), dtype, endpoint=True
     )
     icc = wide_profile() if channels > 2 else LINEAR_GREY
-    monkeypatch.setattr(formats, "_STRIP_BYTES", 2000)  # Several strips, the last one is shorter.
+    monkeypatch.setattr(one_format, "_STRIP_BYTES", 2000)  # several strips, the last one shorter
     monkeypatch.setattr(tiff, "_CLASSIC_BYTES", 0 if ending == "big tif" else 1 << 30)
 
     path = exported(finished(values, icc), ending[-3:], 100)
@@ -229,7 +231,7 @@ def test_a_bigtiff_has_the_same_tags(finished, photo, monkeypatch, order):
 
 def test_a_large_tiff_is_written_in_little_memory(tmp_path):
     row = np.arange(10_000, dtype=np.uint16)[None, :, None] * 6
-    with create_png(tmp_path / "large.png", PngFormat(10_000, 4_000, 1, 16)) as writer:
+    with create_png(tmp_path / "large.png", PngHeader(10_000, 4_000, 1, 16)) as writer:
         for _ in range(40):
             writer.write(np.repeat(row, 100, axis=0))
 
@@ -271,6 +273,17 @@ def test_a_lossy_jpeg_xl_is_in_srgb(finished, photo, icc, notes):
 def test_a_result_too_large_for_a_format_is_rejected(format, width, height, limit):
     with pytest.raises(PictureError, match=f"{width:,} × {height:,} px. The limit is {limit}"):
         Encoding(format).check(width, height)
+
+
+def test_the_help_names_each_format_and_those_with_a_quality(capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments(["run", "--help"])
+    printed = " ".join(capsys.readouterr().out.split())
+    (formats,) = re.findall(r"--format FORMAT (.*?)\(", printed)
+    (with_quality,) = re.findall(r"--quality QUALITY (.*?)\(", printed)
+    for form in FORMATS.values():
+        assert form.key in formats
+        assert (form.name in with_quality) == form.takes_quality
 
 
 @pytest.mark.parametrize(("ending", "width"), [("jpg", 65_500), ("webp", 16_383), ("avif", 32_768)])

@@ -15,7 +15,7 @@ import skimage.data
 from PIL import Image
 
 from enhance.errors import PictureError, StorageError
-from enhance.formats.png import PngFormat, PngWriter, create_png, encode_png
+from enhance.formats.png import PngHeader, PngWriter, create_png, encode_png
 from enhance.formats.png_reader import PngReader, read_region
 from enhance.images import Box, Metadata, read_image
 from enhance.images.png_chunks import scan_chunks
@@ -42,7 +42,7 @@ def write(path: Path, array: np.ndarray, step: int = 7, **options) -> PngWriter:
     """Write an array in strips of `step` rows."""
     height, width, channels = array.shape
     with create_png(
-        path, PngFormat(width, height, channels, array.dtype.itemsize * 8, **options)
+        path, PngHeader(width, height, channels, array.dtype.itemsize * 8, **options)
     ) as writer:
         for top in range(0, height, step):
             writer.write(array[top : top + step])
@@ -123,7 +123,7 @@ def test_an_exception_and_missing_or_other_rows_leave_the_old_file(tmp_path, row
     path = tmp_path / "out.png"
     path.write_bytes(b"the old one")
     raised = pytest.raises(type(problem) if problem else ValueError)
-    with raised, create_png(path, PngFormat(97, 131, 3)) as writer:
+    with raised, create_png(path, PngHeader(97, 131, 3)) as writer:
         writer.write(rows)
         if problem:
             raise problem

@@ -80,7 +80,7 @@ def _constants(config: Config) -> dict[str, Any]:
             "name": form.name,
             "bits": form.bits,
             "alpha": form.alpha,
-            "quality": form.lossless > 1,
+            "quality": form.takes_quality,
         }
         for name, form in FORMATS.items()
     }
