@@ -44,7 +44,7 @@ from .images.in_memory import InMemory, as_file, is_array, is_batch, like, map_b
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info
 from .jobs.parallel import work_in_parallel
 from .jobs.scheduler import Job, JobKind, Progress, Scheduler
-from .pipeline import Replaceable, Run
+from .pipeline import Run, RunOptions
 from .presets import PresetInfo
 from .preview import Preview, choose_box, render, surroundings
 from .processes import temporary_folder
@@ -60,7 +60,6 @@ from .settings import (
     find_preset,
 )
 from .store import TaskStore
-from .store.remote import Stored
 
 if TYPE_CHECKING:
     from typing import Self
@@ -77,6 +76,7 @@ network."""
 _RUNS_AT_ONCE = 2
 """Runs of `run_many`: one has the device, and the next one decodes its image."""
 _CACHED_ANALYSES = 64
+_NO_OPTIONS = RunOptions()
 _FOCUS_SIDE = 896
 """The longer side of the small image in which the most detailed point is found."""
 
@@ -192,18 +192,11 @@ class Enhancer:
         settings: Settings | str | None = None,
         *,
         model: Path | str | None = None,
-        name: str | None = None,
-        image: SourceImage | None = None,
         output: Path | str | None = None,
-        preview: Preview | None = None,
+        encoding: Encoding | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        on_compute: Callable[[Run], object] | None = None,
-        hold: ExitStack | None = None,
-        job: Job | None = None,
-        encoding: Encoding | None = None,
-        replaces: Replaceable = "result",
-        stored: Stored | None = None,
+        options: RunOptions = _NO_OPTIONS,
     ) -> Result:
         """Enhance the image `source`, a file or an image in memory (`InMemory`), and return the
         result.
@@ -215,53 +208,34 @@ class Enhancer:
 
         - `model`: the file of a user model, instead of a preset. It is checked as by `enhance
           weights add`, but not added.
-        - `name`: the name of the input, by default the file name. `image`: the decoded input, if
-          available.
-        - `preview`: a preview of this image, which is compared with the result.
-        - `progress`: called during the run. `stop`: cancels it. A `job` replaces `stop` by its
-          own.
-        - `on_compute`: called with the run before a result is computed, but not for a cached
-          result. It can set the `watch` of the run.
-        - `hold`: the result and its PNG exist until it is closed, so an `output` without its PNG is
-          computed again.
         - `encoding`: the output format, by default from the extension of `output`, otherwise PNG.
           The PNG stays in the store; for an `output` it is temporary.
-        - `replaces`: which file at `output` is replaced: any `result`, or only one of the same
-          `input` or `request`. Any other file raises StorageError.
-        - `stored`: the file at an address that `output` will be uploaded to.
+        - `progress`: called during the run. `stop`: cancels it.
+        - `options`: for servers and batches.
 
         Raises EnhanceError, before any work if the format cannot hold the result, and leaves no
         partial file.
         """
-        target, settings = (
-            None if output is None else Path(output),
-            _with_model(as_settings(settings), model),
-        )
-        if target is not None:
-            by_name = Encoding.of_file(
-                target, format=encoding and encoding.format
-            )  # Raises if they contradict.
-            encoding = encoding or by_name
-        encoding, job = encoding or Encoding(), job or _job("run", stop)
+        settings = _with_model(as_settings(settings), model)
+        target = None if output is None else Path(output)
+        encoding = _output_encoding(target, encoding)
+        job = options.job or _job("run", stop)
         self.check()  # first, because this imports PyTorch
         started = time.perf_counter()
-        pipeline.install_models(
-            settings, job.stop
-        )  # before the queue, because downloads can take minutes
+        # before the queue, because downloads can take minutes
+        pipeline.install_models(settings, job.stop)
         with (
             as_file(source, self.tasks.network) as (path, own_name),
             self.scheduler.queue_job(job, ahead=1),
         ):
-            image = self.read(image or path, target, name=name or own_name)
-            run = self._start_run(image, settings, job, started, progress, on_compute)
+            image = self.read(options.image or path, target, name=options.name or own_name)
+            run = self._start_run(image, settings, job, started, progress, options.on_compute)
             height, width = run.request.size
             encoding.check(width, height)
             if target is not None:
-                return pipeline.run_to_path(
-                    run, target, encoding, path, self.tasks, hold, replaces, stored
-                )
-            result = pipeline.run_as_task(run, path, self.tasks, preview, hold)
-        return self.export(result, encoding, stop=job.stop, hold=hold)
+                return pipeline.run_to_path(run, target, encoding, path, self.tasks, options)
+            result = pipeline.run_as_task(run, path, self.tasks, options.hold)
+        return self.export(result, encoding, stop=job.stop, hold=options.hold)
 
     def run_many(
         self,
@@ -326,16 +300,10 @@ class Enhancer:
         x: float | None = None,
         y: float | None = None,
         size: int = 128,
-        box: Box | None = None,
-        progress: Progress | None = None,
         stop: threading.Event | None = None,
-        job: Job | None = None,
     ) -> Preview:
         """Return a preview of the square of `size` px around x, y (default: the centre), computed
         as `run` would.
-
-        `box` is another region, with sides of at most `enhance.preview.LARGEST` px, instead of the
-        square.
 
         Its steps run before the steps of a run, which gets at least every third step. Its `info`
         has the signature of the complete run. Raises EnhanceError.
@@ -343,10 +311,19 @@ class Enhancer:
         self.check()
         started = time.perf_counter()
         image = self.read(source)
-        run = self._start_run(
-            image, as_settings(settings), job or _job("preview", stop), started, progress
-        )
-        return run.create_preview(box or choose_box(image.width, image.height, x, y, size))
+        box = choose_box(image.width, image.height, x, y, size)
+        job = _job("preview", stop)
+        return self._start_run(image, as_settings(settings), job, started).create_preview(box)
+
+    @memory_errors()
+    def preview_region(self, image: SourceImage, settings: Settings, box: Box, job: Job) -> Preview:
+        """Return a preview of a region of a decoded image, with sides of at most
+        `enhance.preview.LARGEST` px.
+
+        Raises EnhanceError.
+        """
+        self.check()
+        return self._start_run(image, settings, job, time.perf_counter()).create_preview(box)
 
     @memory_errors()
     def compare(
@@ -360,7 +337,6 @@ class Enhancer:
         on_cell: Callable[[Cell], object] | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        job: Job | None = None,
     ) -> Comparison:
         """Return previews of one square, as in `preview`, with all available presets or with
         several `settings`.
@@ -370,10 +346,28 @@ class Enhancer:
         """
         self.check()
         started = time.perf_counter()
-        job = job or _job("comparison", stop)
         image = self.read(source)
         decoded = time.perf_counter() - started
         box = choose_box(image.width, image.height, x, y, size)
+        job = _job("comparison", stop)
+        comparison = self.compare_region(image, box, job, settings, on_cell, progress)
+        total = time.perf_counter() - started
+        return replace(comparison, seconds={"decode": decoded, "total": total})
+
+    @memory_errors()
+    def compare_region(
+        self,
+        image: SourceImage,
+        box: Box,
+        job: Job,
+        settings: Sequence[Settings] | None = None,
+        on_cell: Callable[[Cell], object] | None = None,
+        progress: Progress | None = None,
+    ) -> Comparison:
+        """Return previews of a region of a decoded image, as `compare` does. Raises
+        EnhanceError."""
+        self.check()
+        started = time.perf_counter()
 
         def create(
             settings: Settings, earlier: Mapping[str, Preview], progress: Progress
@@ -382,14 +376,15 @@ class Enhancer:
             run = self._start_run(image, settings, own, time.perf_counter(), progress)
             return run.create_preview(box, earlier)
 
-        wanted = settings or [
-            Settings(name) for name in presets.available_presets() if name != AUTO
-        ]
-        chosen = [self.resolve(image, one)[0] for one in wanted or [Settings(REFERENCE_PRESET)]]
-        cells = compare(
-            chosen, create, lambda one: self.estimate_preview(image, one, box), progress, on_cell
-        )
-        return Comparison(box, cells, {"decode": decoded, "total": time.perf_counter() - started})
+        def estimate(settings: Settings) -> float:
+            return self.estimate_preview(image, settings, box)
+
+        if settings is None:
+            names = [name for name in presets.available_presets() if name != AUTO]
+            settings = [Settings(name) for name in names or [REFERENCE_PRESET]]
+        chosen = [self.resolve(image, one)[0] for one in settings]
+        cells = compare(chosen, create, estimate, progress, on_cell)
+        return Comparison(box, cells, {"decode": 0.0, "total": time.perf_counter() - started})
 
     @memory_errors()
     def analyse(self, source: Source) -> Analysis:
@@ -803,6 +798,15 @@ def enhance(
             return _same_kind(result, image)
         finally:
             result.path.unlink()
+
+
+def _output_encoding(output: Path | None, encoding: Encoding | None) -> Encoding:
+    """Return the format of a run. Raises SettingsError if the extension of `output` contradicts
+    it."""
+    if output is None:
+        return encoding or Encoding()
+    by_name = Encoding.of_file(output, format=encoding and encoding.format)
+    return encoding or by_name
 
 
 def _same_kind(result: Result, image: Any) -> Any:

@@ -47,7 +47,7 @@ from .info import (
 from .jobs.scheduler import Job, Progress, Scheduler
 from .metadata.provenance import Origin, check_replaceable, origin_of
 from .presets import with_installed_models
-from .preview import Preview, PreviewRegion, agreement_db, render, result_rows, surroundings
+from .preview import Preview, PreviewRegion, render, result_rows, surroundings
 from .processes import temporary_path
 from .restore.faces import FaceCache
 from .restore.fidelity import Fidelity, Photo
@@ -70,6 +70,31 @@ _MEASURED_ONCE += ["seconds", "megapixels_per_second", "peak_memory_mb", "finish
 Replaceable: TypeAlias = Literal["result", "input", "request"]
 """The files at an output path that a run replaces: any result, those of the same input, or of the
 same request."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunOptions:
+    """What a server, a batch and a command add to a run of `Enhancer.run`.
+
+    - `job`: the job of the run, whose `stop` cancels it.
+    - `name`: the name of the input, by default the file name. `image`: the decoded input, if
+      available.
+    - `on_compute`: called with the run before a result is computed, but not for a cached result. It
+      can set the `watch` of the run.
+    - `hold`: the result and its PNG exist until it is closed, so an `output` without its PNG is
+      computed again.
+    - `replaces`: which file at `output` is replaced: any `result`, or only one of the same `input`
+      or `request`. Any other file raises StorageError.
+    - `stored`: the file at an address that `output` will be uploaded to.
+    """
+
+    job: Job | None = None
+    name: str | None = None
+    image: SourceImage | None = None
+    on_compute: Callable[[Run], object] | None = None
+    hold: ExitStack | None = None
+    replaces: Replaceable = "result"
+    stored: Stored | None = None
 
 
 class StripCallback(Protocol):
@@ -146,9 +171,7 @@ class Run:
         self.seconds = {"wait": wait, "decode": self._stage_start - self.started - wait}
         """The seconds of each stage."""
 
-    def create_result(
-        self, path: Path, network_path: Path | None = None, preview: Preview | None = None
-    ) -> Info:
+    def create_result(self, path: Path, network_path: Path | None = None) -> Info:
         """Steps 3 to 7: write the result to `path` and return its info, without the id of a task.
 
         The network's output is read from `network_path` or stored there.
@@ -175,8 +198,6 @@ class Run:
             )
             self.seconds |= seconds
             self._record_fidelity(meter.fidelity() if meter else None)
-            if preview is not None and preview.region.network_key == self.request.network_key:
-                self.measurements["agreement_db"] = agreement_db(preview, rows)
             return self.info(output_info(path, self.request.size, sha256))
 
     def _record_fidelity(self, fidelity: Fidelity | None) -> None:
@@ -263,7 +284,6 @@ class Run:
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "megapixels_per_second": self._speed(stages["network"]),
             "peak_memory_mb": round(self.memory.sample(), 1) if self.memory else None,
-            "agreement_db": None,
             **fidelity_info(None),
             "cached": False,
             "finished": timestamp(),
@@ -535,13 +555,7 @@ def _earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encodi
     return run.info(output, cached=True, encoding=encoding)
 
 
-def run_as_task(
-    run: Run,
-    source: Path,
-    tasks: TaskStore,
-    preview: Preview | None = None,
-    hold: ExitStack | None = None,
-) -> Result:
+def run_as_task(run: Run, source: Path, tasks: TaskStore, hold: ExitStack | None) -> Result:
     """Steps 2 to 7 of a run whose result is stored, together with its input and the network's
     output.
 
@@ -558,7 +572,7 @@ def run_as_task(
         tasks.keep_upload(source, image.name, image.sha256, image.bytes)
         info = _find_stored(run, tasks, path)
         if info is None:
-            info = run.create_result(path, None if tasks.temporary else network_path, preview)
+            info = run.create_result(path, None if tasks.temporary else network_path)
         info["task_id"] = task_id
         tasks.finish(task_id, info)
     return Result(path, info, path, tasks.temporary)
@@ -570,29 +584,29 @@ def run_to_path(
     encoding: Encoding,
     source: Path,
     tasks: TaskStore,
-    hold: ExitStack | None = None,
-    replaces: Replaceable = "result",
-    stored: Stored | None = None,
+    options: RunOptions,
 ) -> Result:
     """Steps 2 to 7 of a run whose result is written to `output`. It is not a task, and nothing else
     is stored.
 
-    For another format, the PNG is temporary. With `hold`, it exists until that is closed.
+    For another format, the PNG is temporary. With `options.hold`, it exists until that is closed.
     """
 
     def check() -> None:
         """Raise StorageError if a file at `output` is not replaced."""
         check_replaceable(output)
-        if replaces == "result" or not os.path.lexists(output):
+        if options.replaces == "result" or not os.path.lexists(output):
             return
         origin = origin_of(output)
         is_replaced = origin.input_sha256 == run.request.image.sha256
-        if is_replaced and replaces == "request":
+        if is_replaced and options.replaces == "request":
             is_replaced = _is_result_of(origin, run.request, encoding)
         if not is_replaced:
             raise StorageError("name_taken", output=output)
 
     task_id = tasks.new_id()
+    hold = options.hold
+    stored = options.stored
     needs_png = hold is not None and not encoding.is_stored and not stored
     info = None if needs_png else _find_at_path(run, output, encoding, stored)
     if info is not None:

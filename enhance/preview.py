@@ -150,16 +150,6 @@ def render(
     return before, after, meter.fidelity()
 
 
-def agreement_db(preview: Preview, rows: ResultRows) -> float:
-    """Return the PSNR between a preview and its region of the finished result, at most 99 dB."""
-    _, previewed, _ = render(preview.region, rows.settings)
-    down, across = rows.grid.window(preview.region.box)
-    final = rows.rows(down.start, down.stop)[:, across]
-    error = max(np.mean((previewed.astype(np.float64) - final) ** 2), 1e-12)
-    psnr = float(10 * np.log10(rows.image.levels**2 / error))
-    return round(min(99.0, psnr), 2)
-
-
 def result_rows(
     image: SourceImage,
     network: Rows,

@@ -17,7 +17,7 @@ from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from PIL import Image
 from skimage import data
 
-from enhance import models
+from enhance import Preview, Result, models
 from enhance.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -139,6 +139,17 @@ def psnr(first: np.ndarray, second: np.ndarray, levels: int = 255) -> float:
     """Return the peak signal-to-noise ratio in dB."""
     error = np.mean((first.astype(np.float64) - second) ** 2)
     return float(10 * np.log10(levels**2 / max(error, 1e-12)))
+
+
+def agreement(preview: Preview, result: Result) -> float:
+    """Return the PSNR between a preview and its region of the result, in dB."""
+    box = preview.region.box
+    photo = result.info["input"]
+    output = result.array
+    top = round(box.top * output.shape[0] / photo["height"])
+    left = round(box.left * output.shape[1] / photo["width"])
+    height, width = preview.after.shape[:2]
+    return psnr(preview.after, output[top : top + height, left : left + width])
 
 
 @pytest.fixture(scope="session")

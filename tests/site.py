@@ -24,6 +24,7 @@ from enhance import Enhancer
 from enhance.comparison import Cell
 from enhance.config import Config
 from enhance.jobs.scheduler import Job, Scheduler
+from enhance.pipeline import RunOptions
 
 SETTINGS = {
     "preset": "auto",
@@ -92,9 +93,9 @@ class WatchedEnhancer(Enhancer):
         finally:
             del self._errors[call]
 
-    def preview(self, source, *given, job=None, **named):
-        self._begin("preview", source, job and job.stop)
-        return super().preview(source, *given, job=job, **named)
+    def preview_region(self, image, settings, box, job):
+        self._begin("preview", image, job.stop)
+        return super().preview_region(image, settings, box, job)
 
     def estimate(self, *given, **named):
         self._begin("estimate", "", None)
@@ -108,9 +109,7 @@ class WatchedEnhancer(Enhancer):
         self.calls["retune"] += 1
         return super().retune(*given, **named)
 
-    def compare(self, source, *given, on_cell=None, job=None, **named):
-        stop = job and job.stop
-
+    def compare_region(self, image, box, job, settings=None, on_cell=None, progress=None):
         def checked(cell: Cell) -> Cell:
             error = self._errors.get("cell")
             return (
@@ -122,14 +121,15 @@ class WatchedEnhancer(Enhancer):
         def show(cell: Cell) -> None:
             if on_cell is not None:
                 on_cell(checked(cell))
-            self._wait("cell", source, stop)
+            self._wait("cell", image, job.stop)
 
-        self._begin("compare", source, stop)
-        comparison = super().compare(source, *given, on_cell=show, job=job, **named)
+        self._begin("compare", image, job.stop)
+        comparison = super().compare_region(image, box, job, settings, show, progress)
         return replace(comparison, cells=tuple(map(checked, comparison.cells)))
 
-    def run(self, source, *given, progress=None, stop=None, job=None, **named):
-        job = job or Job(stop=stop or threading.Event())
+    def run(self, source, *given, progress=None, stop=None, options=None, **named):
+        options = options or RunOptions()
+        job = options.job or Job(stop=stop or threading.Event())
         stop = job.stop
 
         def report(done: int, total: int, left: float | None) -> None:
@@ -140,7 +140,9 @@ class WatchedEnhancer(Enhancer):
 
         self._begin("run", source, stop)
         self.names.append(Path(source).name)
-        result = super().run(source, *given, progress=report, job=job, **named)
+        result = super().run(
+            source, *given, progress=report, options=replace(options, job=job), **named
+        )
         self._wait("end", source, stop)
         return result
 

@@ -22,7 +22,7 @@ from ..errors import Cancelled, EnhanceError, MemoryShortError, StorageError, ex
 from ..formats.encoding import Encoding
 from ..images import SourceImage, inspect
 from ..info import Info, Result
-from ..pipeline import Replaceable, Run
+from ..pipeline import Replaceable, Run, RunOptions
 from ..processes import temporary_folder
 from ..restore.resample import result_size, with_possible_size
 from ..settings import Settings
@@ -332,16 +332,18 @@ class RunningBatch:
             result = self.enhancer.run(
                 item.source,
                 item.settings or self.settings,
-                name=item.name,
-                image=image,
                 output=output,
-                progress=lambda done, total, left: self._update_progress(item, done / total, left),
-                on_compute=on_compute and (lambda run: on_compute(item, run)),
-                hold=hold,
-                job=Job("run", self.caller, self._stops[item.key], self._update_queue),
                 encoding=self.encoding,
-                replaces=replaces,
-                stored=stored,
+                progress=lambda done, total, left: self._update_progress(item, done / total, left),
+                options=RunOptions(
+                    job=Job("run", self.caller, self._stops[item.key], self._update_queue),
+                    name=item.name,
+                    image=image,
+                    on_compute=on_compute and (lambda run: on_compute(item, run)),
+                    hold=hold,
+                    replaces=replaces,
+                    stored=stored,
+                ),
             )
             error = self._write_report(output, result, image) if image else None
         return replace(

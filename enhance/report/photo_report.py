@@ -315,7 +315,7 @@ def _two_lines(sha256: str) -> str:
 
 
 def _run_facts(document: ReportDocument, info: Info) -> Facts:
-    """Return the facts of the run, with the measurements that the first page has in words."""
+    """Return the facts of the run, with the fidelity that the first page has in words."""
     model = info["model"]
     facts = {
         "row_model": model["name"],
@@ -332,9 +332,6 @@ def _run_facts(document: ReportDocument, info: Info) -> Facts:
         word = document.translate(f"fidelity_{grade}")
         worst = f"{info['fidelity_worst_db']:.1f}"
         facts["fidelity"] = document.translate("fidelity_of", word=word, db=worst)
-    if info["agreement_db"] is not None:
-        agreement = f"{info['agreement_db']:.1f}"
-        facts["row_agreement"] = document.translate("row_agreement_of", db=agreement)
     return facts
 
 

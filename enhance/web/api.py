@@ -24,7 +24,7 @@ from ..formats.thumbnails import icc_for_screen, save_png
 from ..i18n import strip_direction_marks
 from ..jobs.batch import BatchFile, with_nearest_size, with_size
 from ..presets import PresetInfo
-from ..preview import Preview
+from ..preview import Preview, choose_box
 from ..restore.resample import with_possible_size
 from ..settings import SIZES
 from ..store import report_name
@@ -141,9 +141,9 @@ class Endpoints:
                 if given["largest"]:
                     wanted = with_possible_size(settings, decoded.height, decoded.width)
                 if rectangle is None:
-                    return self._previewed(
-                        services.previews.run(decoded, wanted, **region, job=job.admitted)
-                    )
+                    box = choose_box(decoded.width, decoded.height, *region)
+                    preview = services.previews.run(decoded, wanted, box, job.admitted)
+                    return self._previewed(preview)
                 outputs = None
                 view = View(owner_of(request), decoded, rectangle, wanted)
                 for preview, is_quick in services.previews.steps(view, job.admitted):
@@ -204,7 +204,7 @@ class Endpoints:
                 )
 
             def work(job: JobThread[Comparison]) -> Comparison:
-                comparison = compare(services, source, job, **region)
+                comparison = compare(services, source, job, region)
                 return replace(comparison, cells=tuple(map(visible, comparison.cells)))
 
             job = services.start(request, "comparison", work, source)

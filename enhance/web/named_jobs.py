@@ -44,7 +44,7 @@ from ..images import downscaled_size
 from ..info import Info, Result, timestamp
 from ..jobs.batch import Batch, BatchFile, checked, plan, with_nearest_size, with_size
 from ..jobs.scheduler import Job
-from ..pipeline import Run
+from ..pipeline import Run, RunOptions
 from ..processes import this_process
 from ..restore.live_view import LIMIT, LiveView
 from ..settings import Settings
@@ -385,8 +385,8 @@ class NamedRun(JobThread[None]):
         with named.recorded(self):
             (entry,) = named.entries.values()
             source = named.tasks.input_of(entry)
-            options = {"name": entry.name, "on_compute": self._watch, "hold": named.hold}
-            result = enhance(self._services, source, self._settings, self, **options)
+            options = RunOptions(name=entry.name, on_compute=self._watch, hold=named.hold)
+            result = enhance(self._services, source, self._settings, self, options)
             named.finish(entry, result.info, self._thumbnail(result))
 
     def _watch(self, run: Run) -> None:

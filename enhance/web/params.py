@@ -129,9 +129,13 @@ def call_encoding(given: Values) -> Encoding:
     )
 
 
-def call_region(given: Values) -> dict[str, Any]:
-    """Return the region of an API call. Raises SettingsError."""
-    return {"x": given["x"], "y": given["y"], "size": _whole_number("size", given["size"])}
+Region = tuple[float | None, float | None, int]
+"""The centre x and y of a square, None for the centre of the image, and its side."""
+
+
+def call_region(given: Values) -> Region:
+    """Return the square of an API call. Raises SettingsError."""
+    return given["x"], given["y"], _whole_number("size", given["size"])
 
 
 def call_rectangle(given: Values) -> Box | None:

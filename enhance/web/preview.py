@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from ..enhancer import Enhancer
 from ..errors import SettingsError
@@ -65,11 +65,11 @@ class Previews:
         """Return the decoded file, from memory if possible. Raises PictureError."""
         return self.images.get(path, lambda: self._enhancer.read(path))
 
-    def run(self, image: SourceImage, settings: Settings, **options: Any) -> Preview:
-        """Return a preview, with `options` as `Enhancer.preview` has them. Raises EnhanceError."""
+    def run(self, image: SourceImage, settings: Settings, box: Box, job: Job) -> Preview:
+        """Return a preview of a region. Raises EnhanceError."""
 
         def work() -> Preview:
-            return self._enhancer.preview(image, settings, **options)
+            return self._enhancer.preview_region(image, settings, box, job)
 
         return self._metrics.follow("preview", settings.preset, work)
 
@@ -94,8 +94,8 @@ class Previews:
         quick = self._quick_settings(image, settings, box)
         if quick is not None:
             quick_box = self._region(image, view.rectangle, quick)
-            yield self.run(image, quick, box=quick_box, job=job), True
-        preview = self.run(image, view.settings, box=box, job=job)
+            yield self.run(image, quick, quick_box, job), True
+        preview = self.run(image, view.settings, box, job)
         self.kept.keep(view.key(preview.region.network_key), preview)
         yield preview, False
 
@@ -113,13 +113,13 @@ class Previews:
         while rectangle.width * rectangle.height > _SCREEN_PIXELS * step * step:
             step *= 2
         if step == 1:
-            return self.run(image, view.settings, box=rectangle, job=job)
+            return self.run(image, view.settings, rectangle, job)
         rectangle = rectangle.align_to_grid(step, image.width, image.height)
         size = max(result_size(settings, image.height, image.width))
         small = settings.changed(
             long_side=max(1, size // step), reduce=max(1, settings.reduce // step)
         )
-        preview = self.run(image.downscale(step), small, box=rectangle.downscale(step), job=job)
+        preview = self.run(image.downscale(step), small, rectangle.downscale(step), job)
         whole = Cut.whole(image.height, image.width)
         request = self._enhancer.request(image, settings)
         facts = {

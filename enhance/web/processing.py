@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from ..info import Result
 from ..jobs.archive import archive_names, pack
 from ..jobs.batch import Batch, BatchFile, RunningBatch, plan
 from ..jobs.scheduler import Job
+from ..pipeline import RunOptions
+from ..preview import choose_box
 from ..settings import Settings
 from ..store import result_name
 from .jobs import JobThread, follow
 from .owners import owner_of
+from .params import Region
 from .services import Services
 from .storage import PageFolder
 
@@ -30,14 +34,24 @@ ZIP_NAME = "enhanced.zip"
 
 
 def enhance(
-    services: Services, source: Path, settings: Settings, job: JobThread[Any], **options: Any
+    services: Services,
+    source: Path,
+    settings: Settings,
+    job: JobThread[Any],
+    options: RunOptions,
+    **file: Any,
 ) -> Result:
-    """Enhance a file within a job, with `options` as `Enhancer.run` has them. Raises
+    """Enhance a file within a job; `file` has the `output` and the `encoding`. Raises
     EnhanceError."""
-    options |= {"progress": job.progress, "job": job.admitted}
-    return services.metrics.follow(
-        "task", settings.preset, lambda: services.enhancer.run(source, settings, **options)
+    run = partial(
+        services.enhancer.run,
+        source,
+        settings,
+        progress=job.progress,
+        options=replace(options, job=job.admitted),
+        **file,
     )
+    return services.metrics.follow("task", settings.preset, run)
 
 
 def enhance_once(
@@ -57,10 +71,11 @@ def enhance_once(
     EnhanceError.
     """
     with ExitStack() as hold:
-        options = {"name": name, "output": output, "encoding": encoding, "hold": hold}
+        options = RunOptions(name=name, hold=hold)
 
         def work(job: JobThread[Result]) -> Result:
-            return enhance(services, source, settings, job, **options)
+            file = {"output": output, "encoding": encoding}
+            return enhance(services, source, settings, job, options, **file)
 
         job = services.start(request, "run", work, source)
         result = yield from follow(job, request, progress)
@@ -72,15 +87,14 @@ def enhance_once(
     yield str(file), without_path(info)
 
 
-def compare(services: Services, source: Path, job: JobThread[Any], **options: Any) -> Comparison:
-    """Compare presets within a job, with `options` as `Enhancer.compare` has them. Raises
-    EnhanceError."""
-    with services.enhancer.scheduler.queue_job(job.admitted):
+def compare(services: Services, source: Path, job: JobThread[Any], region: Region) -> Comparison:
+    """Compare presets within a job. Raises EnhanceError."""
+    enhancer = services.enhancer
+    with enhancer.scheduler.queue_job(job.admitted):
         image = services.previews.image(source)
-        options |= {"progress": job.progress, "job": job.admitted}
-        return services.metrics.follow(
-            "comparison", "all", lambda: services.enhancer.compare(image, **options)
-        )
+        box = choose_box(image.width, image.height, *region)
+        work = partial(enhancer.compare_region, image, box, job.admitted, progress=job.progress)
+        return services.metrics.follow("comparison", "all", work)
 
 
 @dataclass(frozen=True, eq=False)

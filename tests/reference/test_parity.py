@@ -15,7 +15,7 @@ from skimage import data
 from enhance import Enhancer, Settings, models
 from enhance.engine.engine import Engine
 from enhance.models.weights_folder import digest
-from tests.conftest import psnr
+from tests.conftest import agreement, psnr
 
 PHOTOS = {
     "astronaut": data.astronaut()[80:109, 180:209],  # square, of a prime size
@@ -112,9 +112,9 @@ def test_a_preview_agrees_with_the_result(precision, least, tmp_path):
     enhancer = Enhancer("cpu", precision)
 
     preview = enhancer.preview(path, "gentle", x=0, y=0, size=16)
-    result = enhancer.run(path, "gentle", preview=preview)
+    result = enhancer.run(path, "gentle")
 
     assert (preview.region.cut.box.width, preview.region.cut.box.height) == (64, 40), (
         "it sees less at the right"
     )
-    assert (result.info["agreement_db"] or 0) >= least
+    assert agreement(preview, result) >= least

@@ -169,7 +169,7 @@ def test_a_preview_is_approximate_until_a_run_and_exact_after_it(
     image: Path, photo, enhancer: Enhancer
 ):
     before = enhancer.preview(image, KIND, size=20)
-    result = enhancer.run(image, KIND, preview=before)
+    result = enhancer.run(image, KIND)
     after = enhancer.preview(image, KIND, size=20)
 
     assert before.info["approximate"]

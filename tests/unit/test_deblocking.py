@@ -15,7 +15,7 @@ from enhance.images import Box, SourceImage
 from enhance.images.worker import read_image
 from enhance.restore.deblocking import deblocked_rows, has_blocks, without_steps
 from enhance.restore.result import ResultRows, Scene
-from tests.conftest import psnr
+from tests.conftest import agreement, psnr
 from tests.quality.degradation import as_jpeg
 from tests.quality.photos import REPORTED, TUNING, reference_of
 
@@ -176,10 +176,10 @@ def test_a_preview_agrees_with_the_run(enhancer, tmp_path):
     jpeg(tmp_path, small(256, 240), 40)
 
     preview = enhancer.preview(tmp_path / "photo.jpg", FAITHFUL, x=117, y=123, size=48)
-    result = enhancer.run(tmp_path / "photo.jpg", FAITHFUL, preview=preview)
+    result = enhancer.run(tmp_path / "photo.jpg", FAITHFUL)
 
     assert (preview.region.cut.box.top, preview.region.cut.box.left) == (51, 45)
-    assert (result.info["agreement_db"] or 0) > 80
+    assert agreement(preview, result) > 80
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 3), (128, 128)])

@@ -21,6 +21,7 @@ from enhance import (
     Settings,
     StorageError,
 )
+from enhance.pipeline import RunOptions
 
 from .pdf_text import text_of
 
@@ -62,7 +63,6 @@ def test_a_run_without_output_becomes_a_task_with_all_documented_keys(enhancer, 
             "seconds",
             "megapixels_per_second",
             "peak_memory_mb",
-            "agreement_db",
             "fidelity_db",
             "cached",
         ),
@@ -165,7 +165,9 @@ def test_cleaning_deletes_no_files_of_a_run_and_no_held_result(enhancer, photo_f
     enhancer.tasks = tasks = type(enhancer.tasks)(enhancer.tasks.folder, hours=1e-9, max_disk=1)
 
     with ExitStack() as hold:
-        result = enhancer.run(photo_file, RAW, progress=lambda *_: tasks.clean(), hold=hold)
+        result = enhancer.run(
+            photo_file, RAW, progress=lambda *_: tasks.clean(), options=RunOptions(hold=hold)
+        )
         upload = tasks.uploads / result.info["input"]["sha256"] / "photo.png"
         assert upload.exists()
         tasks.clean()

@@ -15,6 +15,7 @@ from enhance.cli import main
 from enhance.jobs.batch import RunningBatch
 from enhance.jobs.inputs import Shard, find_images
 from enhance.metadata.provenance import origin_of
+from enhance.pipeline import RunOptions
 
 from .forks import can_fork
 from .runs import FAST, cached, contents, image, names, run
@@ -309,7 +310,10 @@ def test_an_output_file_that_appears_during_the_run_is_replaced_only_if_it_is_a_
     earlier = enhancer.run(source, Settings("anime-fast", sharpen=1), output=tmp_path / name).path
 
     result = enhancer.run(
-        source, "anime-fast", output=output, on_compute=lambda _: shutil.copy(earlier, output)
+        source,
+        "anime-fast",
+        output=output,
+        options=RunOptions(on_compute=lambda _: shutil.copy(earlier, output)),
     )
     assert origin_of(output).signature == result.info["signature"]
     output.unlink()
@@ -318,7 +322,7 @@ def test_an_output_file_that_appears_during_the_run_is_replaced_only_if_it_is_a_
             source,
             "anime-fast",
             output=output,
-            on_compute=lambda _: output.write_bytes(b"somebody's"),
+            options=RunOptions(on_compute=lambda _: output.write_bytes(b"somebody's")),
         )
 
     assert contents(output.parent) == {name: b"somebody's"}

@@ -25,6 +25,7 @@ from enhance.images import read_image
 from enhance.images.gain_map import find_attached, segment
 from enhance.images.metadata import LOST
 from enhance.images.png_chunks import make_chunk
+from enhance.pipeline import RunOptions
 from enhance.restore import result as results
 from tests.conftest import psnr
 from tests.unit import photos_with_metadata
@@ -225,7 +226,8 @@ def test_damaged_map_in_a_png_is_an_error_with_a_message(run, ultra):
 
 def test_map_changes_no_pixel_of_the_png(enhancer, ultra):
     with_it = enhancer.run(ultra, "anime-fast")
-    without = enhancer.run(ultra, "anime-fast", image=replace(read_image(ultra), gain_map=None))
+    image = replace(read_image(ultra), gain_map=None)
+    without = enhancer.run(ultra, "anime-fast", options=RunOptions(image=image))
     assert np.array_equal(with_it.array, without.array)
 
 

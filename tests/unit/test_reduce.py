@@ -10,7 +10,7 @@ from skimage import data
 
 from enhance import PRESETS, Settings
 from enhance.images import SourceImage
-from tests.conftest import psnr
+from tests.conftest import agreement, psnr
 from tests.site import photo as piece
 
 FAST = Settings.from_preset("anime-fast", strength=0.65, fidelity=1, sharpen=0.2, saturation=1.2)
@@ -67,11 +67,11 @@ def test_preview_and_run_agree_in_any_region(enhancer, tmp_path, monkeypatch, re
     settings = FAST.changed(reduce=reduce, scale=scale)
 
     preview = enhancer.preview(path, settings, x=61, y=47, size=50)
-    result = enhancer.run(path, settings, preview=preview)
+    result = enhancer.run(path, settings)
 
     assert preview.before.shape == preview.after.shape == (50 * scale, 50 * scale, 3)
     assert result.info["signature"] == preview.info["signature"]
-    assert result.info["agreement_db"] > 50
+    assert agreement(preview, result) > 50
     at_the_border = enhancer.preview(path, settings, x=width, y=height, size=50).after
     with Image.open(result.path) as image:
         corner = np.asarray(image)[-at_the_border.shape[0] :, -at_the_border.shape[1] :]

@@ -12,6 +12,7 @@ from enhance import Enhancer, Settings, SettingsError, enhance
 from enhance.models import locate, user_models
 from enhance.models.user_models import add
 from enhance.settings import all_presets
+from tests.conftest import agreement
 from tests.user_models import save_model
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
@@ -47,10 +48,10 @@ def test_the_result_and_a_preview_have_the_scale_of_the_network(kind, own_folder
     )
 
     preview = enhancer.preview(image, settings, size=12)
-    result = enhancer.run(image, settings, preview=preview)
+    result = enhancer.run(image, settings)
 
     assert preview.after.shape[:2] == preview.before.shape[:2] == (12 * scale, 12 * scale)
-    assert (result.info["agreement_db"] or 0) >= 50
+    assert agreement(preview, result) >= 50
     assert result.info["signature"] == preview.info["signature"]
     assert (result.info["model"]["name"], result.info["model"]["source"]) == (kind, "model.pth")
     given, made = (np.asarray(Image.open(path)) for path in (image, result.path))
