@@ -20,12 +20,13 @@ from PIL import Image
 from enhance.errors import PictureError
 from enhance.formats.encoding import FORMATS, Encoding, export, notes_of
 from enhance.formats.thumbnails import srgb_image
-from enhance.images import Metadata, SourceImage, inspect, read_image
-from enhance.images.colour import profile_name
+from enhance.images import SourceImage, inspect, read_image
 from enhance.images.limits import MAX_SIDE
-from enhance.images.png_chunks import SIGNATURE, make_chunk
-from enhance.images.source_type import label_of, with_source_type
+from enhance.metadata import Metadata
+from enhance.metadata.png_chunks import SIGNATURE, make_chunk
+from enhance.metadata.profiles import profile_name
 from enhance.metadata.provenance import origin_of
+from enhance.metadata.source_type import label_of, with_source_type
 from enhance.restore.result import encode_gain_map
 from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import ultra_hdr

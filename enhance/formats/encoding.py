@@ -18,11 +18,12 @@ from typing import Any
 from ..errors import MemoryShortError, PictureError, SettingsError, check_stop
 from ..files import link_or_copy, write_atomically
 from ..i18n import PixelCount
-from ..images import Metadata
-from ..images.metadata import CHOICES, INPUT_NOTES, fit_to_format
-from ..images.source_type import read_source_type, with_source_type
 from ..images.worker import free_memory
+from ..metadata import CHOICES, Metadata
+from ..metadata.metadata import INPUT_NOTES
+from ..metadata.output_formats import fit_to_format
 from ..metadata.provenance import Origin, origin_of
+from ..metadata.source_type import read_source_type, with_source_type
 from .avif import AVIF
 from .format import FinishedImage, Format
 from .jpeg import JPEG
@@ -138,7 +139,7 @@ class Encoding:
 
         "on_white" and "on_black": transparency; "eight_bits" and "ten_bits": bit depth; "in_srgb":
         profile and bit depth; "location_left": XMP or IPTC with a location, if none is wanted; and
-        the notes of `enhance.images.metadata.fit_to_format`.
+        the notes of `enhance.metadata.output_formats.fit_to_format`.
         """
         form = self.file_format
         metadata = variants["keep"]

@@ -12,8 +12,10 @@ import numpy as np
 from PIL import Image
 
 from ..errors import check_stop
-from ..images import Metadata, spans
-from ..images.colour import grey_as_rgb, grey_in_srgb, profile_name
+from ..images import spans
+from ..images.colour import grey_as_rgb, grey_in_srgb
+from ..metadata import Metadata
+from ..metadata.profiles import profile_name
 from ..metadata.provenance import marked_ending
 from .png_reader import PngReader
 

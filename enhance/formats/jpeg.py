@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 
 from ..images import spans
-from ..images.gain_map import INDEX_HEADER, index_segment, segment, version_segment, with_directory
-from ..images.metadata import photoshop_resource
+from ..metadata.gain_map import INDEX_HEADER, index_segment, version_segment, with_directory
+from ..metadata.iptc import photoshop_resource
+from ..metadata.jpeg_segments import segment
 from .format import FinishedImage, Format, squeeze
 
 _STRIP = 16

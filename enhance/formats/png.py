@@ -23,8 +23,8 @@ import numpy as np
 from isal import isal_zlib
 
 from ..files import AtomicFile
-from ..images import Metadata
-from ..images.png_chunks import (
+from ..metadata import Metadata
+from ..metadata.png_chunks import (
     COLOUR_TYPES,
     END,
     SIGNATURE,

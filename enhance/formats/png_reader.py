@@ -12,11 +12,12 @@ import numpy as np
 from isal import isal_zlib
 
 from ..errors import PictureError
-from ..images import Box, Metadata, ceil_div, spans
-from ..images.containers import chunk_content, first_chunks
+from ..images import Box, ceil_div, spans
 from ..images.downscaling import block_means
-from ..images.png_chunks import COLOUR_TYPES, SIGNATURE, read_chunk, read_profile, scan_chunks
 from ..images.worker import read_variants
+from ..metadata import Metadata
+from ..metadata.containers import chunk_content, first_chunks
+from ..metadata.png_chunks import COLOUR_TYPES, SIGNATURE, read_chunk, read_profile, scan_chunks
 
 GAIN_MAP_CHUNK = b"enGM"
 """The name of the chunk that stores the gain map. Other programs ignore it."""

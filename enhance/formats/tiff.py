@@ -16,7 +16,7 @@ from typing import BinaryIO, TypeAlias
 import numpy as np
 from isal import isal_zlib
 
-from ..images.exif import EMPTY, EXIF_IFD, GPS_IFD, INTEROP_IFD, TYPE_SIZES, read_directory
+from ..metadata.exif import EMPTY, EXIF_IFD, GPS_IFD, INTEROP_IFD, TYPE_SIZES, read_directory
 from .format import FinishedImage, Format
 
 _BYTE = 1

@@ -11,23 +11,23 @@ from __future__ import annotations
 
 import io
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
 from ..errors import PictureError
+from ..metadata.png_chunks import pixel_chunks, transparent_level
+from ..metadata.profiles import fitting_profile, open_profile, profile_space
 from . import jxl, raw
 from .file_types import open_with_pillow
 from .header import Header
 from .image import Box
 from .pages import tiff_tags
-from .png_chunks import pixel_chunks, transparent_level
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +35,6 @@ logger = logging.getLogger(__name__)
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _WHITE = 65535
-_MAX_PROFILE_SECONDS = 1.0
-"""Limit of the processor time to prepare a profile. Real profiles take milliseconds, crafted
-profiles minutes."""
-_MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 _REACH = 256
 """Rows above and below in which the nearest visible pixel is searched. No network has a larger
 receptive radius."""
@@ -60,54 +56,6 @@ class Pixels:
     deep: bool
     icc: bytes | None
     part: Callable[[Box], np.ndarray]
-
-
-def profile_name(icc: bytes | None) -> str | None:
-    """Return the name in the profile; None if there is no profile or it is damaged."""
-    profile = _open_profile(icc)
-    if profile is None:
-        return None
-    try:
-        name = ImageCms.getProfileDescription(profile)
-    except ImageCms.PyCMSError:
-        name = ""
-    printable = "".join(letter for letter in name if letter.isprintable())
-    return printable.strip() or "unnamed"
-
-
-def profile_space(icc: bytes | None) -> str | None:
-    """Return the colour space of a profile: "RGB", "GRAY", "CMYK", "Lab" or another.
-
-    The result is None if there is no profile, or if it does not work.
-    """
-    profile = _open_profile(icc)
-    if profile is None:
-        return None
-    space = cast(Any, profile.profile).xcolor_space.strip()
-    mode = _MODE_OF_SPACE.get(space)
-    begun = time.thread_time()
-    try:
-        if mode:
-            ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError) as error:
-        logger.info("The colour profile does not work and was left out: %s", error)
-        return None
-    # Reports would take as long for each image.
-    if time.thread_time() - begun > _MAX_PROFILE_SECONDS:
-        logger.info("The colour profile takes too long and was left out")
-        return None
-    return space
-
-
-def fitting_profile(icc: bytes | None, grey: bool) -> bytes | None:
-    """Return the profile if the result, grey or RGB, can carry it."""
-    space = profile_space(icc)
-    fitting = "GRAY" if grey else "RGB"
-    if space == fitting:
-        return icc
-    if space is not None:
-        logger.info("The %s profile does not fit the image and was left out", space)
-    return None
 
 
 def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
@@ -302,16 +250,6 @@ def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
     pixels[targets, :-1] = pixels[nearest, :-1]
 
 
-def _open_profile(icc: bytes | None) -> ImageCms.ImageCmsProfile | None:
-    if not icc:
-        return None
-    try:
-        return ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    except (ImageCms.PyCMSError, OSError) as error:
-        logger.info("The colour profile is damaged and was left out: %s", error)
-        return None
-
-
 def _has_grey_palette(image: Image.Image) -> bool:
     """Return whether all used entries of the palette are grey."""
     palette = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
@@ -334,7 +272,7 @@ def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray
     if mode == "LAB":
         source = ImageCms.createProfile("LAB")
     elif profile_space(icc) == "CMYK":
-        source = _open_profile(icc)
+        source = open_profile(icc)
     if source is None:
         return lambda part: np.asarray(part.convert("RGB"))
     transform = ImageCms.buildTransform(
@@ -353,7 +291,7 @@ def grey_in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
 
     `values` are [h, w, 1 or 2], uint8 or uint16.
     """
-    profile = _open_profile(icc)
+    profile = open_profile(icc)
     if profile is None:
         return values
     ramp = Image.frombytes("L", (256, 1), bytes(range(256)))

@@ -33,14 +33,15 @@ import psutil
 
 from ..errors import PictureError, is_memory_short
 from ..logs import hide_messages
-from .colour import BLOCK, Pixels, decode_pixels, fill_transparent, profile_name
-from .containers import LARGEST_BLOCK, map_file
+from ..metadata import Metadata
+from ..metadata.containers import LARGEST_BLOCK, map_file
+from ..metadata.gain_map import GainMap, decode_map
+from ..metadata.png_chunks import read_metadata, scan_chunks
+from ..metadata.profiles import profile_name
+from .colour import BLOCK, Pixels, decode_pixels, fill_transparent
 from .downscaling import spans
-from .gain_map import GainMap, decode_map
 from .header import Header, read_header
 from .image import Box, Facts, SourceImage
-from .metadata import Metadata
-from .png_chunks import read_metadata, scan_chunks
 
 logger = logging.getLogger(__name__)
 

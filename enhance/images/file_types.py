@@ -9,15 +9,16 @@ read.
 from __future__ import annotations
 
 import importlib
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from PIL import ImageFile
 
+from ..metadata.jpeg_segments import START_OF_IMAGE
+from ..metadata.png_chunks import SIGNATURE
 from . import jxl, raw
-from .png_chunks import SIGNATURE
 
 _STARTS = {
-    "JPEG": b"\xff\xd8\xff",
+    "JPEG": START_OF_IMAGE,
     "PNG": SIGNATURE,
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     "GIF": (b"GIF87a", b"GIF89a"),
@@ -74,12 +75,3 @@ def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
     file_class = getattr(importlib.import_module(module), name)
     file.seek(0)
     return file_class(file, "")
-
-
-def open_auxiliary(file: BinaryIO, number: int) -> Any:
-    """Return an auxiliary image of a HEIC, not decoded.
-
-    Raises an error of pillow-heif if it is of another kind.
-    """
-    file.seek(0)
-    return importlib.import_module("pillow_heif").open_heif(file).get_aux_image(number)

@@ -9,38 +9,39 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO
 
 from PIL import ImageFile
 
 from ..errors import PictureError
-from . import jxl, png_chunks, raw
-from .containers import (
+from ..metadata import Metadata, png_chunks
+from ..metadata.containers import (
     Chunk,
     chunk_content,
     cut_block,
     first_chunks,
-    limit_profile,
     map_file,
     read_block,
     riff_chunks,
 )
-from .downscaling import Size
-from .exif import (
+from ..metadata.exif import (
     INTEROP_IFD,
     MAKER_NOTE,
-    block_from_tiff,
-    plausible_dpi,
     read_dpi,
     read_orientation,
     without_prefix,
 )
+from ..metadata.gain_map import MapHeader, find_heic_map, find_jpeg_map
+from ..metadata.jpeg_segments import JPEG_PIXELS_PER_BYTE, check_jpeg_markers
+from ..metadata.profiles import limit_profile
+from ..metadata.reading import pillow_metadata, tiff_metadata
+from ..metadata.xmp import accept_xmp
+from . import jxl, raw
+from .downscaling import Size
 from .file_types import detect_format, open_with_pillow
-from .gain_map import AUXILIARY_TYPE, ISO_SEGMENT, MapHeader, find_heic_map, find_jpeg_map
-from .limits import JPEG_PIXELS_PER_BYTE, check_compression, check_jpeg_markers, check_size
-from .metadata import MAX_TEXTS, MAX_TEXTS_LENGTH, Metadata, accept_xmp, extract_iptc, find_claims
+from .limits import check_compression, check_size
 from .pages import count_pages, tiff_tags
 
 logger = logging.getLogger(__name__)
@@ -64,11 +65,6 @@ _CAMERA_PHOTOMETRIC = (32803, 34892)
 # limit; for them only the memory budget applies.
 _PIXELS_PER_BYTE = {"JPEG": JPEG_PIXELS_PER_BYTE, "GIF": 4096, "PNG": 8 * 1032}
 _TIFF_RATIOS = {1: 3, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
-
-_Segments: TypeAlias = list[tuple[str, bytes]]
-"""The segments of a JPEG as Pillow lists them: name and content."""
-_RESOURCES = b"Photoshop 3.0\0"
-_EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
 
 @dataclass(frozen=True)
@@ -142,7 +138,7 @@ def _pillow_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) -
         check_size(image.width, image.height, max_pixels)
         if kind in _PIXELS_PER_BYTE:
             check_compression(file.seek(0, 2), image.width, image.height, _PIXELS_PER_BYTE[kind])
-        metadata = _pillow_metadata(image)
+        metadata = pillow_metadata(image)
         header = Header(
             kind,
             image.mode,
@@ -194,62 +190,6 @@ def _count_frames(image: ImageFile.ImageFile, *, exact: bool) -> int:
     except Exception as error:
         logger.info("The frames cannot be counted: %s", error)
         return 1
-
-
-def _pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
-    """Return the metadata of an image that Pillow has opened."""
-    info: dict[Any, Any] = image.info
-    segments: _Segments = getattr(image, "applist", [])
-    contents = [content for _, content in segments if content.startswith(_RESOURCES)]
-    resources = b"".join(content.removeprefix(_RESOURCES) for content in contents)
-    exif = without_prefix(cut_block(info.get("exif")))
-    return Metadata(
-        exif,
-        xmp=accept_xmp(cut_block(info.get("xmp"))),
-        iptc=extract_iptc(resources),
-        texts=_comments(info, segments),
-        dpi=_stated_dpi(image) or read_dpi(exif),
-        notes=_pillow_notes(info, segments),
-    )
-
-
-def _comments(info: Mapping[Any, Any], segments: _Segments) -> tuple[tuple[str, str], ...]:
-    """Return the comments of a GIF or JPEG as texts; nothing if they exceed the limits."""
-    comments = [content for name, content in segments if name == "COM"]
-    if not comments:
-        comments = [info.get("comment", b"")]
-    if len(comments) > MAX_TEXTS or sum(map(len, comments)) > MAX_TEXTS_LENGTH:
-        return ()
-    return tuple(("Comment", _decoded(comment)) for comment in comments if comment)
-
-
-def _pillow_notes(info: Mapping[Any, Any], segments: _Segments) -> tuple[str, ...]:
-    """Return the notes on data in the file that its XMP packet does not claim."""
-    notes = set[str]()
-    for _, content in segments:
-        if content.startswith(_EXTENDED_XMP):
-            notes.update(find_claims(content))
-        if content.startswith(ISO_SEGMENT):
-            notes.add("gain_map_left")
-    if AUXILIARY_TYPE in info.get("aux", ()):
-        notes.add("gain_map_left")
-    return tuple(notes)
-
-
-def _stated_dpi(image: ImageFile.ImageFile) -> tuple[float, float] | None:
-    """Return the resolution that BMP or JFIF states."""
-    has_unit = image.format == "BMP" or (image.format == "JPEG" and image.info.get("jfif_unit"))
-    if has_unit and "dpi" in image.info:
-        return plausible_dpi(*image.info["dpi"])
-    return None
-
-
-def _decoded(comment: bytes) -> str:
-    try:
-        text = comment.decode("utf-8")
-    except UnicodeDecodeError:
-        text = comment.decode("latin-1")
-    return text.replace("\0", "")
 
 
 def _webp_header(file: BinaryIO, max_pixels: int) -> Header:
@@ -381,7 +321,7 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         has_alpha=has_alpha,
         orientation=orientation if orientation in range(1, 9) else 1,
         icc=limit_profile(tags.get("ICCProfile")),
-        metadata=_tiff_metadata(file, tags),
+        metadata=tiff_metadata(file, tags),
         frames=count_pages(file),
     )
 
@@ -424,7 +364,7 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = N
         check_size(width, height, max_pixels)
         if tags:
             # Maker notes describe the values of the sensor, and often contain previews.
-            metadata = _tiff_metadata(file, tags, (INTEROP_IFD, MAKER_NOTE))
+            metadata = tiff_metadata(file, tags, (INTEROP_IFD, MAKER_NOTE))
         else:
             exif = without_prefix(cut_block(raw.preview_exif(opened)))
             metadata = Metadata(exif, dpi=read_dpi(exif))
@@ -439,29 +379,3 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = N
             icc=None,
             metadata=metadata.with_note("raw_developed"),
         )
-
-
-def _tiff_metadata(
-    file: BinaryIO,
-    tags: dict[str, Any],
-    without: Collection[int] = (INTEROP_IFD,),
-) -> Metadata:
-    exif = cut_block(block_from_tiff(file, without))
-    xmp = accept_xmp(_tag_bytes(tags.get("XMP"), file))
-    iptc = _tag_bytes(tags.get("IptcNaaInfo"), file)
-    if iptc is None:
-        iptc = _tag_bytes(tags.get("PhotoshopInfo"), file)
-    return Metadata(exif, xmp, extract_iptc(iptc or b""), dpi=read_dpi(exif))
-
-
-def _is_32_bits(number: object) -> bool:
-    return isinstance(number, int) and number < 1 << 32
-
-
-def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:
-    """Return the bytes of a tag, which some programs write as 32-bit integers."""
-    if isinstance(value, tuple) and all(_is_32_bits(one) for one in value):
-        file.seek(0)
-        order = ">" if file.read(2) == b"MM" else "<"
-        value = struct.pack(f"{order}{len(value)}I", *value)
-    return cut_block(value)

@@ -14,9 +14,9 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from ..metadata import Metadata
+from ..metadata.gain_map import GainMap
 from .downscaling import Span, block_means, ceil_div, downscaled_size, spans
-from .gain_map import GainMap
-from .metadata import Metadata
 
 _LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _LAPLACIAN_NORM = 6

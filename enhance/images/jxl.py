@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import PictureError
-from .containers import iso_boxes
+from ..metadata.containers import iso_boxes
 
 _CODESTREAM_START = b"\xff\x0a"
 CONTAINER_START = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A)

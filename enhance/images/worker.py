@@ -34,9 +34,9 @@ import psutil
 
 from ..errors import PictureError
 from ..files import check_disk_space, storage_errors
+from ..metadata import Metadata
 from .decode import DecodeBudget
 from .image import Facts, SourceImage
-from .metadata import Metadata
 
 log = logging.getLogger(__name__)
 

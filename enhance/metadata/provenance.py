@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import StorageError
-from ..images.png_chunks import END, SIGNATURE, make_chunk
+from .png_chunks import END, SIGNATURE, make_chunk
 
 _MARK = re.compile(rb"Enhance(?: \w+=[\w.+-]+)+\n")
 _LONGEST_ENDING = 1000  # A mark, and what its format has around it.

@@ -32,8 +32,8 @@ from ..i18n import (
     translate_source,
 )
 from ..images import SourceImage
-from ..images.colour import profile_name
 from ..info import Info, grade_in, settings_in
+from ..metadata.profiles import profile_name
 from ..presets import licence_text
 from ..store import result_name
 from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, ReportDocument

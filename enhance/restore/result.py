@@ -19,10 +19,10 @@ from ..files import file_sha256
 from ..formats.png import PngHeader, create_png
 from ..formats.thumbnails import Thumbnail
 from ..images import NO_DEGRADATION, Box, Degradation, Size, SourceImage, spans
-from ..images.gain_map import MAX_PIXELS, encode_map
-from ..images.source_type import label_of, read_source_type, with_source_type
 from ..images.worker import allocate_pixels
+from ..metadata.gain_map import MAX_PIXELS, encode_map
 from ..metadata.provenance import Origin
+from ..metadata.source_type import label_of, read_source_type, with_source_type
 from ..settings import Settings
 from .deblocking import deblocked_rows, has_blocks
 from .dehaze import remove_haze

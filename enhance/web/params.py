@@ -10,7 +10,7 @@ from ..errors import SettingsError
 from ..formats.encoding import BACKGROUNDS, FORMATS, Encoding
 from ..i18n import DEFAULT_LANGUAGE, match_language, translate
 from ..images import Box
-from ..images.metadata import CHOICES
+from ..metadata import CHOICES
 from ..preview import LARGEST
 from ..settings import (
     DEFAULT_PRESET,

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from enhance.images.gain_map import segment
+from enhance.metadata.jpeg_segments import segment
 from tests.unit import photos_with_metadata
 from tests.unit.image_files import encode
 

@@ -11,10 +11,10 @@ import zlib
 import numpy as np
 from numpy.random import Generator
 
-from enhance.images.exif import EXIF_IFD, GPS_IFD, MAKER_NOTE
-from enhance.images.metadata import MAX_BLOCK
-from enhance.images.png_chunks import make_chunk, profile_text
-from enhance.images.source_type import ENHANCED, with_source_type
+from enhance.metadata.exif import EXIF_IFD, GPS_IFD, MAKER_NOTE
+from enhance.metadata.metadata import MAX_BLOCK
+from enhance.metadata.png_chunks import make_chunk, profile_text
+from enhance.metadata.source_type import ENHANCED, with_source_type
 from tests.unit.gain_map_files import VALUES, directory, map_packet
 from tests.unit.image_files import png
 

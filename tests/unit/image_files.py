@@ -17,8 +17,8 @@ from PIL import Image, ImageCms
 from enhance import Encoding
 from enhance.formats.encoding import export
 from enhance.formats.png import PngHeader, create_png
-from enhance.images import Metadata
-from enhance.images.png_chunks import SIGNATURE, make_chunk
+from enhance.metadata import Metadata
+from enhance.metadata.png_chunks import SIGNATURE, make_chunk
 from enhance.metadata.provenance import Origin
 
 FILES = Path(__file__).with_name("files")

@@ -12,8 +12,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 STAGES = (
     "models",
-    "images",
     "metadata",
+    "images",
     "formats",
     "analysis",
     "engine",

@@ -13,8 +13,9 @@ import pytest
 import skimage.data
 from PIL import Image, ImageCms, ImageOps
 
-from enhance.images import SourceImage, colour, decode, inspect, read_image
-from enhance.images.png_chunks import make_chunk
+from enhance.images import SourceImage, decode, inspect, read_image
+from enhance.metadata import profiles
+from enhance.metadata.png_chunks import make_chunk
 from tests.unit.image_files import (
     cmyk_profile,
     encode,
@@ -238,9 +239,9 @@ def test_transparent_pixels_get_the_colour_of_the_nearest_visible_ones(read):
 
 
 def test_a_profile_that_takes_too_long_is_left_out(monkeypatch):
-    assert colour.fitting_profile(rgb_profile(), grey=False) == rgb_profile()
-    monkeypatch.setattr(colour, "_MAX_PROFILE_SECONDS", 0)
-    assert colour.fitting_profile(rgb_profile(), grey=False) is None
+    assert profiles.fitting_profile(rgb_profile(), grey=False) == rgb_profile()
+    monkeypatch.setattr(profiles, "_MAX_PROFILE_SECONDS", 0)
+    assert profiles.fitting_profile(rgb_profile(), grey=False) is None
 
 
 def test_a_grey_profile_fits_grey_and_an_rgb_profile_rgb(read):

@@ -19,7 +19,7 @@ from PIL import Image, ImageFile
 from enhance.errors import PictureError
 from enhance.images import inspect, read_image
 from enhance.images.decode import read_facts
-from enhance.images.png_chunks import SIGNATURE, make_chunk
+from enhance.metadata.png_chunks import SIGNATURE, make_chunk
 from tests.unit.image_files import COMPRESSION, encode, png, tiff, with_tags
 
 # pytest shows the warnings that the program itself hides

@@ -25,7 +25,8 @@ from enhance.formats import tiff
 from enhance.formats.encoding import FORMATS, export, notes_of
 from enhance.formats.png import PngHeader, create_png
 from enhance.formats.thumbnails import srgb_image
-from enhance.images import Metadata, jxl, read_image
+from enhance.images import jxl, read_image
+from enhance.metadata import Metadata
 from enhance.metadata.provenance import origin_of
 from enhance.store import Entry
 

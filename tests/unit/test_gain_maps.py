@@ -22,9 +22,10 @@ from enhance.formats.encoding import Encoding
 from enhance.formats.png import GAIN_MAP_CHUNK
 from enhance.formats.png_reader import PngReader
 from enhance.images import read_image
-from enhance.images.gain_map import find_attached, segment
-from enhance.images.metadata import LOST
-from enhance.images.png_chunks import make_chunk
+from enhance.metadata.gain_map import find_attached
+from enhance.metadata.jpeg_segments import segment
+from enhance.metadata.png_chunks import make_chunk
+from enhance.metadata.xmp import LOST
 from enhance.pipeline import RunOptions
 from enhance.restore import result as results
 from tests.conftest import psnr

@@ -16,9 +16,10 @@ from enhance.cli import main
 from enhance.files import file_sha256
 from enhance.formats.encoding import ENDINGS, FORMATS, Encoding, export
 from enhance.formats.png_reader import is_intact
-from enhance.images import Metadata, jxl
+from enhance.images import jxl
 from enhance.images.image import SourceImage
-from enhance.images.source_type import with_source_type
+from enhance.metadata import Metadata
+from enhance.metadata.source_type import with_source_type
 from enhance.restore.result import ResultRows, Scene, write_png
 from tests.unit import photos_with_metadata
 from tests.unit.photos_with_metadata import read_by_exiftool

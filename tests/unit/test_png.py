@@ -17,8 +17,9 @@ from PIL import Image
 from enhance.errors import PictureError, StorageError
 from enhance.formats.png import PngHeader, PngWriter, create_png, encode_png
 from enhance.formats.png_reader import PngReader, read_region
-from enhance.images import Box, Metadata, read_image
-from enhance.images.png_chunks import scan_chunks
+from enhance.images import Box, read_image
+from enhance.metadata import Metadata
+from enhance.metadata.png_chunks import scan_chunks
 from tests.unit.image_files import encode, exif_block, grey_profile, rgb_profile
 
 RANDOM = np.random.default_rng(11)

@@ -17,10 +17,12 @@ from PIL import Image
 from enhance.cli import main
 from enhance.errors import PictureError
 from enhance.formats.encoding import FORMATS, Encoding, export, notes_of
-from enhance.images import Metadata, inspect, jxl, read_image
-from enhance.images.exif import EMPTY
-from enhance.images.metadata import MAX_BLOCK, photoshop_resource
-from enhance.images.png_chunks import make_chunk, profile_text
+from enhance.images import inspect, jxl, read_image
+from enhance.metadata import Metadata
+from enhance.metadata.exif import EMPTY
+from enhance.metadata.iptc import photoshop_resource
+from enhance.metadata.metadata import MAX_BLOCK
+from enhance.metadata.png_chunks import make_chunk, profile_text
 from enhance.metadata.provenance import Origin, origin_of
 from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import packet

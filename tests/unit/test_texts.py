@@ -18,8 +18,8 @@ from enhance.errors import EnhanceError, StorageError, WeightsError
 from enhance.files import storage_error
 from enhance.formats.encoding import BACKGROUNDS
 from enhance.i18n import LANGUAGES, catalogue, translate
-from enhance.images import CHOICES
-from enhance.images.metadata import INPUT_NOTES
+from enhance.metadata import CHOICES
+from enhance.metadata.metadata import INPUT_NOTES
 from enhance.settings import NEUTRAL, PAPERS
 from enhance.web.params import API_RECTANGLE
 

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from ...config import Config
 from ...formats.encoding import BACKGROUNDS, FORMATS
 from ...i18n import LANGUAGES, catalogue, pixel_units
-from ...images.metadata import CHOICES
+from ...metadata import CHOICES
 from ...restore.fidelity import GRADES
 from ...settings import NEUTRAL, PAPERS, PRESETS, RANGES
 

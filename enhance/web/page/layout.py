@@ -15,7 +15,7 @@ from gradio.components import Component
 from ...analysis.softness import REDUCTIONS
 from ...formats.encoding import BACKGROUNDS, FORMATS, Encoding
 from ...i18n import LANGUAGES, catalogue, primary_tag
-from ...images.metadata import CHOICES
+from ...metadata import CHOICES
 from ...settings import NEUTRAL, PAPERS, PRINT_DPI, PRINT_SIDES, REFERENCE_PRESET, SIZES, Settings
 from ..params import LIMITS
 

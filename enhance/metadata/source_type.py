@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from .xmp import EMPTY_PACKET, with_properties
+
 ENHANCED = "algorithmicallyEnhanced"
 """An image that an algorithm altered or corrected."""
 COMPOSITE = "compositeWithTrainedAlgorithmicMedia"
@@ -27,13 +29,6 @@ _LABEL = re.compile(
     + rb' Iptc4xmpExt:DigitalSourceType="[^"<]*" *\/>',
 )
 """The element that `with_source_type` adds."""
-_RDF_END = re.compile(rb"</([\w.-]{1,80}:)?RDF\s{0,9}>")
-_EMPTY_PACKET = (
-    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
-    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF>'
-    b'</x:xmpmeta>\n<?xpacket end="w"?>'
-)
 
 
 def read_source_type(xmp: bytes | None) -> str | None:
@@ -67,29 +62,10 @@ def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
     this property. `name` None removes the property, and such a packet as a whole. Packets with
     ENHANCED and COMPOSITE have the same length.
     """
-    rest = _PROPERTY.sub(b"", _LABEL.sub(b"", xmp or _EMPTY_PACKET))
+    rest = _PROPERTY.sub(b"", _LABEL.sub(b"", xmp or EMPTY_PACKET))
     if name is None:
-        return None if rest == _EMPTY_PACKET else rest
+        return None if rest == EMPTY_PACKET else rest
     # The writer of a PNG replaces the packet in place once it is known whether the content is
     # generated.
     value = f'"{_VOCABULARY}{name}"'.ljust(len(_VOCABULARY + COMPOSITE) + 2).encode()
     return with_properties(rest, b"%s Iptc4xmpExt:DigitalSourceType=%s" % (_NAMESPACE, value))
-
-
-def with_properties(xmp: bytes | None, attributes: bytes, elements: bytes = b"") -> bytes:
-    """Return XMP with properties added: attributes, and elements in which `%(rdf)s` is the prefix
-    of RDF.
-
-    Without XMP, or if the end of its properties is missing, the result is a new packet with only
-    these properties.
-    """
-    if xmp is None or _RDF_END.search(xmp) is None:
-        xmp = _EMPTY_PACKET
-    *_, end = _RDF_END.finditer(xmp)
-    added = b'<%(rdf)sDescription %(rdf)sabout="" ' + attributes
-    if elements:
-        added += b">" + elements + b"</%(rdf)sDescription>"
-    else:
-        added += b"/>"
-    added = added.replace(b"%(rdf)s", end[1] or b"")
-    return xmp[: end.start()] + added + xmp[end.start() :]

@@ -90,15 +90,6 @@ def cut_block(block: object) -> bytes | None:
     return None
 
 
-def limit_profile(profile: object) -> bytes | None:
-    """Return a colour profile unless it is empty or too large."""
-    found = cut_block(profile)
-    if found and len(found) > LARGEST_BLOCK:
-        logger.info("The colour profile is too large and was left out")
-        return None
-    return found
-
-
 def read_block(file: BinaryIO, chunk: Chunk | None) -> bytes | None:
     """Return the content of a chunk as `cut_block` does; None if it is missing or empty."""
     if chunk is None:

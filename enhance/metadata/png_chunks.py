@@ -11,14 +11,9 @@ from typing import BinaryIO
 
 from .containers import LARGEST_BLOCK, MAX_CHUNKS, Chunk, chunk_content, first_chunks, read_block
 from .exif import plausible_dpi, read_dpi, without_prefix
-from .metadata import (
-    MAX_TEXTS,
-    MAX_TEXTS_LENGTH,
-    Metadata,
-    accept_xmp,
-    extract_iptc,
-    photoshop_resource,
-)
+from .iptc import extract_iptc, photoshop_resource
+from .metadata import MAX_TEXTS, MAX_TEXTS_LENGTH, Metadata
+from .xmp import accept_xmp
 
 logger = logging.getLogger(__name__)
 

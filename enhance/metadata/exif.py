@@ -12,7 +12,7 @@ import io
 import logging
 import re
 import struct
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO, TypeAlias
 
@@ -444,3 +444,12 @@ def _read_with_pillow(file: BinaryIO) -> Image.Exif:
     else:
         tags.load_from_fp(file)
     return tags
+
+
+def change_exif(change: Callable[[bytes], bytes | None], block: bytes | None) -> bytes | None:
+    """Return the changed EXIF block; None if there is none or it is damaged."""
+    try:
+        return change(block) if block else None
+    except ValueError as error:
+        logger.info("The EXIF block is damaged and was left out: %s", error)
+        return None

@@ -9,6 +9,7 @@ brighter than white the photo can be.
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import math
@@ -20,15 +21,14 @@ from itertools import chain
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
-from .containers import limit_profile, map_file
-from .downscaling import block_means
+from .containers import map_file
 from .exif import EXIF_IFD, MAKER_NOTE, read_directory
-from .file_types import detect_format, open_auxiliary, open_with_pillow
-from .limits import JPEG_PIXELS_PER_BYTE, check_compression, check_jpeg_markers
+from .jpeg_segments import JPEG_PIXELS_PER_BYTE, START_OF_IMAGE, check_jpeg_markers, segment
 from .metadata import Metadata
-from .source_type import with_properties
+from .profiles import limit_profile
+from .xmp import with_properties
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +120,10 @@ class MapHeader:
     icc: bytes | None = None
     headroom: float | None = None
 
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
 
 @dataclass(frozen=True, eq=False)
 class GainMap:
@@ -139,8 +143,8 @@ def find_jpeg_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader |
             start, length = position
             try:
                 found = _read_attached(data[start : start + length], position, metadata.exif)
-                if found and _fits(found, image):
-                    check_compression(length, found.width, found.height, JPEG_PIXELS_PER_BYTE)
+                is_bomb = found and found.pixels > length * JPEG_PIXELS_PER_BYTE
+                if found and not is_bomb and _fits(found, image):
                     return found
             except Exception as error:  # A decoder raises any type. The photo can be read.
                 logger.info("An attached image cannot be used: %s", error)
@@ -207,10 +211,10 @@ def _read_attached(
 
     Raises PictureError or any other exception if the image is damaged or unusual.
     """
-    if detect_format(attached) != "JPEG":
+    if not attached.startswith(START_OF_IMAGE):
         return None
     check_jpeg_markers(attached, count_scans=True)
-    opened: Any = open_with_pillow("JPEG", io.BytesIO(attached))
+    opened: Any = JpegImagePlugin.JpegImageFile(io.BytesIO(attached))
     with opened as image:
         stated = image.info.get("xmp") or b""
         xmp = _select_properties(stated)
@@ -244,7 +248,7 @@ def find_heic_map(image: Any, file: BinaryIO, exif: bytes | None) -> MapHeader |
     if not numbers:
         return None
     try:
-        width, height = open_auxiliary(file, numbers[0]).size
+        width, height = _open_auxiliary(file, numbers[0]).size
         with map_file(file) as data:
             found = _apple_header(numbers[0], (width, height), data, exif)
     except Exception as error:  # The photo itself can be read.
@@ -343,14 +347,12 @@ def decode_map(file: BinaryIO, header: MapHeader) -> np.ndarray | None:
     """
     try:
         with _open_map(file, header.position) as image:
-            grey_or_rgb = image if image.mode == "L" else image.convert("RGB")
-            pixels = np.asarray(grey_or_rgb)
+            factor = math.ceil(math.sqrt(header.pixels / MAX_PIXELS))
+            mode = "L" if image.mode == "L" else "RGB"
+            pixels = np.asarray(image.convert(mode).reduce(factor))
     except Exception as error:  # The photo itself can be read.
         logger.info("The gain map cannot be decoded: %s", error)
         return None
-    factor = math.ceil(math.sqrt(header.width * header.height / MAX_PIXELS))
-    if factor > 1:
-        pixels = block_means(pixels, factor)
     if header.headroom:
         pixels = _from_apple(pixels, header.headroom)
     return pixels
@@ -358,10 +360,19 @@ def decode_map(file: BinaryIO, header: MapHeader) -> np.ndarray | None:
 
 def _open_map(file: BinaryIO, position: _Attached | int) -> Image.Image:
     if isinstance(position, int):
-        return open_auxiliary(file, position).to_pillow()
+        return _open_auxiliary(file, position).to_pillow()
     start, length = position
     file.seek(start)
-    return open_with_pillow("JPEG", io.BytesIO(file.read(length)))
+    return JpegImagePlugin.JpegImageFile(io.BytesIO(file.read(length)))
+
+
+def _open_auxiliary(file: BinaryIO, number: int) -> Any:
+    """Return an auxiliary image of a HEIC, not decoded.
+
+    Raises an error of pillow-heif if it is of another kind.
+    """
+    file.seek(0)
+    return importlib.import_module("pillow_heif").open_heif(file).get_aux_image(number)
 
 
 def _from_apple(pixels: np.ndarray, headroom: float) -> np.ndarray:
@@ -411,11 +422,6 @@ def version_segment(gain_map: bytes) -> bytes:
         return b""
     end = start + len(ISO_SEGMENT) + _ISO_VERSION
     return segment(0xE2, gain_map[start:end])
-
-
-def segment(marker: int, content: bytes) -> bytes:
-    """Return a segment of a JPEG (ITU-T T.81, B.1.1.4)."""
-    return struct.pack(">BBH", 0xFF, marker, 2 + len(content)) + content
 
 
 def index_segment(photo: int, start: int, length: int) -> bytes:
