@@ -26,7 +26,7 @@ function pageWithPhoto() {
   state.plans = {
     "/a": { for: "", auto, photo, settings, result: { width: 800, height: 400 }, problem: null },
   };
-  state.view = [0, 0, 100, 100];
+  state.region = [0, 0, 100, 100];
   return state;
 }
 
@@ -68,7 +68,7 @@ test("a preview of a part of the visible area says so", () => {
 
 test("an area that is too large has a hint, or the result of earlier settings", () => {
   const state = pageWithPhoto();
-  state.view = null;
+  state.region = null;
   const large = { ...EVERYTHING, isTooLarge: true };
   assert.deepEqual(signs(state, large), ["none", "none", "zoom_for_preview"]);
   addResult(state);

@@ -11,7 +11,7 @@ const selectors = await import(`${folder}/state.js`);
 const { state, change, set } = store;
 
 const SLOTS = ["upload", "photo", "preview", "run", "export", "files", "report", "recent"];
-const VIEW = [0, 0, 10, 10];
+const REGION = [0, 0, 10, 10];
 
 beforeEach(async () => {
   store.stop(...SLOTS);
@@ -63,7 +63,7 @@ async function openPhoto(name = "cat.jpg") {
 
 async function openPreviewed() {
   await openPhoto();
-  store.setView(VIEW);
+  store.setRegion(REGION);
   await pass(250);
   await answerPreview();
 }
@@ -78,7 +78,7 @@ test("a chosen photo is sent, planned and previewed", async () => {
   await answerPlan();
   assert.equal(selectors.stageMode(state), "photo");
   assert.ok(selectors.isPlanned(state) && selectors.canEnhance(state));
-  store.setView(VIEW);
+  store.setRegion(REGION);
   assert.equal(selectors.previewState(state), "waiting");
   await pass(250);
   await answerPreview(true);
@@ -131,7 +131,7 @@ test("a setting that returns needs no second request", async () => {
 
 test("a failed preview is requested again by Retry or a change, and not before", async () => {
   await openPhoto();
-  store.setView(VIEW);
+  store.setRegion(REGION);
   await pass(250);
   await server.last("preview").refuse("Not enough memory.");
   assert.equal(selectors.previewState(state), "failed");

@@ -147,7 +147,7 @@ def check(page: Any, done: Any) -> None:
         except Exception as error:
             state = (
                 f"() => {{ {LOOK} return JSON.stringify("
-                "[chip, plan?.problem, state.requests, state.view]); }"
+                "[chip, plan?.problem, state.requests, state.region]); }"
             )
             raise AssertionError((done, page.evaluate(state))) from error
         page.wait_for_timeout(500)

@@ -57,10 +57,7 @@ function isUnplanned(file) {
  * @param {string} id
  */
 export function selectFile(id) {
-  if (state.batch.selected === id) return;
-  changeBatch({ selected: id });
-  change({ view: null });
-  requestNow();
+  if (state.batch.selected !== id) select(id);
 }
 
 /**
@@ -83,7 +80,7 @@ export function removeFile(id) {
 /** @param {string | null} id */
 function select(id) {
   changeBatch({ selected: id });
-  change({ view: null });
+  change({ region: null });
   requestNow();
 }
 
@@ -107,7 +104,7 @@ export function clearFiles() {
   for (const { id } of state.batch.files) stopSending(id);
   // A run that is under way goes on without this list.
   stop("plan", "archive", "preview", "photo", "batch");
-  change({ batch: newBatch(), view: null, preview: null, problem: null });
+  change({ batch: newBatch(), region: null, preview: null, problem: null });
 }
 
 /**

@@ -51,13 +51,13 @@ function passedSeconds(key) {
 }
 
 /**
- * Returns the expected seconds of the preview of the view, from those of a run of the whole photo.
+ * Returns the expected seconds of the preview of the region, from those of a run of the whole photo.
  * @param {State} state
  */
 export function previewSeconds(state) {
   const plan = currentPlan(state);
-  if (!plan?.estimated_seconds || !state.view || !isPlanned(state)) return 0;
-  const share = workShare(state.view, plan.photo);
+  if (!plan?.estimated_seconds || !state.region || !isPlanned(state)) return 0;
+  const share = workShare(state.region, plan.photo);
   return Math.min(share * plan.estimated_seconds, LONGEST_SECONDS);
 }
 

@@ -12,7 +12,7 @@ import { constants } from "./words.js";
  */
 export function set(name, value) {
   if (name === "preset") change({ preset: value, changed: {} });
-  else if (name === "tab") change({ tab: value, view: null });
+  else if (name === "tab") change({ tab: value, region: null });
   else if (name === "largest") change({ largest: value });
   else if (name in state.size) change({ size: { ...state.size, [name]: value } });
   else if (name in state.encoding) change({ encoding: { ...state.encoding, [name]: value } });
@@ -71,12 +71,11 @@ export function resetTuning() {
 }
 
 /**
- * Sets the visible region of the photo, which has not moved for a while. It is null if too much is
- * visible for a preview.
- * @param {import("./state.js").Rectangle | null} view
+ * Sets the visible region of the photo, which has not moved for a while.
+ * @param {import("./state.js").Rectangle | null} region
  */
-export function setView(view) {
-  if (JSON.stringify(view) === JSON.stringify(state.view)) return;
-  change({ view });
+export function setRegion(region) {
+  if (JSON.stringify(region) === JSON.stringify(state.region)) return;
+  change({ region });
   requestNow();
 }

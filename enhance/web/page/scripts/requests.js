@@ -34,7 +34,7 @@ export function onLost(listener) {
 
 afterChange(() => {
   // Progress and answers change the state too, but not what is wanted.
-  const wanted = JSON.stringify([planKey(state), state.view, canPreview(state), state.isOffline]);
+  const wanted = JSON.stringify([planKey(state), state.region, canPreview(state), state.isOffline]);
   if (wanted === last) return;
   last = wanted;
   clearTimeout(timer);
@@ -151,7 +151,7 @@ function previewOf([before, after, info], path) {
 function preview(file, path) {
   const key = previewKey(state);
   const pixels = pixelsKey(state);
-  const [left, top, width, height] = state.view ?? [0, 0, 0, 0];
+  const [left, top, width, height] = state.region ?? [0, 0, 0, 0];
   const region = { left, top, width, height };
   const given = { image: fileOf(path, file.name), ...region, ...settingsOf(state) };
   const show = (/** @type {any[]} */ outputs) => {
@@ -179,7 +179,7 @@ export function settingsWith(preset) {
 
 /**
  * Returns the addresses of a square region of the current photo: only enlarged, and by a preset.
- * Unlike a preview of the view, it is never smaller and no quick one comes before it.
+ * Unlike a preview of the visible region, it is never smaller and no quick one comes before it.
  * @param {string} preset
  * @param {import("./state.js").Rectangle} region
  * @param {AbortSignal} signal

@@ -37,10 +37,10 @@ export function save() {
 /** Returns what a reload of the tab keeps in addition to the choices. */
 function ofTab() {
   const path = currentPath(state) ?? "";
-  const { file, previous, tab, view, run, batch } = state;
+  const { file, previous, tab, region, run, batch } = state;
   return {
     tab,
-    view,
+    region,
     run,
     file: withoutBlob(file),
     previous: withoutBlob(previous),
@@ -118,14 +118,14 @@ function withKnown(saved) {
 /** @param {Record<string, any>} saved */
 function restoreTab(saved) {
   if (!saved.tab) return;
-  const { tab, view, results, batch, plans } = saved;
+  const { tab, region, results, batch, plans } = saved;
   change(/** @type {Partial<State>} */ (withKnown(saved)));
   const isSent = Boolean(saved.file?.path);
   const file = isSent ? saved.file : saved.previous;
   const problem = saved.file && !isSent ? word("upload_ended") : null;
   // Texts of the plan can be in another language than before.
   for (const plan of Object.values(plans)) plan.for = "";
-  change({ tab, view, results, plans, file, problem, batch: batchFrom(batch) });
+  change({ tab, region, results, plans, file, problem, batch: batchFrom(batch) });
   if (file && saved.run) follow(file, saved.run);
   else if (file && results[file.path]) refreshResult(file, results[file.path]);
   resumeBatch();

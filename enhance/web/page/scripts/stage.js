@@ -11,7 +11,7 @@ import { PhotoView } from "./photo_view.js";
 import { placeControls, placeLine, setLength } from "./placement.js";
 import { sceneOf } from "./scene.js";
 import { ShownImages } from "./shown_images.js";
-import { change, onChange, setView, state } from "./store.js";
+import { change, onChange, setRegion, state } from "./store.js";
 import { overviewOf } from "./tiles.js";
 import { drawOverview, drawTools } from "./tools.js";
 import * as viewport from "./viewport.js";
@@ -287,7 +287,7 @@ class PhotoStage {
     this.chooseView();
     this.needImages();
     this.takeImages();
-    if (now.view === null) this.requestView();
+    if (now.region === null) this.requestPreview();
   }
 
   /** Forgets what belongs to the photo before. */
@@ -323,8 +323,8 @@ class PhotoStage {
       photo: [photo.width, photo.height],
       scale,
     };
-    const isChanged = this.photoView.show(file, stage, { focus, rectangle: state.view });
-    if (isNew) this.requestView();
+    const isChanged = this.photoView.show(file, stage, { focus, rectangle: state.region });
+    if (isNew) this.requestPreview();
     else if (isChanged) this.rest();
   }
 
@@ -341,7 +341,7 @@ class PhotoStage {
   /** Requests what the view needs: tiles soon, a preview when it has not moved for a while. */
   rest() {
     clearTimeout(this.restTimer);
-    this.restTimer = Number(setTimeout(() => this.requestView(), REST_MS));
+    this.restTimer = Number(setTimeout(() => this.requestPreview(), REST_MS));
     this.tilesTimer ||= Number(
       setTimeout(() => {
         this.tilesTimer = 0;
@@ -351,10 +351,10 @@ class PhotoStage {
   }
 
   /** Sets the visible rectangle in the state, which decides the preview. */
-  requestView() {
+  requestPreview() {
     clearTimeout(this.restTimer);
     const { visible, isTooLarge } = this.photoView;
-    if (visible) setView(isTooLarge ? null : visible);
+    if (visible) setRegion(isTooLarge ? null : visible);
   }
 
   /** Loads the images that the view needs. */
@@ -366,7 +366,7 @@ class PhotoStage {
 
   /** Shows the images that are loaded. */
   takeImages() {
-    if (this.scene) this.images.take(this.scene, state.view);
+    if (this.scene) this.images.take(this.scene, state.region);
     this.redraw();
   }
 

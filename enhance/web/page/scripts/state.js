@@ -60,7 +60,7 @@ import { constants } from "./words.js";
  * (`region`) and in pixels of the result (`window`). `isQuick` is one by a faster preset, and
  * `isApproximate` one that differs from the result, because the model uses the whole photo. `for` is
  * the key of the request that it answers (`previewKey`). `pixels` is the part of that key which decides
- * the pixels of a result (`pixelsKey`), so a preview of another view of the same photo with the same
+ * the pixels of a result (`pixelsKey`), so a preview of another region of the same photo with the same
  * settings has the same one.
  * @typedef {{
  *   for: string, pixels: string, file: string, before: string, after: string, region: Rectangle, window: Rectangle,
@@ -165,7 +165,8 @@ import { constants } from "./words.js";
  * - `file`: the photo of the tab Single. `previous` is the one before it while it is uploaded, which
  *   comes back if the upload is cancelled. `plans`, `results`: the last plan and the last result of
  *   each file, by the path of its upload.
- * - `view`: the visible region of the current photo. `preview`: the last preview.
+ * - `region`: the visible region of the current photo, null if too much is visible for a preview.
+ *   `preview`: the last preview.
  * - `run`, `progress`: the run of the tab Single.
  * - `problem`: what could not be done, for the bar. `isOffline`: the server does not answer.
  * - `presets`: what /presets has answered.
@@ -179,7 +180,8 @@ import { constants } from "./words.js";
  *   encoding: Encoding, largest: boolean,
  *   file: ChosenFile | null, previous: ChosenFile | null,
  *   plans: Record<string, Plan>, results: Record<string, Result>,
- *   view: Rectangle | null, preview: Preview | null, previewProblem: { for: string, text: string } | null,
+ *   region: Rectangle | null, preview: Preview | null,
+ *   previewProblem: { for: string, text: string } | null,
  *   run: Run | null, progress: Progress | null, problem: string | null, isOffline: boolean,
  *   batch: Batch, presets: any[],
  *   recent: RecentEntry[] | null, isRecentOpen: boolean, recentProblem: string | null,
@@ -221,7 +223,7 @@ export function newState() {
     previous: null,
     plans: {},
     results: {},
-    view: null,
+    region: null,
     preview: null,
     previewProblem: null,
     run: null,
@@ -358,11 +360,11 @@ export function planKey(state, path = currentPath(state)) {
 }
 
 /**
- * Returns the key of the preview of the view.
+ * Returns the key of the preview of the region.
  * @param {State} state
  */
 export function previewKey(state) {
-  return JSON.stringify([pixelsKey(state), state.view]);
+  return JSON.stringify([pixelsKey(state), state.region]);
 }
 
 /**
@@ -381,7 +383,7 @@ export function isPlanned(state) {
  */
 export function previewState(state) {
   const path = currentPath(state);
-  if (path === null || state.view === null) return "none";
+  if (path === null || state.region === null) return "none";
   const wanted = previewKey(state);
   const own = state.preview?.file === path ? state.preview : null;
   if (own?.for === wanted && !own.isQuick) return "matches";

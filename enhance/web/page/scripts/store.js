@@ -5,7 +5,7 @@ import { change } from "./slots.js";
 
 export { linkOfSettings } from "./links.js";
 export { restore, save } from "./saved.js";
-export { applyValues, resetTuning, set, setView } from "./controls.js";
+export { applyValues, resetTuning, set, setRegion } from "./controls.js";
 export { compareWith, retryPreview } from "./requests.js";
 export { cancel, loadPresets, prepareDownload, report, resultFrom, run, startNow } from "./runs.js";
 export { change, inSlot, onChange, state, stop } from "./slots.js";

@@ -58,7 +58,7 @@ function choosePhoto(file) {
   // The photo that is shown comes back if the upload is cancelled.
   const previous = state.file?.path ? state.file : state.previous;
   const changed = withoutReduce(state.changed);
-  change({ file, previous, changed, view: null, problem: null });
+  change({ file, previous, changed, region: null, problem: null });
   sendPhoto(file);
 }
 
@@ -68,7 +68,7 @@ function sendPhoto(file) {
     const path = await send(file, signal, (patch) => change({ file: { ...file, ...patch } }));
     const sent = { ...file, path, upload: null };
     // A slider can have been moved during the upload.
-    change({ file: sent, changed: withoutReduce(state.changed), view: null });
+    change({ file: sent, changed: withoutReduce(state.changed), region: null });
     // The run of another photo goes on without this page.
     if (state.run?.file === path) follow(sent, state.run);
     else detach();
@@ -115,7 +115,7 @@ export function startOver() {
     file: null,
     previous: null,
     changed: withoutReduce(state.changed),
-    view: null,
+    region: null,
     preview: null,
     previewProblem: null,
     run: null,
@@ -218,7 +218,7 @@ onLost((file) => {
     change({ problem: word("file_lost") });
   } else {
     const again = { ...file, path: null, upload: sent };
-    change({ file: again, view: null });
+    change({ file: again, region: null });
     sendPhoto(again);
   }
 });
