@@ -3,6 +3,7 @@
 
 import { announcement, offlineLine, problem, save, settingsButton } from "./bar_parts.js";
 import { BATCH_ACTIONS, batchBar } from "./batch_bar.js";
+import { fileButton } from "./buttons.js";
 import { comebackOf } from "./connection.js";
 import { draw, html, icon, onPress } from "./dom.js";
 import { factsLine, fileText, pixelSize } from "./facts.js";
@@ -225,16 +226,8 @@ function doneBar(result) {
 }
 
 function reportButton() {
-  const isBusy = "report" in state.requests;
-  return html`<button
-    type="button"
-    id="report"
-    class="button secondary"
-    data-act="report"
-    aria-busy="${isBusy}"
-  >
-    ${isBusy ? html`<i class="ring"></i>` : icon("report")} ${word("report")}
-  </button>`;
+  const text = word("report");
+  return fileButton("report", { kind: "secondary", image: "report", text, slot: "report" });
 }
 
 /**
@@ -256,14 +249,6 @@ function downloadButton({ encoding, download }, kind) {
       ${icon("download")} ${text}
     </a>`;
   }
-  const isBusy = "export" in state.requests;
-  return html`<button
-    type="button"
-    id="download"
-    class="button ${kind}"
-    data-act="download"
-    aria-busy="${isBusy}"
-  >
-    ${isBusy ? html`<i class="ring"></i>` : icon("download")} ${isBusy ? word("preparing") : text}
-  </button>`;
+  const shown = "export" in state.requests ? word("preparing") : text;
+  return fileButton("download", { kind, image: "download", text: shown, slot: "export" });
 }

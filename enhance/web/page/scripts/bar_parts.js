@@ -1,5 +1,6 @@
 // @ts-check
 // What the bar of a photo and the bar of the batch have in common.
+import { closeButton } from "./buttons.js";
 import { html, icon } from "./dom.js";
 import { saveFile } from "./files.js";
 import { state } from "./store.js";
@@ -19,14 +20,7 @@ export function problem() {
   return html`<div class="problem" data-key="problem">
     ${icon("alert")}
     <p id="problem" role="alert">${state.problem}</p>
-    <button
-      type="button"
-      class="button plain square"
-      data-act="dismiss"
-      aria-label="${word("close")}"
-    >
-      ${icon("close")}
-    </button>
+    ${closeButton("dismiss")}
   </div>`;
 }
 

@@ -8,6 +8,7 @@ import {
   resultOfFile,
   unfinishedFiles,
 } from "./batch_state.js";
+import { fileButton } from "./buttons.js";
 import { comebackOf } from "./connection.js";
 import { html, icon } from "./dom.js";
 import { pixelSize } from "./facts.js";
@@ -119,17 +120,15 @@ function enhanceButton(count) {
 function downloadButton(kind) {
   const n = state.batch.archive?.count ?? countStates(state).done;
   if (n === 0) return null;
-  const isBusy = "archive" in state.requests;
-  return html`<button
-    type="button"
-    id="batch-download"
-    class="button ${kind}"
-    data-act="batch-download"
-    aria-busy="${isBusy}"
-    ${state.isOffline && html`disabled`}
-  >
-    ${isBusy ? html`<i class="ring"></i>` : icon("download")} ${word("batch_download_n", { n })}
-  </button>`;
+  const text = word("batch_download_n", { n });
+  const isDisabled = state.isOffline;
+  return fileButton("batch-download", {
+    kind,
+    image: "download",
+    text,
+    slot: "archive",
+    isDisabled,
+  });
 }
 
 /** Returns what is known of the selected photo. */

@@ -8,6 +8,7 @@ import {
   planOf,
   resultOfFile,
 } from "./batch_state.js";
+import { iconButton } from "./buttons.js";
 import { draw, drawRows, html, icon, onPress } from "./dom.js";
 import { pixelSize } from "./facts.js";
 import { gradeName, gradeOf } from "./fidelity.js";
@@ -154,21 +155,17 @@ function listHead(count) {
   const text = count === 1 ? word("batch_count_1", { n: 1 }) : word("batch_count", { n: count });
   return html`<div class="list-head">
     <h2 class="label">${text}</h2>
-    <button
-      type="button"
-      id="batch-clear"
-      class="button plain square"
-      data-act="clear"
-      aria-label="${word("batch_clear")}"
-      title="${word("batch_clear")}"
-      ${state.batch.isRunning && html`disabled`}
-    >
-      ${icon("remove")}
-    </button>
+    ${clearButton()}
     <button type="button" id="batch-add" class="button quiet" data-act="add">
       ${icon("add")} ${word("batch_add")}
     </button>
   </div>`;
+}
+
+function clearButton() {
+  const label = word("batch_clear");
+  const disabled = state.batch.isRunning && html`disabled`;
+  return iconButton("clear", "remove", label, html`id="batch-clear" title="${label}" ${disabled}`);
 }
 
 /** @param {number} count */
@@ -197,17 +194,10 @@ function shell({ file, now }) {
 /** @param {Row} row */
 function plainRow(row) {
   const { file, now } = row;
+  const label = word("remove_file", { name: file.name });
   return html`${selectButton(row, html`${sizeLine(row)} ${stateLine(row)}`)}
-    <button
-      type="button"
-      class="button plain square"
-      data-act="remove"
-      aria-label="${word("remove_file", { name: file.name })}"
-      tabindex="${file.id === state.batch.selected ? 0 : -1}"
-    >
-      ${icon("close")}
-    </button>
-    ${shareOf(file, now) !== null && progressBar(shareOf(file, now) ?? 0, file.name)}`;
+  ${iconButton("remove", "close", label, tabStop(file))}
+  ${shareOf(file, now) !== null && progressBar(shareOf(file, now) ?? 0, file.name)}`;
 }
 
 /**
@@ -223,12 +213,15 @@ function selectButton({ file }, about) {
     class="open"
     data-act="select"
     aria-current="${isSelected}"
-    tabindex="${isSelected ? 0 : -1}"
+    ${tabStop(file)}
   >
     ${thumbnail(file)}
     <span class="about"> <b title="${file.name}">${file.name}</b> ${about} </span>
   </button>`;
 }
+
+/** @param {ChosenFile} file */
+const tabStop = ({ id }) => html`tabindex="${id === state.batch.selected ? 0 : -1}"`;
 
 /** @param {ChosenFile} file */
 function thumbnail(file) {

@@ -2,6 +2,7 @@
 // The page before there is a photo: the welcome, the drop box and the examples. During an upload,
 // the drop box shows its progress.
 
+import { iconButton } from "./buttons.js";
 import { draw, drawRows, html, icon, onPress } from "./dom.js";
 import { chooseBatchFiles, choosePhoto } from "./files.js";
 import { percentOf, progressBar, wholeSeconds } from "./progress.js";
@@ -195,15 +196,7 @@ function uploadRow(file) {
   return html`${picture(pictureOf(file))}
     <p>${name}<span class="caption">${about}</span></p>
     ${rowState(file)}
-    <button
-      type="button"
-      class="button plain square"
-      data-act="remove"
-      data-id="${file.id}"
-      aria-label="${word("remove_file", { name })}"
-    >
-      ${icon("close")}
-    </button>`;
+    ${iconButton("remove", "close", word("remove_file", { name }), html`data-id="${file.id}"`)}`;
 }
 
 /** @param {ChosenFile} file */

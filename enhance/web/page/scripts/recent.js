@@ -1,11 +1,12 @@
 // @ts-check
 // The list of recent results: a popover of the top bar, or a sheet on a phone.
 
+import { closeButton, iconButton } from "./buttons.js";
 import { draw, html, icon, onPress } from "./dom.js";
 import { pixelSize } from "./facts.js";
 import { gradeName, gradeOf } from "./fidelity.js";
 import { holdFocus } from "./focus.js";
-import { percentOf } from "./progress.js";
+import { percentOf, progressBar } from "./progress.js";
 import {
   cancelRecent,
   downloadRecent,
@@ -117,14 +118,7 @@ function popover(state) {
   >
     <header>
       <h2 id="recent-title">${word("history")}</h2>
-      <button
-        type="button"
-        class="button plain square"
-        data-act="close"
-        aria-label="${word("close")}"
-      >
-        ${icon("close")}
-      </button>
+      ${closeButton()}
     </header>
     ${state.recentProblem && html`<p class="problem" role="alert">${state.recentProblem}</p>`}
     ${entries ? list(entries) : html`<p class="loading"><i class="ring"></i></p>`}
@@ -228,13 +222,19 @@ function counted({ files = [] }) {
 
 /** @param {RecentEntry} entry */
 function progressText(entry) {
-  const { share, done = 0, total, seconds_left = null, ahead = 0 } = entry.progress ?? {};
-  const percent = percentOf(share ?? done / (total || 1));
-  const parts = [word("share_done", { percent })];
+  const { seconds_left = null, ahead = 0 } = entry.progress ?? {};
+  const share = shareOf(entry);
+  const parts = [word("share_done", { percent: percentOf(share) })];
   if (seconds_left !== null) parts.push(word("left", { time: formatDuration(seconds_left) }));
   const text = joinTexts(parts);
   return html`<span class="caption">${ahead ? word("waiting_place", { ahead }) : text}</span>
-    <span class="progress"><i style="width: ${percent}%"></i></span>`;
+    ${progressBar(share, entry.name)}`;
+}
+
+/** @param {RecentEntry} entry */
+function shareOf({ progress }) {
+  const { share, done = 0, total } = progress ?? {};
+  return share ?? done / (total || 1);
 }
 
 /** @param {RecentEntry} entry */
@@ -291,13 +291,6 @@ function downloadButton(entry) {
 /** @param {RecentEntry} entry */
 function removeButton(entry) {
   if (asked === entry.id) return button("remove", "danger", word("remove_confirm"), entry);
-  return html`<button
-    type="button"
-    class="button plain square"
-    data-act="remove"
-    data-key="remove"
-    aria-label="${word("remove_file", { name: entry.name })}"
-  >
-    ${icon("remove")}
-  </button>`;
+  const label = word("remove_file", { name: entry.name });
+  return iconButton("remove", "remove", label, html`data-key="remove"`);
 }

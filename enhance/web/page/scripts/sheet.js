@@ -1,7 +1,8 @@
 // @ts-check
 // The panel of a small screen: a drawer, or on a phone a sheet, which lies over the stage. The focus
 // stays in it and in the bar.
-import { draw, html, icon, onPress } from "./dom.js";
+import { closeButton } from "./buttons.js";
+import { draw, html, onPress } from "./dom.js";
 import { holdFocus } from "./focus.js";
 import { change, onChange, state } from "./store.js";
 import { word } from "./words.js";
@@ -29,14 +30,7 @@ export function mountGrip(element) {
     html`<div class="grip"><i></i></div>
       <div class="drawer-head">
         <span class="label">${word("settings")}</span>
-        <button
-          type="button"
-          class="button plain square"
-          data-act="close"
-          aria-label="${word("close")}"
-        >
-          ${icon("close")}
-        </button>
+        ${closeButton()}
       </div>`,
   );
 }

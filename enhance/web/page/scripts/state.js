@@ -219,16 +219,9 @@ export function newState() {
     changed: {},
     encoding: { format: "png", quality: 92, metadata: "keep", label: true, background: "white" },
     largest: true,
-    file: null,
-    previous: null,
+    ...withoutPhoto(),
     plans: {},
     results: {},
-    region: null,
-    preview: null,
-    previewProblem: null,
-    run: null,
-    progress: null,
-    problem: null,
     isOffline: false,
     batch: newBatch(),
     presets: [],
@@ -236,10 +229,24 @@ export function newState() {
     isRecentOpen: false,
     recentProblem: null,
     forgotten: [],
-    isComparing: false,
     isPanelOpen: false,
     comparison: null,
     requests: {},
+  };
+}
+
+/** Returns what the state has of the photo of the tab Single before one is chosen. */
+export function withoutPhoto() {
+  return {
+    file: null,
+    previous: null,
+    region: null,
+    preview: null,
+    previewProblem: null,
+    run: null,
+    progress: null,
+    problem: null,
+    isComparing: false,
   };
 }
 

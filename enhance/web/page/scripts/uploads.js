@@ -4,7 +4,7 @@ import { createName, reasonOf, upload } from "./client.js";
 import { changeFile, onLost, requestNow } from "./requests.js";
 import { follow } from "./runs.js";
 import { afterChange, change, inSlot, state, stop } from "./slots.js";
-import { withoutReduce } from "./state.js";
+import { withoutPhoto, withoutReduce } from "./state.js";
 import { isOnItsWay } from "./upload_progress.js";
 import { constants, formatBytes, formatNumber, word } from "./words.js";
 
@@ -111,18 +111,7 @@ export function cancelUpload() {
 /** Returns to the page without a photo. A run of the photo goes on. */
 export function startOver() {
   stop("upload", "photo", "preview", "run", "export");
-  change({
-    file: null,
-    previous: null,
-    changed: withoutReduce(state.changed),
-    region: null,
-    preview: null,
-    previewProblem: null,
-    run: null,
-    progress: null,
-    problem: null,
-    isComparing: false,
-  });
+  change({ ...withoutPhoto(), changed: withoutReduce(state.changed) });
 }
 
 /**

@@ -1,0 +1,50 @@
+// @ts-check
+// Buttons that several parts of the page have.
+import { html, icon } from "./dom.js";
+import { state } from "./store.js";
+import { word } from "./words.js";
+
+/**
+ * Returns a button that is an icon.
+ * @param {string} act
+ * @param {string} image
+ * @param {string} label
+ * @param {import("./dom.js").Html | null} [attributes]
+ */
+export function iconButton(act, image, label, attributes = null) {
+  return html`<button
+    type="button"
+    class="button plain square"
+    data-act="${act}"
+    aria-label="${label}"
+    ${attributes}
+  >
+    ${icon(image)}
+  </button>`;
+}
+
+/** @param {string} [act] */
+export function closeButton(act = "close") {
+  return iconButton(act, "close", word("close"));
+}
+
+/**
+ * Returns a button for a file, which shows a ring while the file is requested.
+ * @param {string} id of the button and of its action
+ * @param {{
+ *   kind: "primary" | "secondary", image: string, text: string, slot: string, isDisabled?: boolean,
+ * }} look with the slot of the request
+ */
+export function fileButton(id, { kind, image, text, slot, isDisabled = false }) {
+  const isBusy = slot in state.requests;
+  return html`<button
+    type="button"
+    id="${id}"
+    class="button ${kind}"
+    data-act="${id}"
+    aria-busy="${isBusy}"
+    ${isDisabled && html`disabled`}
+  >
+    ${isBusy ? html`<i class="ring"></i>` : icon(image)} ${text}
+  </button>`;
+}
