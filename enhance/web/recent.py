@@ -150,6 +150,8 @@ class _Description:
             "regions": regions_of(self._services, self._owner, entry),
             "progress": self._progress.get(entry.id),
         }
+        if entry.batch:
+            facts["number"] = entry.number
         if self._is_opened:
             facts["image"] = self._upload_of(entry)
         return facts

@@ -54,11 +54,12 @@ for (const [title, file, problem] of [
     new File(["x".repeat(1001)], "a.jpg", { type: "image/jpeg" }),
     "upload_file_too_large",
   ],
+  ["empty", new File([], "a.jpg", { type: "image/jpeg" }), "file_empty"],
 ]) {
   test(`a file that is ${title} is not sent`, async () => {
     store.chooseFiles([file]);
     await settle();
-    assert.equal(state.problem, problem);
+    assert.equal(state.problem.text, problem);
     assert.equal(server.uploads.length, 0);
   });
 }

@@ -19,7 +19,7 @@ Object.assign(globalThis, {
   enhanceData: {
     texts: { en: words },
     papers: { "10x15": [15.2, 10.2] },
-    formats: { png: {}, webp: {} },
+    formats: { png: { name: "PNG" }, webp: { name: "WebP" } },
     ranges: { strength: { low: 0, high: 1, neutral: 1 }, reduce: { low: 1, high: 4 } },
     grades: { very: 22, good: 15, fair: 7, free: -Infinity },
     presets: ["auto", "gentle", "fast"],
@@ -161,6 +161,12 @@ globalThis.XMLHttpRequest = class {
 
   answer(path) {
     Object.assign(this, { status: 200, responseText: JSON.stringify([path]) });
+    this.onloadend();
+    return settle();
+  }
+
+  refuse(status, error) {
+    Object.assign(this, { status, responseText: JSON.stringify({ error }) });
     this.onloadend();
     return settle();
   }

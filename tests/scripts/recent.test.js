@@ -54,13 +54,16 @@ test("opening a result sets its photo, its settings and its job", async () => {
   recent.openRecent("first");
   await settle();
   assert.deepEqual(server.last("runs").given, { id: "first" });
-  await server.last("runs").answer([entry("first")]);
+  const encoding = { format: "webp", quality: 80, metadata: "none" };
+  await server.last("runs").answer([entry("first", { encoding })]);
   assert.equal(state.file.path, "/photos/first");
+  assert.deepEqual(state.encoding, { ...newState().encoding, ...encoding });
   assert.deepEqual([state.preset, state.size.kind], ["gentle", "2x"]);
   assert.deepEqual(state.changed, { sharpen: 0.5 });
   assert.equal(state.isRecentOpen, false);
   await settle();
-  assert.equal(server.last("enhance").given.job, "first");
+  const { given } = server.last("enhance");
+  assert.deepEqual([given.job, given.format], ["first", "webp"]);
 });
 
 test("opening a result on a new page loads the presets first", async () => {
@@ -89,6 +92,23 @@ test("opening a batch ends the view of another one that runs", async () => {
   assert.equal(running.isAborted, true);
   assert.equal(state.batch.job.name, "second");
   assert.equal(state.batch.progress, null);
+});
+
+test("a file that was refused before the run leaves a gap in the numbers of a batch", async () => {
+  change({ presets: [{ name: "gentle", settings: {} }] });
+  recent.openRecent("third");
+  await settle();
+  const files = [entry("third.2", { number: 2 }), entry("third.3", { number: 3 })];
+  await server.last("runs").answer([entry("third", { files })]);
+  const done = (number) => {
+    const info = { output: { bytes: 9 } };
+    return { number, name: `${number}`, state: "done", error: null, info };
+  };
+  await server.last("export").answer({ path: "/zip" }, { done: 2, files: [done(2), done(3)] });
+  assert.equal(state.results["/photos/third.2"].entry, "third.2");
+  assert.equal(state.results["/photos/third.3"].entry, "third.3");
+  const [first] = state.batch.files;
+  assert.equal(state.batch.progress.files[first.id].number, 2);
 });
 
 test("opening a failed result does not start it again", async () => {

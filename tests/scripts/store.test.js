@@ -8,6 +8,7 @@ const store = await import(`${folder}/store.js`);
 const { analyse } = await import(`${folder}/requests.js`);
 const { save, restore } = await import(`${folder}/saved.js`);
 const selectors = await import(`${folder}/state.js`);
+const { fileText } = await import(`${folder}/facts.js`);
 const { state, change, set } = store;
 
 const SLOTS = ["upload", "photo", "preview", "run", "export", "files", "report", "recent"];
@@ -25,7 +26,9 @@ beforeEach(async () => {
 function plan({ preset, scale, strength, reduce = 1 }, problem = null) {
   const signature = JSON.stringify([preset, scale, strength, reduce]);
   const settings = { preset: "gentle", strength: strength ?? 0.6, reduce };
-  return { settings, signature, problem, photo: { address: "photo" }, estimated_seconds: 1 };
+  const size = { width: 1000 * (scale ?? 4), height: 1000 };
+  const photo = { address: "photo", width: 1000, height: 250 };
+  return { settings, signature, problem, photo, result: size, estimated_seconds: 1 };
 }
 
 async function answerPlan() {
@@ -233,7 +236,7 @@ test("a photo that cannot be opened gives way to the one before", async () => {
   await server.uploads.at(-1).answer("/uploads/text.jpg");
   await server.last("analyse").refuse("text.jpg is not an image.");
   assert.equal(state.file.name, "cat.jpg");
-  assert.equal(state.problem, "text.jpg is not an image.");
+  assert.equal(state.problem.text, "text.jpg is not an image.");
 });
 
 test("a lost connection is found after 3 s, and everything goes on when it is back", async () => {
@@ -284,7 +287,7 @@ test("a run whose event stream is always refused fails", async () => {
   for (let second = 0; second < 20; second++) await pass(1000);
   assert.equal(server.calls.filter((call) => call.name === "enhance").length, 3);
   assert.equal(state.run, null);
-  assert.equal(state.problem, "Not found");
+  assert.equal(state.problem.text, "Not found");
 });
 
 test("an upload that broke off is sent again", async () => {
@@ -295,6 +298,46 @@ test("an upload that broke off is sent again", async () => {
   assert.equal(server.uploads.length, 2);
   await server.uploads[1].answer("/uploads/cat.jpg");
   assert.equal(state.file.path, "/uploads/cat.jpg");
+});
+
+test("an upload that the server ends says how far it came", async () => {
+  store.chooseFiles([photo()]);
+  await settle();
+  server.uploads[0].share(0.4);
+  await server.uploads[0].refuse(413, "The server has no room.");
+  assert.equal(state.file, null);
+  assert.equal(state.problem.text, "upload_stopped");
+});
+
+test("a run that needs too much memory has a solution", async () => {
+  await openPhoto();
+  store.run();
+  await settle();
+  await server.last("enhance").refuse("Not enough memory.", "memory_short");
+  const [solution] = state.problem.solutions;
+  assert.deepEqual([state.problem.text, solution.values], ["Not enough memory.", { scale: 2 }]);
+  store.applyValues(solution.values);
+  await pass(300);
+  await answerPlan();
+  assert.equal(state.problem, null);
+  store.run();
+  await settle();
+  await server.last("enhance").refuse("It failed.");
+  assert.deepEqual(state.problem, { text: "It failed.", solutions: [] });
+});
+
+test("the file of a result is named once it exists in the chosen format", async () => {
+  await openPhoto();
+  store.run();
+  await settle();
+  await answerRun();
+  assert.equal(fileText(state, selectors.resultOf(state)), "format_size");
+  set("format", "webp");
+  assert.equal(fileText(state, selectors.resultOf(state)), "WebP");
+  store.prepareDownload();
+  await settle();
+  await answerRun();
+  assert.equal(fileText(state, selectors.resultOf(state)), "format_size");
 });
 
 test("a photo that the server has lost is sent again once, with its run", async () => {
@@ -311,7 +354,7 @@ test("a photo that the server has lost is sent again once, with its run", async 
   server.missing.add("/uploads/cat.jpg");
   await server.last("enhance").refuse("The image is missing.");
   assert.equal(state.file, null);
-  assert.equal(state.problem, "file_lost");
+  assert.equal(state.problem.text, "file_lost");
 });
 
 test("a photo that the server has lost does not replace one that was chosen meanwhile", async () => {
@@ -352,7 +395,7 @@ test("an error of the page itself has a sentence for the user", async (context) 
   store.run();
   await settle();
   await server.last("enhance").answer({ path: "/results/a" }, null);
-  assert.equal(state.problem, "request_failed");
+  assert.equal(state.problem.text, "request_failed");
   assert.ok(logged.mock.calls[0].arguments[0] instanceof TypeError);
 });
 
@@ -409,7 +452,7 @@ test("a reload during an upload says that it has ended", async () => {
   await settle();
   reload();
   assert.equal(state.file, null);
-  assert.equal(state.problem, "upload_ended");
+  assert.equal(state.problem.text, "upload_ended");
 });
 
 test("the next visit has the choices, but neither the photo nor its reduction", async () => {

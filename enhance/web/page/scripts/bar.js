@@ -1,22 +1,31 @@
 // @ts-check
 // The bar: the facts of the photo, the progress of its run, and the next step.
 
-import { announcement, offlineLine, problem, save, settingsButton } from "./bar_parts.js";
+import {
+  announcement,
+  offlineLine,
+  problem,
+  save,
+  settingsButton,
+  solveProblem,
+} from "./bar_parts.js";
 import { BATCH_ACTIONS, batchBar } from "./batch_bar.js";
 import { fileButton } from "./buttons.js";
 import { comebackOf } from "./connection.js";
 import { draw, html, icon, onPress } from "./dom.js";
 import { factsLine, fileText, pixelSize } from "./facts.js";
 import { gradeName, gradeOf } from "./fidelity.js";
+import { placeOf } from "./notices.js";
 import { announcedPercent, percentOf, progressBar, wholeSeconds } from "./progress.js";
 import {
   canEnhance,
   currentPlan,
   isResultCurrent,
+  emptyControl,
   isRunning,
-  isSame,
   resultOf,
   runPreset,
+  savedFile,
 } from "./state.js";
 import {
   cancel,
@@ -43,6 +52,7 @@ export function mountBar(element) {
     again: startOver,
     report: () => save(report()),
     download: () => save(prepareDownload()),
+    solve: solveProblem,
     dismiss: () => change({ problem: null }),
     ...BATCH_ACTIONS,
   });
@@ -78,13 +88,22 @@ function plannedBar(plan, result) {
  * @param {boolean} isPossible
  */
 function planned(plan, isPossible) {
-  const reason = state.isOffline ? word("no_answer") : word("why_size");
+  const reason = state.isOffline ? word("no_answer") : whyNot(plan);
   const time = plan.time ? planText(plan) : word("measuring");
   return html`<div class="plan">
     <b>${pixelSize(plan.result.width, plan.result.height)}</b>
     <span class="caption" id="why">${isPossible ? time : reason}</span>
     <span class="caption brief">${isPossible ? briefPlan(plan) : reason}</span>
   </div>`;
+}
+
+/**
+ * Returns what is not possible, in a few words. The notice of its control says why.
+ * @param {Plan} plan
+ */
+function whyNot({ problem }) {
+  if (emptyControl(state) !== null || !problem) return word("why_size");
+  return nameOf("why", placeOf(problem));
 }
 
 /** @param {Plan} plan */
@@ -203,8 +222,8 @@ function cancelButton() {
  * @param {Result} result
  */
 function doneBar(result) {
-  const { info, encoding, download } = result;
-  const file = fileText(encoding.format, download.bytes);
+  const { info } = result;
+  const file = fileText(state, result);
   const grade = gradeOf(info);
   const brief = grade ? word("done_brief", { file, grade: gradeName(grade) }) : file;
   const done = word("done_in", { time: wholeSeconds(info.seconds.total) });
@@ -236,15 +255,16 @@ function reportButton() {
  * @param {Result} result
  * @param {"primary" | "secondary"} kind
  */
-function downloadButton({ encoding, download }, kind) {
+function downloadButton(result, kind) {
   const text = word("download_as", { format: formatName(state.encoding) });
-  if (download.url && isSame(encoding, state.encoding)) {
+  const file = savedFile(state, result);
+  if (file) {
     return html`<a
       id="download"
       class="button ${kind}"
-      href="${download.url}"
-      download="${download.name}"
-      aria-label="${word("download_named", { name: download.name })}"
+      href="${file.url}"
+      download="${file.name}"
+      aria-label="${word("download_named", { name: file.name })}"
     >
       ${icon("download")} ${text}
     </a>`;

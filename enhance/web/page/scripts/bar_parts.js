@@ -3,7 +3,8 @@
 import { closeButton } from "./buttons.js";
 import { html, icon } from "./dom.js";
 import { saveFile } from "./files.js";
-import { state } from "./store.js";
+import { focusSoon } from "./notices.js";
+import { applyValues, change, state } from "./store.js";
 import { word } from "./words.js";
 
 /**
@@ -17,11 +18,36 @@ export async function save(file) {
 
 export function problem() {
   if (!state.problem) return null;
+  const { text, solutions } = state.problem;
   return html`<div class="problem" data-key="problem">
     ${icon("alert")}
-    <p id="problem" role="alert">${state.problem}</p>
-    ${closeButton("dismiss")}
+    <p id="problem" role="alert">${text}</p>
+    ${solutions.map(solutionButton)} ${closeButton("dismiss")}
   </div>`;
+}
+
+/**
+ * @param {import("./state.js").Advice["solutions"][number]} solution
+ * @param {number} place
+ */
+function solutionButton({ text }, place) {
+  return html`<button
+    type="button"
+    class="button secondary"
+    data-act="solve"
+    data-solution="${place}"
+  >
+    ${text}
+  </button>`;
+}
+
+/** Carries out the solution whose button was pressed. @param {HTMLElement} button */
+export function solveProblem({ dataset }) {
+  const solution = state.problem?.solutions[Number(dataset.solution)];
+  if (!solution) return;
+  change({ problem: null });
+  applyValues(solution.values);
+  focusSoon(() => document.getElementById("enhance"));
 }
 
 /** @param {string} text */

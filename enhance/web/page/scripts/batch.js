@@ -4,8 +4,8 @@ import { filesToRun, fileState, isSizeProblem, planOf } from "./batch_state.js";
 import { addressOf, call, createName, fileOf } from "./client.js";
 import { applyValues, set } from "./controls.js";
 import { analyse, changeFile, requestNow, sendAgainOrShow } from "./requests.js";
-import { showProblem } from "./runs.js";
-import { afterChange, change, inSlot, state, stop } from "./slots.js";
+import { explain } from "./runs.js";
+import { afterChange, change, inSlot, showProblem, state, stop } from "./slots.js";
 import { emptyControl, isSame, newBatch, planKey, settingsOf } from "./state.js";
 import { fileFrom, sendNext, stopSending } from "./uploads.js";
 
@@ -73,7 +73,7 @@ export function removeFile(id) {
   stopSending(id);
   changeBatch({ files: others });
   if (selected === id) select(others[Math.min(place, others.length - 1)]?.id ?? null);
-  if (job && isRunning && isUnderWay) cancelFile(job, id).catch(showProblem);
+  if (job && isRunning && isUnderWay) cancelFile(job, id).catch(explain);
   sendNext();
 }
 
@@ -90,9 +90,9 @@ function select(id) {
  * @param {string} id
  */
 async function cancelFile(job, id) {
-  const file = 1 + job.files.findIndex((one) => one.id === id);
+  const file = job.files.find((one) => one.id === id);
   for (;;) {
-    const [answer] = await call("cancel", { job: job.name, file });
+    const [answer] = await call("cancel", { job: job.name, file: file?.number });
     const { batch } = state;
     if (answer.known || !batch.isRunning || batch.job?.name !== job.name) return;
     await new Promise((done) => setTimeout(done, CANCEL_MS));
@@ -157,7 +157,7 @@ export function enlargeFile(id) {
 /** Starts a run of all files. Those that have their result already are only packed again. */
 export function runBatch() {
   if (state.batch.isRunning || state.isOffline || emptyControl(state) !== null) return;
-  const files = filesToRun(state).map(({ id, path, name }) => ({ id, path: path ?? "", name }));
+  const files = filesToRun(state).map(fileOfJob);
   if (files.length === 0) return;
   followBatch({
     name: createName(),
@@ -165,6 +165,15 @@ export function runBatch() {
     settings: settingsOf(state),
     encoding: state.encoding,
   });
+}
+
+/**
+ * Returns a file as one of a job.
+ * @param {ChosenFile} file
+ * @param {number} place in the call, from 0
+ */
+function fileOfJob({ id, path, name }, place) {
+  return { id, path: path ?? "", name, number: place + 1 };
 }
 
 /**
@@ -205,7 +214,7 @@ async function explainBatch(job, error) {
     lost += 1;
     await sendAgainOrShow(error, file, () => (lost -= 1));
   }
-  if (lost === 0 && state.batch.job?.name === job.name) showProblem(error);
+  if (lost === 0 && state.batch.job?.name === job.name) explain(error);
 }
 
 /**
@@ -223,9 +232,8 @@ function showProgress(job, progress) {
  * @param {any[]} files with their numbers in the job
  */
 function byId(job, files) {
-  // A batch that was opened from the recent results can lack files.
-  const known = files.filter(({ number }) => job.files[number - 1]);
-  return Object.fromEntries(known.map((file) => [job.files[file.number - 1].id, file]));
+  const own = job.files.map(({ id, number }) => [id, files.find((file) => file.number === number)]);
+  return Object.fromEntries(own.filter(([, file]) => file));
 }
 
 /**
@@ -235,19 +243,21 @@ function byId(job, files) {
 function addResults(job, files) {
   const results = { ...state.results };
   for (const { number, info, file } of files) {
-    const { path, name } = job.files[number - 1] ?? {};
-    if (path) results[path] = batchResult(job, number, { path, name, info, file });
+    // A batch that was opened from the recent results can lack files.
+    const own = job.files.find((one) => one.number === number);
+    if (own) results[own.path] = batchResult(job, own, info, file);
   }
   change({ results });
 }
 
 /**
  * @param {BatchJob} job
- * @param {number} number
- * @param {{ path: string, name: string, info: any, file?: any }} done
+ * @param {BatchJob["files"][number]} own
+ * @param {any} info
+ * @param {any} [file] its download
  * @returns {Result}
  */
-function batchResult(job, number, { path, name, info, file }) {
+function batchResult(job, { path, name, number }, info, file) {
   return {
     file: path,
     job: job.name,
@@ -280,7 +290,7 @@ function showEnd(job, archive, info) {
     progress: { share: 1, seconds_left: 0, ahead: 0, files },
     archive: archive && archiveOf(archive, info, job.encoding),
   });
-  if (info.error) change({ problem: info.error });
+  if (info.error) showProblem(info.error);
 }
 
 /**
@@ -306,7 +316,7 @@ export async function cancelBatch() {
     progress: progress && { ...progress, files: Object.fromEntries(files) },
   });
   requestNow();
-  await call("cancel", { job: job.name }).catch(showProblem);
+  await call("cancel", { job: job.name }).catch(explain);
 }
 
 /**
@@ -325,7 +335,7 @@ export async function prepareArchive() {
     if (!state.batch.isRunning) changeBatch({ archive: made });
     return made;
   };
-  return inSlot("archive", JSON.stringify([job.name, encoding]), work, showProblem);
+  return inSlot("archive", JSON.stringify([job.name, encoding]), work, explain);
 }
 
 /** Continues with the last job of the batch, after a reload or from the recent results. */

@@ -9,11 +9,11 @@ import { percentOf, progressBar, wholeSeconds } from "./progress.js";
 import { currentPlan, stageMode } from "./state.js";
 import {
   cancelUpload,
-  change,
   chooseFiles,
   onChange,
   removeFile,
   retryFile,
+  showProblem,
   state,
 } from "./store.js";
 import { picture, pictureOf } from "./thumbnails.js";
@@ -52,7 +52,7 @@ export function mountChooser(element) {
  */
 async function chooseExample(name) {
   const response = await fetch(assetAddress(`examples/${name}.jpg`)).catch(() => null);
-  if (!response?.ok) return change({ problem: word("request_failed") });
+  if (!response?.ok) return showProblem(word("request_failed"));
   chooseFiles([new File([await response.blob()], `${name}.jpg`, { type: "image/jpeg" })]);
 }
 
@@ -100,7 +100,7 @@ function chooser(title, lead, content) {
 /** Why something could not be done. While a photo is on the stage, the bar shows it. */
 function problem() {
   if (!state.problem || currentPlan(state)) return null;
-  return html`<p id="problem" class="problem" role="alert">${state.problem}</p>`;
+  return html`<p id="problem" class="problem" role="alert">${state.problem.text}</p>`;
 }
 
 /**

@@ -3,7 +3,7 @@
 
 import { html } from "./dom.js";
 import { gradeName, gradeOf } from "./fidelity.js";
-import { currentPlan, isResultCurrent, resultOf } from "./state.js";
+import { currentPlan, isResultCurrent, resultOf, savedFile } from "./state.js";
 import {
   constants,
   formatBytes,
@@ -69,13 +69,13 @@ function fact({ label, value }) {
  */
 function mainFacts(state, plan, result) {
   const { photo } = plan;
-  const file = result ? result.download.name : photo.name;
+  const file = result && savedFile(state, result);
   /** @type {Fact[]} */
-  const found = [{ label: word("fact_name"), value: file }];
+  const found = [{ label: word("fact_name"), value: file ? file.name : photo.name }];
   if (!result) found.push({ label: word("fact_size"), value: photoSize(photo) });
   found.push(printSize(plan, result));
   if (photo.has_location) {
-    found.push({ label: word("fact_location"), value: locationText(state, result) });
+    found.push({ label: word("fact_location"), value: locationText(state, file !== null) });
   }
   return found;
 }
@@ -117,11 +117,11 @@ export function centimetres(pixels, dpi) {
 
 /**
  * @param {State} state
- * @param {Result | null} result
+ * @param {boolean} isSaved
  */
-function locationText(state, result) {
-  const isKept = (result ?? state).encoding.metadata === "keep";
-  if (result) return isKept ? word("location_kept") : word("location_removed");
+function locationText({ encoding }, isSaved) {
+  const isKept = encoding.metadata === "keep";
+  if (isSaved) return isKept ? word("location_kept") : word("location_removed");
   return isKept ? word("location_in_photo") : word("location_will_be_removed");
 }
 
@@ -159,7 +159,8 @@ function photoFacts(state, { photo, result, settings }) {
  * @param {State} state
  * @param {Result} result
  */
-function resultFacts(state, { info, encoding, download }) {
+function resultFacts(state, result) {
+  const { info } = result;
   const { input, output, model, device, precision } = info;
   const grade = gradeOf(info);
   const size = pixelSize(input.width, input.height);
@@ -167,7 +168,7 @@ function resultFacts(state, { info, encoding, download }) {
   const fidelity = grade ? [{ label: word("fidelity"), value: gradeName(grade) }] : [];
   return [
     { label: word("fact_result"), value: pixelSize(output.width, output.height) },
-    { label: word("format"), value: fileText(encoding.format, download.bytes) },
+    { label: word("format"), value: fileText(state, result) },
     { label: word("row_input"), value: source },
     ...fidelity,
     { label: word("row_time"), value: times(info.seconds) },
@@ -181,13 +182,15 @@ function resultFacts(state, { info, encoding, download }) {
 }
 
 /**
- * Returns a format with the size of a file, for example "PNG, 148 MB".
- * @param {string} format
- * @param {number} bytes
+ * Returns the format of a result with the size of its file, for example "PNG, 148 MB". The size is
+ * not known before the file is created.
+ * @param {State} state
+ * @param {Result} result
  */
-export function fileText(format, bytes) {
-  const { name } = constants.formats[format];
-  return word("format_size", { format: name, size: formatBytes(bytes) });
+export function fileText(state, result) {
+  const format = constants.formats[state.encoding.format].name;
+  const file = savedFile(state, result);
+  return file ? word("format_size", { format, size: formatBytes(file.bytes) }) : format;
 }
 
 /** The endings of a source of a model, as the server records it, with their texts. */

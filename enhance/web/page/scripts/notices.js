@@ -25,7 +25,7 @@ const FORMAT_SETTINGS = ["format", "quality", "metadata", "background"];
  * Returns the place of a piece of advice: that of the controls which its solutions change.
  * @param {Advice} advice
  */
-function placeOf(advice) {
+export function placeOf(advice) {
   const names = Object.keys(advice.solutions[0]?.values ?? {});
   if (names.some((name) => SIZE_SETTINGS.includes(name))) return "size";
   if (names.some((name) => FORMAT_SETTINGS.includes(name))) return "format";
@@ -140,7 +140,7 @@ function controlOf(state, place) {
  * Moves the focus after the next changes of the page: the solution shows other controls.
  * @param {() => HTMLElement | null} find
  */
-function focusSoon(find) {
+export function focusSoon(find) {
   requestAnimationFrame(() => requestAnimationFrame(() => focus(find())));
 }
 

@@ -68,7 +68,7 @@ export async function openRecent(id) {
     const entry = await readEntry(id, signal);
     // Before there is a photo, the page has no presets.
     if (state.presets.length === 0) await loadPresets();
-    applyValues(choicesOf(entry));
+    applyValues({ ...choicesOf(entry), ...entry.encoding });
     if (entry.files) openBatch(entry, entry.files);
     else openPhoto(entry);
     change({ isRecentOpen: false });
@@ -102,11 +102,17 @@ function openBatch(entry, entries) {
   clearFiles();
   const job = {
     name: entry.id,
-    files: files.map(({ id, path, name }) => ({ id, path: path ?? "", name })),
+    files: files.map(({ id, path, name }, place) => {
+      // A file that was refused before the run is not among them, but it has a number.
+      const number = entries[place].number ?? place + 1;
+      return { id, path: path ?? "", name, number };
+    }),
     settings: settingsOf(state),
     encoding: state.encoding,
   };
-  const isRunning = ["running", "interrupted"].includes(entry.state);
+  // Only the call with all its files follows a job.
+  const isWhole = job.files.every(({ number }, place) => number === place + 1);
+  const isRunning = isWhole && ["running", "interrupted"].includes(entry.state);
   change({ batch: { ...newBatch(), files, selected: files[0].id, job, isRunning } });
   resumeBatch();
 }

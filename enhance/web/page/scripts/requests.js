@@ -1,7 +1,7 @@
 // @ts-check
 // What is missing for the present state is requested, a moment after the last change.
 import { addressOf, call, fileOf, isStored, reasonOf, Refused, wait } from "./client.js";
-import { afterChange, change, inSlot, state, stop } from "./slots.js";
+import { afterChange, change, inSlot, showProblem, state, stop } from "./slots.js";
 import {
   canPreview,
   currentFile,
@@ -116,7 +116,7 @@ export function analyse(file, path, slot = "photo") {
       } else if (isChosen) {
         change({ file: state.previous, previous: null });
       }
-      if (isChosen) change({ problem: text });
+      if (isChosen) showProblem(text);
     }),
   );
 }

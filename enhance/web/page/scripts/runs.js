@@ -1,20 +1,24 @@
 // @ts-check
 // Runs of the photo, and their results.
-import { addressOf, call, createName, fileOf, reasonOf } from "./client.js";
+import { addressOf, call, createName, fileOf, reasonOf, Refused } from "./client.js";
 import { requestNow, sendAgainOrShow } from "./requests.js";
-import { change, inSlot, state, stop } from "./slots.js";
+import { change, inSlot, showProblem, state, stop } from "./slots.js";
 import {
   canEnhance,
   currentFile,
   currentPlan,
   isResultCurrent,
-  isSame,
   resultOf,
+  savedFile,
   settingsOf,
+  smallerSize,
 } from "./state.js";
 
 /** @typedef {import("./state.js").Run} Run */
 /** @typedef {import("./state.js").ChosenFile} ChosenFile */
+
+/** The keys of errors of a run that needs too much memory or disk space. */
+const SHORTAGES = ["memory_short", "memory_out", "disk_short", "disk_full", "server_disk_short"];
 
 /** Starts a run of the photo, or exports its result if that is the one of the settings. */
 export async function run() {
@@ -55,11 +59,23 @@ export function follow(file, started) {
     sendAgainOrShow(error, file, (text) => {
       // The user can have started another run meanwhile.
       if (state.run?.name !== started.name) return;
-      change({ run: null, progress: null, problem: text });
+      change({ run: null, progress: null });
+      showProblem(text, solutionsFor(error, started));
       requestNow();
     });
   inSlot("run", started.name, work, failed);
   change({ run: started, progress: null, problem: null });
+}
+
+/**
+ * Returns what solves the error of a run: less to compute, if memory or disk space is short.
+ * @param {Error} error
+ * @param {Run} run
+ */
+function solutionsFor(error, { plan }) {
+  const isShort = error instanceof Refused && SHORTAGES.includes(error.key);
+  const smaller = isShort && plan && smallerSize(plan);
+  return smaller ? [smaller] : [];
 }
 
 /**
@@ -95,8 +111,8 @@ export function resultFrom([file, info], job, encoding) {
 }
 
 /** Shows why a request has failed. @param {Error} error */
-export function showProblem(error) {
-  change({ problem: reasonOf(error) });
+export function explain(error) {
+  showProblem(reasonOf(error));
 }
 
 /** Cancels the run. */
@@ -106,7 +122,7 @@ export async function cancel() {
   stop("run");
   change({ run: null, progress: null });
   requestNow();
-  await call("cancel", { job: run.name }).catch(showProblem);
+  await call("cancel", { job: run.name }).catch(explain);
 }
 
 /** Cancels the run, and starts one with the settings of the controls. */
@@ -121,22 +137,23 @@ export async function startNow() {
  */
 export async function prepareDownload() {
   const result = resultOf(state);
-  const file = currentFile(state);
-  if (!result || !file) return null;
+  const photo = currentFile(state);
+  if (!result || !photo) return null;
   const { encoding } = state;
-  if (isSame(result.encoding, encoding) && result.download.url) return result.download;
+  const file = savedFile(state, result);
+  if (file) return file;
   const work = async (/** @type {AbortSignal} */ signal) => {
     const job = { ...result, name: result.job };
     const outputs = result.entry
       ? await call("export", { id: result.entry, ...encoding }, { signal })
-      : await enhance(file, job, encoding, { signal });
+      : await enhance(photo, job, encoding, { signal });
     const exported = { ...result, ...resultFrom(outputs, job, encoding) };
     change({ results: { ...state.results, [result.file]: exported } });
     return exported.download;
   };
   return inSlot("export", JSON.stringify([result.job, encoding]), work, (error) =>
-    sendAgainOrShow(error, file, (text) => {
-      if (file.id === currentFile(state)?.id) change({ problem: text });
+    sendAgainOrShow(error, photo, (text) => {
+      if (photo.id === currentFile(state)?.id) showProblem(text);
     }),
   );
 }
@@ -173,7 +190,7 @@ export async function report() {
     const [file] = await call("report", { task_id: result.info.task_id }, { signal });
     return { url: addressOf(file.path), name: file.orig_name ?? file.path.split("/").pop() };
   };
-  return inSlot("report", result.info.task_id, work, showProblem);
+  return inSlot("report", result.info.task_id, work, explain);
 }
 
 /** Loads the list of presets. */
@@ -184,5 +201,5 @@ export async function loadPresets() {
     const isKnown = presets.some((/** @type {any} */ preset) => preset.name === state.preset);
     if (!isKnown) change({ preset: "auto", changed: {} });
   };
-  await inSlot("presets", "presets", work, showProblem);
+  await inSlot("presets", "presets", work, explain);
 }

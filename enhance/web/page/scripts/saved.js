@@ -2,9 +2,10 @@
 // What a reload of the page keeps, and what the next visit keeps.
 import { resumeBatch } from "./batch.js";
 import { choicesFrom } from "./links.js";
+import { percentOf } from "./progress.js";
 import { follow, refreshResult } from "./runs.js";
 import { requestNow } from "./requests.js";
-import { afterChange, change, state } from "./slots.js";
+import { afterChange, change, showProblem, state } from "./slots.js";
 import { CHOICES, currentFile, currentPath, newState, withoutReduce } from "./state.js";
 import { word } from "./words.js";
 
@@ -122,21 +123,30 @@ function restoreTab(saved) {
   change(/** @type {Partial<State>} */ (withKnown(saved)));
   const isSent = Boolean(saved.file?.path);
   const file = isSent ? saved.file : saved.previous;
-  const problem = saved.file && !isSent ? word("upload_ended") : null;
   // Texts of the plan can be in another language than before.
   for (const plan of Object.values(plans)) plan.for = "";
-  change({ tab, region, results, plans, file, problem, batch: batchFrom(batch) });
+  change({ tab, region, results, plans, file, batch: batchFrom(batch) });
+  if (saved.file && !isSent) showProblem(endedText(saved.file));
   if (file && saved.run) follow(file, saved.run);
   else if (file && results[file.path]) refreshResult(file, results[file.path]);
   resumeBatch();
   if (currentFile(state)) requestNow();
 }
 
+/**
+ * Returns that a reload has ended an upload, or why it had ended before.
+ * @param {ChosenFile} file
+ */
+function endedText({ upload }) {
+  const percent = percentOf(upload?.share ?? 0);
+  return upload?.error ?? word("upload_ended", { percent });
+}
+
 /** @param {import("./state.js").Batch} batch */
 function batchFrom(batch) {
   const files = batch.files.map((file) => {
     if (file.path) return file;
-    return { ...file, upload: { share: 0, seconds: null, error: word("upload_ended") } };
+    return { ...file, upload: { share: 0, seconds: null, error: endedText(file) } };
   });
   return { ...batch, files };
 }

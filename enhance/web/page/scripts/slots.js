@@ -50,6 +50,15 @@ export function change(patch) {
   else requestAnimationFrame(drawAll);
 }
 
+/**
+ * Shows what could not be done.
+ * @param {string} text
+ * @param {import("./state.js").Advice["solutions"]} [solutions]
+ */
+export function showProblem(text, solutions = []) {
+  change({ problem: { text, solutions } });
+}
+
 function drawAll() {
   if (isDrawn) return;
   isDrawn = true;

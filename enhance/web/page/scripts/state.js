@@ -1,6 +1,6 @@
 // @ts-check
 // The state of the page, and what follows from it. Nothing here changes the state or the page.
-import { constants } from "./words.js";
+import { constants, nameOf, word } from "./words.js";
 
 /**
  * A file that the page has chosen. `path` is that of the upload on the server, null until it has
@@ -96,11 +96,12 @@ import { constants } from "./words.js";
  */
 
 /**
- * An entry of /runs: a photo, or a batch with its `files`. `regions` has the addresses of what is
+ * An entry of /runs: a photo, or a batch with its `files`, each with its `number` in the batch. `regions` has the addresses of what is
  * still stored. `image` is the stored photo, if the entry was requested by its id. `progress` is that
  * of a running job: rows of a photo, or the share of a batch.
  * @typedef {{
  *   id: string, name: string, state: string, began: string, settings: Record<string, any>,
+ *   encoding: Encoding | null, number?: number,
  *   size?: { width: number, height: number } | null, thumbnail: string | null,
  *   photo?: { width: number, height: number }, bytes?: number, fidelity_worst_db?: number | null,
  *   error?: string | null, regions?: { photo?: string, result?: string },
@@ -139,9 +140,9 @@ import { constants } from "./words.js";
  */
 
 /**
- * A job of the batch: its name, its files in the order of the call, and its settings.
+ * A job of the batch: its name, its files with their numbers in the call, and its settings.
  * @typedef {{
- *   name: string, files: { id: string, path: string, name: string }[],
+ *   name: string, files: { id: string, path: string, name: string, number: number }[],
  *   settings: Record<string, any>, encoding: Encoding,
  * }} BatchJob
  */
@@ -182,7 +183,7 @@ import { constants } from "./words.js";
  *   plans: Record<string, Plan>, results: Record<string, Result>,
  *   region: Rectangle | null, preview: Preview | null,
  *   previewProblem: { for: string, text: string } | null,
- *   run: Run | null, progress: Progress | null, problem: string | null, isOffline: boolean,
+ *   run: Run | null, progress: Progress | null, problem: Advice | null, isOffline: boolean,
  *   batch: Batch, presets: any[],
  *   recent: RecentEntry[] | null, isRecentOpen: boolean, recentProblem: string | null,
  *   forgotten: string[],
@@ -416,6 +417,15 @@ export function canPreview(state) {
 }
 
 /**
+ * Returns the file of a result in the format of the controls; null before it is created.
+ * @param {State} state
+ * @param {Result} result
+ */
+export function savedFile(state, { encoding, download }) {
+  return download.url && isSame(encoding, state.encoding) ? download : null;
+}
+
+/**
  * Returns the last result of the current file, which can be of earlier settings.
  * @param {State} state
  * @returns {Result | null}
@@ -503,6 +513,21 @@ export function valueOf(state, name) {
   if (name in state.encoding) return state.encoding[name];
   if (name === "preset" || name === "largest" || name === "tab") return state[name];
   return currentPlan(state)?.settings[name];
+}
+
+/**
+ * Returns the solution for a run that needs too much memory or disk space: the next smaller one of
+ * the common sizes. It is null if the result is smaller than all of them.
+ * @param {Plan} plan
+ */
+export function smallerSize({ photo, result }) {
+  const side = Math.max(photo.width, photo.height);
+  const sides = { "4x": 4 * side, "2x": 2 * side, web: COMMON_SIZES.web.long_side };
+  const wanted = Math.max(result.width, result.height);
+  const kind = Object.keys(sides).find((name) => sides[name] < wanted);
+  if (!kind) return null;
+  const text = word("use_instead", { name: nameOf("size", kind) });
+  return { text, values: COMMON_SIZES[kind] };
 }
 
 /**

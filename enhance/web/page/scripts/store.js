@@ -8,7 +8,7 @@ export { restore, save } from "./saved.js";
 export { applyValues, resetTuning, set, setRegion } from "./controls.js";
 export { compareWith, retryPreview } from "./requests.js";
 export { cancel, loadPresets, prepareDownload, report, resultFrom, run, startNow } from "./runs.js";
-export { change, inSlot, onChange, state, stop } from "./slots.js";
+export { change, inSlot, onChange, showProblem, state, stop } from "./slots.js";
 export { addFiles, cancelUpload, chooseFiles, startOver } from "./uploads.js";
 export {
   cancelBatch,

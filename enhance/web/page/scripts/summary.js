@@ -6,7 +6,7 @@ import { allFacts, fileText, pixelSize } from "./facts.js";
 import { GRADES, gradeName, gradeOf } from "./fidelity.js";
 import { wholeSeconds } from "./progress.js";
 import { showPlace } from "./stage.js";
-import { currentPlan, resultOf, stageMode } from "./state.js";
+import { currentPlan, resultOf, savedFile, stageMode } from "./state.js";
 import { onChange, state } from "./store.js";
 import { constants, nameOf, word } from "./words.js";
 
@@ -36,9 +36,10 @@ function details() {
 }
 
 /** @param {Result} result */
-function summary({ info, encoding, download }) {
+function summary(result) {
+  const { info } = result;
   const { output, seconds, auto, preset } = info;
-  const file = fileText(encoding.format, download.bytes);
+  const file = fileText(state, result);
   const byAuto = { file, preset: nameOf("preset", preset) };
   return html`<div class="summary">
     <section>
@@ -47,7 +48,7 @@ function summary({ info, encoding, download }) {
       </p>
       <p class="size">${pixelSize(output.width, output.height)}</p>
       <p class="caption">${auto ? word("done_by_auto", byAuto) : file}</p>
-      ${notes(output.notes ?? [], encoding.format)}
+      ${savedFile(state, result) && notes(output.notes ?? [], state.encoding.format)}
     </section>
     ${fidelity(info)}
     <p class="caption">${word("result_stays")}</p>

@@ -2,8 +2,9 @@
 // The choice of photos, and their uploads.
 import { createName, reasonOf, upload } from "./client.js";
 import { changeFile, onLost, requestNow } from "./requests.js";
+import { percentOf } from "./progress.js";
 import { follow } from "./runs.js";
-import { afterChange, change, inSlot, state, stop } from "./slots.js";
+import { afterChange, change, inSlot, showProblem, state, stop } from "./slots.js";
 import { withoutPhoto, withoutReduce } from "./state.js";
 import { isOnItsWay } from "./upload_progress.js";
 import { constants, formatBytes, formatNumber, word } from "./words.js";
@@ -37,7 +38,7 @@ export function problemOf(blob) {
     const limit = formatNumber(constants.limits.bytes / 1e6);
     return word("upload_file_too_large", { limit });
   }
-  return blob.size === 0 ? word("file_unreadable", { name: blob.name }) : null;
+  return blob.size === 0 ? word("file_empty", { name: blob.name }) : null;
 }
 
 /**
@@ -54,7 +55,7 @@ export function chooseFiles(files) {
 /** @param {ChosenFile} file */
 function choosePhoto(file) {
   const error = file.upload?.error;
-  if (error) return change({ problem: error });
+  if (error) return showProblem(error);
   // The photo that is shown comes back if the upload is cancelled.
   const previous = state.file?.path ? state.file : state.previous;
   const changed = withoutReduce(state.changed);
@@ -75,9 +76,23 @@ function sendPhoto(file) {
     requestNow();
   };
   stop("photo", "preview");
-  inSlot("upload", file.id, work, (error) =>
-    change({ file: state.previous, previous: null, problem: reasonOf(error) }),
-  );
+  inSlot("upload", file.id, work, (error) => {
+    const text = uploadProblem(state.file, error);
+    change({ file: state.previous, previous: null });
+    showProblem(text);
+  });
+}
+
+/**
+ * Returns why an upload has failed, with how far it came.
+ * @param {ChosenFile | null | undefined} file
+ * @param {Error} error
+ */
+function uploadProblem(file, error) {
+  const reason = reasonOf(error);
+  const percent = percentOf(file?.upload?.share ?? 0);
+  // What was sent as a whole was refused for another reason.
+  return percent % 100 ? word("upload_stopped", { percent, reason }) : reason;
 }
 
 function detach() {
@@ -123,8 +138,8 @@ export function addFiles(files) {
   const { batch } = state;
   const chosen = files.slice(0, countFitting(files)).map(fileFrom);
   const selected = batch.selected ?? chosen[0]?.id ?? null;
-  const problem = chosen.length < files.length ? fullText(files.length - chosen.length) : null;
-  change({ batch: { ...batch, files: [...batch.files, ...chosen], selected }, problem });
+  change({ batch: { ...batch, files: [...batch.files, ...chosen], selected }, problem: null });
+  if (chosen.length < files.length) showProblem(fullText(files.length - chosen.length));
   sendNext();
 }
 
@@ -184,8 +199,11 @@ function sendInSlot(slot, file) {
     const path = await send(file, signal, (patch) => changeFile(file.id, patch));
     changeFile(file.id, { path, upload: null });
   };
-  const failed = (/** @type {Error} */ error) =>
-    changeFile(file.id, { upload: { share: 0, seconds: null, error: reasonOf(error) } });
+  const failed = (/** @type {Error} */ error) => {
+    const sent = state.batch.files.find(({ id }) => id === file.id);
+    const text = uploadProblem(sent, error);
+    changeFile(file.id, { upload: { share: 0, seconds: null, error: text } });
+  };
   inSlot(slot, file.id, work, failed).then(sendNext);
 }
 
@@ -204,7 +222,7 @@ onLost((file) => {
     sendNext();
   } else if (isHopeless) {
     startOver();
-    change({ problem: word("file_lost") });
+    showProblem(word("file_lost"));
   } else {
     const again = { ...file, path: null, upload: sent };
     change({ file: again, region: null });
