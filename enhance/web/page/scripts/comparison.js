@@ -3,6 +3,7 @@
 
 import { comparisonOf, requestNext, tilesOf, waitingTiles } from "./comparison_previews.js";
 import { draw, html, icon, onPress } from "./dom.js";
+import { isEscape } from "./focus.js";
 import { centreRectangle } from "./stage.js";
 import { currentPath, currentPlan } from "./state.js";
 import { change, onChange, set, state, stop } from "./store.js";
@@ -241,9 +242,7 @@ function returnFocus(element, before) {
 
 /** @param {KeyboardEvent} event */
 function closeByKey(event) {
-  // A popover or a list of choices that is open handles Escape itself.
-  if (event.key !== "Escape" || event.defaultPrevented || !state.isComparing) return;
-  close();
+  if (state.isComparing && isEscape(event)) close();
 }
 
 /** @param {KeyboardEvent} event */

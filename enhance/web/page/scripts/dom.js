@@ -54,6 +54,11 @@ export function draw(element, content) {
   patchChildren(element, template.content);
 }
 
+/** Waits until the last changes of the state are drawn, also by Gradio. */
+export async function afterDrawing() {
+  for (let frame = 0; frame < 2; frame++) await new Promise((done) => requestAnimationFrame(done));
+}
+
 /**
  * Shows a long list, of which a change affects only a few rows: each row is drawn by itself. A shell
  * is the element of a row, with `data-key` and `data-own`, and without anything around it.

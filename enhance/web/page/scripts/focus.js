@@ -45,10 +45,21 @@ export function holdFocus(element, close, first = firstFocusable(element), usabl
  * @param {() => void} close
  */
 function closeByKey(event, close) {
-  // An open list of choices handles Escape itself.
-  if (event.key !== "Escape" || event.defaultPrevented) return;
+  if (!isEscape(event)) return;
   event.preventDefault();
   close();
+}
+
+/** What closes itself by Escape: a popover of the browser, and an open list of choices of Gradio. */
+const CLOSES_ITSELF = ":popover-open, [role=combobox][aria-expanded=true]";
+
+/**
+ * Returns whether an event is Escape for what lies over the page. What lies on top of that comes first.
+ * @param {KeyboardEvent} event
+ */
+export function isEscape(event) {
+  if (event.key !== "Escape" || event.defaultPrevented) return false;
+  return document.querySelector(CLOSES_ITSELF) === null;
 }
 
 /**

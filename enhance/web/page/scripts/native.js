@@ -1,6 +1,7 @@
 // @ts-check
 // The native controls of Gradio. The state decides what they show, and one event sets those that
 // show something else.
+import { afterDrawing } from "./dom.js";
 import { onChange, set, state } from "./store.js";
 import { currentPlan, valueOf } from "./state.js";
 import { constants, word } from "./words.js";
@@ -122,6 +123,35 @@ export function watchNames() {
   document.addEventListener("focusin", nameControls);
   document.addEventListener("keydown", nameControls, true); // Arrow keys move within a group.
   document.addEventListener("click", () => requestAnimationFrame(nameControls));
+}
+
+/** The keys of a menu. Gradio opens its list with any other key too, such as Tab when the focus leaves. */
+const MENU_KEYS = ["ArrowUp", "ArrowDown", "Home", "End", "Enter", "Escape", " "];
+
+/** Watches the keys of Gradio's menus. */
+export function watchMenus() {
+  document.addEventListener("keydown", keepMenu, true);
+}
+
+/** @param {KeyboardEvent} event */
+async function keepMenu(event) {
+  const { key, target } = event;
+  if (!(target instanceof HTMLElement) || target.role !== "combobox") return;
+  if (!MENU_KEYS.includes(key)) event.stopPropagation();
+  if (key !== "Enter") return;
+  await afterDrawing(); // With a choice, Gradio drops the focus.
+  if (document.activeElement === document.body) focusControl(target);
+}
+
+/**
+ * Moves the focus to a control. The event of the focus would open the list of a menu.
+ * @param {HTMLElement} control
+ */
+export function focusControl(control) {
+  const stop = (/** @type {Event} */ event) => event.stopPropagation();
+  if (control.role === "combobox") document.addEventListener("focus", stop, true);
+  control.focus();
+  document.removeEventListener("focus", stop, true);
 }
 
 function nameControls() {

@@ -1,8 +1,9 @@
 // @ts-check
 // Notices under the controls that they are about: what is not possible, what would be better, and
 // what the controls mean. A notice has a button for each solution.
-import { draw, html, icon, onPress } from "./dom.js";
+import { afterDrawing, draw, html, icon, onPress } from "./dom.js";
 import { centimetres } from "./facts.js";
+import { focusControl } from "./native.js";
 import {
   COMMON_SIZES,
   currentPlan,
@@ -140,20 +141,10 @@ function controlOf(state, place) {
  * Moves the focus after the next changes of the page: the solution shows other controls.
  * @param {() => HTMLElement | null} find
  */
-export function focusSoon(find) {
-  requestAnimationFrame(() => requestAnimationFrame(() => focus(find())));
-}
-
-/** @param {HTMLElement | null} control */
-function focus(control) {
-  // With the focus, a menu of Gradio opens. So its frame has the focus instead.
-  const menu = control?.closest("#format, #metadata");
-  if (!(menu instanceof HTMLElement)) {
-    control?.focus();
-    return;
-  }
-  menu.tabIndex = -1;
-  menu.focus();
+export async function focusSoon(find) {
+  await afterDrawing();
+  const control = find();
+  if (control) focusControl(control);
 }
 
 /**

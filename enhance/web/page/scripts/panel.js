@@ -1,7 +1,7 @@
 // @ts-check
 // The panel: which of its controls are shown, the state of the sections that open in place, and
 // the settings of the next run.
-import { draw, html, onPress } from "./dom.js";
+import { afterDrawing, draw, html, onPress } from "./dom.js";
 import { effectivePreset, presetInfo } from "./native.js";
 import { currentPlan, isRunning, runPreset, settingsDiffer, valueOf } from "./state.js";
 import { change, onChange, startNow } from "./store.js";
@@ -97,13 +97,8 @@ export function mountNextRun(element) {
 async function startAgain() {
   change({ isPanelOpen: false });
   startNow();
-  await nextFrame();
-  await nextFrame();
+  await afterDrawing();
   document.getElementById("cancel")?.focus();
-}
-
-function nextFrame() {
-  return new Promise((done) => requestAnimationFrame(done));
 }
 
 /**
