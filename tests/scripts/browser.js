@@ -29,6 +29,7 @@ Object.assign(globalThis, {
     pixelUnits: { en: { megapixels: 1e6 } },
   },
   document: { hidden: false, body, addEventListener() {} },
+  gradio_config: { app_id: 1 },
   location: new URL("http://localhost/"),
   localStorage: storage(stored.local),
   sessionStorage: storage(stored.session),
@@ -87,6 +88,7 @@ class Call {
 
 export const server = {
   isAway: false,
+  id: 1,
   /** How many of the next event streams are refused, as by a server that was started again. */
   refusedStreams: 0,
   /** @type {Set<string>} */
@@ -115,6 +117,7 @@ export const server = {
 globalThis.fetch = async (address, { method = "GET", body, signal } = {}) => {
   if (server.isAway) throw new TypeError("no connection");
   signal?.throwIfAborted();
+  if (address === "gradio_api/app_id") return Response.json({ app_id: server.id });
   if (method === "HEAD") {
     const path = decodeURIComponent(address.split("file=")[1]);
     return new Response(null, { status: server.missing.has(path) ? 404 : 200 });

@@ -5,12 +5,13 @@ import { change, onChange, state } from "./store.js";
 
 const SHOWN_MS = 4000;
 
-/** How much of the run was done when the server stopped answering. @type {number | null} */
-let doneBefore = null;
+/** The id of the server, which is another one after a restart. */
+let server = /** @type {any} */ (globalThis).gradio_config?.app_id;
 
 /** @type {"continues" | "restarted" | null} */
 let comeback = null;
 
+let isAway = false;
 let timer = 0;
 
 /** Returns how the run goes on after the server did not answer, for a short time. */
@@ -19,35 +20,31 @@ export const comebackOf = () => comeback;
 /** Watches whether the server answers. */
 export function watchConnection() {
   onChange(() => {
-    if (state.isOffline) leave();
-    else if (doneBefore !== null) comeBack(doneBefore);
+    if (state.isOffline === isAway) return;
+    isAway = state.isOffline;
+    if (isAway) comeback = null;
+    else comeBack();
   });
 }
 
-function jobProgress() {
-  return state.tab === "batch" ? state.batch.progress?.share : state.progress?.done;
-}
-
-function leave() {
-  clearTimeout(timer);
-  comeback = null;
-  doneBefore ??= jobProgress() ?? 0;
-}
-
-/** @param {number} before */
-function comeBack(before) {
-  if (comeback === null) show("continues");
-  // A server that was started again does the run once more.
-  if (comeback === "continues" && (jobProgress() ?? before) < before) show("restarted");
-}
-
-/** @param {"continues" | "restarted"} what */
-function show(what) {
-  comeback = what;
+async function comeBack() {
+  const id = await readId();
+  if (isAway) return;
+  comeback = id === server ? "continues" : "restarted";
+  server = id;
+  change({});
   clearTimeout(timer);
   timer = setTimeout(() => {
     comeback = null;
-    doneBefore = null;
     change({});
   }, SHOWN_MS);
+}
+
+async function readId() {
+  try {
+    const response = await fetch("gradio_api/app_id");
+    return (await response.json()).app_id;
+  } catch {
+    return server;
+  }
 }

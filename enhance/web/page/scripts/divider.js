@@ -10,6 +10,7 @@ const KEY_STEP = 0.02;
 /** A tag this close to an edge of the stage is hidden, in CSS pixels. */
 const EDGE = 8;
 const GAP = 8;
+const SWEEP_MS = 600;
 
 /** The HTML of the divider. */
 export function dividerHtml() {
@@ -35,6 +36,8 @@ export class Divider {
   split = 0.5;
   /** Whether the whole stage shows the photo before. */
   isHeld = false;
+  /** When its line has begun to sweep. */
+  #swept = -Infinity;
 
   /**
    * @param {HTMLElement} box contains the elements of `dividerHtml`
@@ -61,12 +64,25 @@ export class Divider {
 
   /** The part of the width that shows the photo before. */
   get share() {
-    return this.isHeld ? 1 : this.split;
+    const passed = Math.min(1, (performance.now() - this.#swept) / SWEEP_MS);
+    return this.isHeld ? 1 : this.split * (1 - (1 - passed) ** 3);
+  }
+
+  /** Whether the line is on the way to its place. */
+  get isSweeping() {
+    return performance.now() - this.#swept < SWEEP_MS;
+  }
+
+  /** Moves the line from the left edge to its place. */
+  sweep() {
+    this.#swept = performance.now();
+    this.onMove();
   }
 
   /** @param {number} split */
   moveTo(split) {
     this.split = clamp(split, 0, 1);
+    this.#swept = -Infinity;
     this.onMove();
   }
 

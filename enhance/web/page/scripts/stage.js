@@ -282,8 +282,10 @@ class PhotoStage {
   update(now) {
     const scene = sceneOf(now);
     const isOther = scene?.file !== this.scene?.file;
+    const isDone = !isOther && this.scene?.mode === "live" && scene?.mode === "result";
     this.scene = scene;
     if (isOther) this.leavePhoto();
+    if (isDone && !isMotionReduced()) this.divider.sweep();
     this.chooseView();
     this.needImages();
     this.takeImages();
@@ -397,7 +399,7 @@ class PhotoStage {
       framed: this.framed,
       canFade: !isMotionReduced(),
     });
-    if (this.painter.isFading || isMoving) this.redraw();
+    if (this.painter.isFading || isMoving || this.divider.isSweeping) this.redraw();
     this.drawControls(scene, current);
   }
 
@@ -431,8 +433,7 @@ class PhotoStage {
 
   /** @param {Stage} stage */
   arrangeDivider(stage) {
-    const { split, isHeld } = this.divider;
-    const parts = [split, isHeld, stage.width, stage.height, this.photoView.isWhole];
+    const parts = [this.divider.share, stage.width, stage.height, this.photoView.isWhole];
     const key = JSON.stringify([...parts, this.chip.textContent, this.viewer.dataset.mode]);
     if (key === this.arranged) return; // Measuring elements takes time.
     this.arranged = key;
