@@ -43,7 +43,7 @@ def make_card(enhancer: Enhancer, example: Path) -> None:
     card = after.resize(CARD, Image.Resampling.LANCZOS)
     middle = CARD[0] // 2
     card.paste("white", (middle - 2, 0, middle + 2, CARD[1]))
-    card.save(example.parent / "cards" / example.name, quality=88)
+    card.save(example.parent / "cards" / f"{example.stem}.webp", quality=80, method=6)
 
 
 def show(page: Page, url: str, language: str, file: Path) -> None:

@@ -128,7 +128,7 @@ function examples() {
   const buttons = Object.entries(EXAMPLES).map(
     ([name, text]) =>
       html`<button type="button" class="example" data-act="example" data-name="${name}">
-        <img src="${assetAddress(`examples/cards/${name}.jpg`)}" alt="" draggable="false" />
+        <img src="${constants.cards[name]}" alt="" draggable="false" />
         <span>${text()}</span>
       </button>`,
   );

@@ -9,7 +9,7 @@
  *   formats: Record<string, { name: string, bits: number, alpha: boolean, quality: boolean }>,
  *   ranges: Record<string, { low: number, high: number, step: number, neutral: number | null }>,
  *   grades: Record<string, number>, presets: string[], backgrounds: string[], metadata: string[],
- *   retentionHours: number,
+ *   cards: Record<string, string>, retentionHours: number,
  *   limits: { pixels: number, bytes: number, files: number, batch_bytes: number },
  *   pixelUnits: Record<string, Record<string, number>>,
  * }}
