@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .filters import guided_coefficients, local_variance
+
 HAZY = 0.1
 """The amount from which an image counts as hazy."""
 
@@ -112,7 +114,7 @@ def find_haze(rgb: np.ndarray) -> Haze:
     share *= _fade(float(airlight.mean()), _NO_AIRLIGHT, _SURE_AIRLIGHT)
     veil = _blur(opened, _VEIL_BLUR * side) * (1 - _SKY_KEPT * sky)
     radius = max(1, int(_GUIDE_RADIUS * side))
-    slope, offset = _guided_coefficients(guide, veil, radius)
+    slope, offset = guided_coefficients(veil, guide, radius, _FLAT_VARIANCE, cv2.BORDER_REFLECT)
     height, width, _ = rgb.shape
     return Haze(
         airlight=np.clip(airlight, _LEAST_AIRLIGHT, 1),
@@ -198,9 +200,7 @@ def _sky(dark: np.ndarray, texture: np.ndarray, side: int) -> np.ndarray:
 def _texture(grey: np.ndarray, side: int) -> np.ndarray:
     """Return the local standard deviation."""
     radius = _odd(_TEXTURE_PATCH * side) // 2
-    mean = _mean(grey, radius)
-    variance = _mean(grey * grey, radius) - mean * mean
-    return np.sqrt(np.maximum(variance, 0))
+    return np.sqrt(local_variance(grey, radius, cv2.BORDER_REFLECT))
 
 
 def _threshold(light: np.ndarray) -> list[float]:
@@ -209,32 +209,6 @@ def _threshold(light: np.ndarray) -> list[float]:
     chroma = float(np.quantile(np.ptp(light, axis=2), 0.995))
     colour = min(max((chroma - _GREY_CHROMA) / (_COLOUR_CHROMA - _GREY_CHROMA), 0), 1)
     return (colour * _COLOUR + (1 - colour) * _GREY).tolist()
-
-
-def _guided_coefficients(
-    guide: np.ndarray,
-    coarse: np.ndarray,
-    radius: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return slope and offset [H, W] of a guided filter, `slope * guide + offset`, which smooths
-    `coarse`.
-
-    `guide` and `coarse` are float32 [H, W], the guide in 0..1. Slope and offset can be upscaled and
-    applied to a finer guide. He, Sun, Tang: Guided image filtering, 2010, equations 5, 6 and 9;
-    Fast guided filter, 2015.
-    """
-    mean_guide = _mean(guide, radius)
-    mean_coarse = _mean(coarse, radius)
-    covariance = _mean(guide * coarse, radius) - mean_guide * mean_coarse
-    variance = _mean(guide * guide, radius) - mean_guide * mean_guide
-    slope = covariance / (np.maximum(variance, 0) + _FLAT_VARIANCE)
-    offset = mean_coarse - slope * mean_guide
-    return _mean(slope, radius), _mean(offset, radius)
-
-
-def _mean(plane: np.ndarray, radius: int) -> np.ndarray:
-    side = 2 * radius + 1
-    return cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT)
 
 
 def _opening(plane: np.ndarray, side: int) -> np.ndarray:

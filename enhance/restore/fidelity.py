@@ -20,6 +20,7 @@ from functools import cache, lru_cache
 import cv2
 import numpy as np
 
+from ..analysis.filters import guided_coefficients, local_mean, local_variance
 from ..images import NO_DEGRADATION, Box, Degradation, Size, ceil_div, widen
 from .resample import Rows, area_weights, weighted_sums
 
@@ -209,7 +210,9 @@ def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
     """
     blurred = [cv2.GaussianBlur(averages, (_BLUR_TAPS, _BLUR_TAPS), blur) for blur in _BLURS]
     differences = [photo - version for version in (averages, *blurred)]
-    energies = [_mean(_grey(each * each), _BROAD_RADIUS) + _LEAST_ENERGY for each in differences]
+    energies = [
+        local_mean(_grey(each * each), _BROAD_RADIUS) + _LEAST_ENERGY for each in differences
+    ]
     least = np.minimum.reduce(energies)
     weights = [(least / energy) ** 4 for energy in energies]
     total = np.add.reduce(weights)
@@ -220,9 +223,9 @@ def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
 def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.ndarray:
     """Return C, the part of D to add: structure where there is texture, else low frequencies."""
     smoothness = max(25.0, (1.5 * noise) ** 2)
-    spread = _grey(_variance(averages, _TEXTURE_RADIUS))
+    spread = _grey(local_variance(averages, _TEXTURE_RADIUS))
     textured = _in_colour(spread / (spread + smoothness / 2))
-    tone = _mean(missing, _BROAD_RADIUS)
+    tone = local_mean(missing, _BROAD_RADIUS)
     structure = _guided(missing, averages, _CORRECTED_RADIUS, smoothness)
     return tone + textured * (structure - tone)
 
@@ -237,7 +240,7 @@ def _colour_noise(pixels: np.ndarray, noise: float) -> np.ndarray:
     luma = _in_colour(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
     chroma = pixels - luma
     detail = chroma - _guided(chroma, luma, _COLOUR_RADIUS, _COLOUR_SMOOTHNESS)
-    variance = _mean(_grey(detail * detail), _COLOUR_RADIUS)
+    variance = local_mean(_grey(detail * detail), _COLOUR_RADIUS)
     share = noise**2 / np.maximum(variance, noise**2)
     return detail * _in_colour(share)
 
@@ -247,11 +250,11 @@ def _cleaned(photo: np.ndarray, degradation: Degradation) -> np.ndarray:
     noise = max(degradation.noise, 0.5) ** 2
     radius = _CLEANED_RADIUS
     light = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
-    share_of_light = _share_of_signal(_variance(light, radius), noise)
-    share_of_channels = _share_of_signal(_variance(photo, radius), _NOISE_OF_A_CHANNEL * noise)
+    share_of_light = _share_of_signal(local_variance(light, radius), noise)
+    share_of_channels = _share_of_signal(local_variance(photo, radius), _NOISE_OF_A_CHANNEL * noise)
     share = np.maximum(_in_colour(share_of_light), share_of_channels)
-    mean = _mean(photo, radius)
-    clean = _mean(share, radius) * photo + _mean(mean - share * mean, radius)
+    mean = local_mean(photo, radius)
+    clean = local_mean(share, radius) * photo + local_mean(mean - share * mean, radius)
     if degradation.softness == 0:
         return clean
     blurred = cv2.GaussianBlur(clean, (_DEBLUR_TAPS, _DEBLUR_TAPS), _DEBLUR_SIGMA)
@@ -266,23 +269,9 @@ def _share_of_signal(variance: np.ndarray, noise: float) -> np.ndarray:
 
 
 def _guided(pixels: np.ndarray, guide: np.ndarray, radius: int, smoothness: float) -> np.ndarray:
-    """Apply the guided filter (He, Sun and Tang, ECCV 2010) to each channel; `smoothness` is a
-    variance."""
-    mean = _mean(pixels, radius)
-    guide_mean = _mean(guide, radius)
-    covariance = _mean(guide * pixels, radius) - guide_mean * mean
-    slope = covariance / (_variance(guide, radius) + smoothness)
-    offset = mean - slope * guide_mean
-    return _mean(slope, radius) * guide + _mean(offset, radius)
-
-
-def _mean(pixels: np.ndarray, radius: int) -> np.ndarray:
-    return cv2.blur(pixels, (2 * radius + 1, 2 * radius + 1))
-
-
-def _variance(pixels: np.ndarray, radius: int) -> np.ndarray:
-    mean = _mean(pixels, radius)
-    return np.maximum(_mean(pixels * pixels, radius) - mean * mean, 0)
+    """Apply the guided filter to each channel; `smoothness` is a variance."""
+    slope, offset = guided_coefficients(pixels, guide, radius, smoothness)
+    return slope * guide + offset
 
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
@@ -296,17 +285,17 @@ def _in_colour(plane: np.ndarray) -> np.ndarray:
 
 
 class AreaAverage:
-    """Averages an image of `height` rows, strip by strip, to `new_height` x `new_width`, which are
-    not larger.
+    """Averages an image strip by strip to `new_size` (height, width), which is not larger.
 
     A new pixel is the mean of the area that it covers. `finished` counts the new rows so far.
-    `height` and `width` have a fraction if the last new pixels cover less than the others.
+    `size` has a fraction if the last new pixels cover less than the others.
     """
 
-    def __init__(self, height: float, new_height: int, new_width: int, width: float | None = None):
+    def __init__(self, size: tuple[float, float], new_size: Size):
+        height, width = size
+        new_height, new_width = new_size
         self.finished = 0
-        self._old_width = width
-        self._new_width = new_width
+        self._share = new_width / width
         self._positions, self._weights = area_weights(height, new_height)
         needed = self._positions * (self._weights > 0)
         self._ends = needed.max(axis=1) + 1  # The rows that each new row needs.
@@ -316,8 +305,7 @@ class AreaAverage:
     def add(self, rows: np.ndarray) -> np.ndarray:
         """Add rows [n, W, 3]; return the new rows that are complete now, float32 [m, W', 3]."""
         rows = rows.astype(np.float32)
-        share = self._new_width / (self._old_width or rows.shape[1])
-        narrow = cv2.resize(rows, None, fx=share, fy=1, interpolation=cv2.INTER_AREA)
+        narrow = cv2.resize(rows, None, fx=self._share, fy=1, interpolation=cv2.INTER_AREA)
         self._rows = np.concatenate([self._rows, narrow])
         end = self._first + len(self._rows)
         finished = int(np.searchsorted(self._ends, end, side="right"))
@@ -373,11 +361,10 @@ class FidelityMeter:
         self._columns_of_places = _places(box.left, box.width, photo.width)
         noise = photo.degradation.noise
         self._hidden = _ROUNDING + min(_HIDDEN_SHARE * noise**2, _MOST_HIDDEN)
-        height, width = covered
-        self._averages = AreaAverage(height, photo.height, photo.width, width)
+        self._averages = AreaAverage(covered, (photo.height, photo.width))
         self._rows_left = size[0]
-        self._extra_rows = math.ceil(height) - size[0]
-        self._extra_columns = math.ceil(width) - size[1]
+        self._extra_rows = math.ceil(covered[0]) - size[0]
+        self._extra_columns = math.ceil(covered[1]) - size[1]
         # The averages from row `_first` on.
         self._averaged = np.empty((0, photo.width, 3), np.float32)
         self._first = 0
@@ -521,11 +508,11 @@ def _shape_errors(
     """
     photo = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     result = cv2.cvtColor(result, cv2.COLOR_RGB2GRAY)
-    photo_mean = _mean(photo, _SHAPE_RADIUS)
-    result_mean = _mean(result, _SHAPE_RADIUS)
-    contrast = _mean(photo * photo, _SHAPE_RADIUS) - photo_mean * photo_mean
-    own = _mean(result * result, _SHAPE_RADIUS) - result_mean * result_mean
-    common = _mean(photo * result, _SHAPE_RADIUS) - photo_mean * result_mean
+    photo_mean = local_mean(photo, _SHAPE_RADIUS)
+    result_mean = local_mean(result, _SHAPE_RADIUS)
+    contrast = local_mean(photo * photo, _SHAPE_RADIUS) - photo_mean * photo_mean
+    own = local_mean(result * result, _SHAPE_RADIUS) - result_mean * result_mean
+    common = local_mean(photo * result, _SHAPE_RADIUS) - photo_mean * result_mean
     own_signal = np.maximum(own, 0) + _FAINT
     gain = np.clip((common + _FAINT) / own_signal, *_CONTRASTS)
     error = contrast - gain * (2 * common - gain * own)

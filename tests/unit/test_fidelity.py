@@ -178,7 +178,7 @@ def test_only_noise_that_differs_between_the_channels_is_colour_noise(photo):
 @pytest.mark.parametrize("step", [1, 64, 300])
 def test_area_averages_do_not_depend_on_the_strips(small, step):
     photo = np.ascontiguousarray(data.astronaut()[:300, :256])
-    average = AreaAverage(300, *small)
+    average = AreaAverage((300, 256), small)
 
     rows = np.concatenate(
         [average.add(photo[first : first + step]) for first in range(0, 300, step)]
