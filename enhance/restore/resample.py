@@ -31,34 +31,62 @@ Rows = Callable[[int, int], np.ndarray]
 first, W]."""
 
 
+@dataclass(frozen=True)
+class _WantedSize:
+    """The setting that determines the size of a result, its value and its limits, and the scale."""
+
+    setting: str
+    value: float
+    least: float
+    most: float
+    scale: float
+
+    @property
+    def smallest(self) -> str:
+        return _limit(self.least, math.ceil)
+
+    @property
+    def largest(self) -> str:
+        return _limit(self.most, math.floor)
+
+
+def _wanted_size(settings: Settings, height: int, width: int) -> _WantedSize:
+    largest = _largest_scale_of(settings, height, width)
+    if settings.long_side is not None:
+        longest = max(height, width)
+        least = math.ceil(longest / _MAX_REDUCTION)
+        most = round(longest * largest)
+        scale = settings.long_side / longest
+        return _WantedSize("long_side", settings.long_side, least, most, scale)
+    if settings.megapixels is not None:
+        area = height * width / 1e6
+        least = area / _MAX_REDUCTION**2
+        most = math.prod(_scale_size(height, width, largest)) / 1e6
+        scale = min(math.sqrt(settings.megapixels / area), largest)
+        return _WantedSize("megapixels", settings.megapixels, least, most, scale)
+    if settings.is_print:
+        setting, centimetres, pixels = _binding_side(settings, height, width)
+        unit = settings.resolution() / _INCH / pixels  # the scale of a centimetre
+        least = 1 / _MAX_REDUCTION / unit
+        return _WantedSize(setting, centimetres, least, largest / unit, centimetres * unit)
+    scale = settings.scale or network_scale(settings)
+    return _WantedSize("scale", scale, 0, largest, scale)
+
+
 def result_size(settings: Settings, height: int, width: int) -> Size:
     """Return height and width of the result for an image of `height` x `width`, at least 1 px each.
 
     `long_side` is met exactly. Raises SettingsError if the size is more than the network's or less
     than a 16th of the image per side.
     """
-    largest = _largest_scale_of(settings, height, width)
-    if settings.long_side is not None:
-        longest = max(height, width)
-        limits = (math.ceil(longest / _MAX_REDUCTION), round(longest * largest))
-        _check_size("long_side", settings.long_side, limits, height, width)
-        return _scale_size(height, width, settings.long_side / longest)
-    if settings.megapixels is not None:
-        area = height * width / 1e6
-        most = math.prod(_scale_size(height, width, largest)) / 1e6
-        limits = (area / _MAX_REDUCTION**2, most)
-        _check_size("megapixels", settings.megapixels, limits, height, width)
-        scale = math.sqrt(settings.megapixels / area)
-        return _scale_size(height, width, min(scale, largest))
-    if settings.is_print:
-        setting, centimetres, pixels = _binding_side(settings, height, width)
-        scale_of_centimetre = settings.resolution() / _INCH / pixels
-        limits = (1 / _MAX_REDUCTION / scale_of_centimetre, largest / scale_of_centimetre)
-        _check_size(setting, centimetres, limits, height, width)
-        return _scale_size(height, width, centimetres * scale_of_centimetre)
-    scale = settings.scale or network_scale(settings)
-    _check_size("scale", scale, (0, largest), height, width)
-    return _scale_size(height, width, scale)
+    wanted = _wanted_size(settings, height, width)
+    value = f"{wanted.value:g}"
+    values = {"setting": wanted.setting, "value": value, "width": width, "height": height}
+    if wanted.value > wanted.most:
+        raise SettingsError("size_large", largest=wanted.largest, **values)
+    if wanted.value < wanted.least:
+        raise SettingsError("size_small", smallest=wanted.smallest, **values)
+    return _scale_size(height, width, wanted.scale)
 
 
 def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
@@ -67,8 +95,8 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
     The image has `height` x `width` px. A print keeps its size and gets another resolution, in
     whole dpi, if one is possible.
     """
-    error = _size_error(settings, height, width)
-    if error is None:
+    wanted = _wanted_size(settings, height, width)
+    if wanted.least <= wanted.value <= wanted.most:
         return settings
     if settings.is_print:
         _, centimetres, pixels = _binding_side(settings, height, width)
@@ -79,8 +107,8 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
         dpi = min(max(settings.dpi or 0, least), most)
         with suppress(SettingsError):  # No resolution makes this print possible.
             return replace(settings, dpi=dpi)
-    limit = error.values.get("largest") or error.values["smallest"]
-    return settings.changed(**{error.values["setting"]: float(limit)})
+    limit = wanted.largest if wanted.value > wanted.most else wanted.smallest
+    return settings.changed(**{wanted.setting: float(limit)})
 
 
 def with_largest_print(settings: Settings, height: int, width: int) -> Settings:
@@ -88,25 +116,16 @@ def with_largest_print(settings: Settings, height: int, width: int) -> Settings:
 
     Its resolution stays.
     """
-    error = _size_error(settings, height, width)
-    if error is None or error.key != "size_large":
+    wanted = _wanted_size(settings, height, width)
+    if wanted.value <= wanted.most:
         return settings
-    share = float(error.values["largest"]) / float(error.values["value"])
+    share = float(wanted.largest) / wanted.value
     smaller = {}
     for name in PRINT_SIDES:
         side = getattr(settings, name)
         if side is not None:
             smaller[name] = math.floor(100 * share * side) / 100
     return settings.changed(**smaller)
-
-
-def _size_error(settings: Settings, height: int, width: int) -> SettingsError | None:
-    """Return why a result cannot have its size; None if it can."""
-    try:
-        result_size(settings, height, width)
-    except SettingsError as error:
-        return error
-    return None
 
 
 def _binding_side(settings: Settings, height: int, width: int) -> tuple[str, float, int]:
@@ -145,21 +164,6 @@ def has_second_pass(settings: Settings, height: int, width: int) -> bool:
 
 def _scale_size(height: int, width: int, scale: float) -> Size:
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _check_size(
-    setting: str,
-    value: float,
-    limits: tuple[float, float],
-    height: int,
-    width: int,
-) -> None:
-    least, most = limits
-    values = {"setting": setting, "value": f"{value:g}", "width": width, "height": height}
-    if value > most:
-        raise SettingsError("size_large", largest=_limit(most, math.floor), **values)
-    if value < least:
-        raise SettingsError("size_small", smallest=_limit(least, math.ceil), **values)
 
 
 def _limit(value: float, towards: Callable[[float], int]) -> str:
