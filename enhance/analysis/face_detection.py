@@ -306,20 +306,16 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the similarity transform, 2x3, from `points` [n, 2] to `targets` by least squares,
     without reflection.
 
-    Umeyama, Least-squares estimation of transformation parameters between two point patterns, 1991,
-    equations 40 to 43.
+    In the plane, the solution of Umeyama (Least-squares estimation of transformation parameters
+    between two point patterns, 1991) is a regression line of complex numbers.
     """
     from_mean = points.mean(axis=0)
     to_mean = targets.mean(axis=0)
-    centred = points - from_mean
-    covariance = (targets - to_mean).T @ centred / len(points)
-    u, values, v = np.linalg.svd(covariance)
-    # A negative determinant is a reflection. The axis with the smaller singular value is then
-    # reversed.
-    signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(v))])
-    rotation = (u * signs) @ v
-    scale = (values * signs).sum() / (centred**2).sum() * len(points)
-    matrix = scale * rotation
+    x, y = (points - from_mean).T
+    to_x, to_y = (targets - to_mean).T
+    cosine = (x * to_x + y * to_y).sum()
+    sine = (x * to_y - y * to_x).sum()
+    matrix = np.array([[cosine, -sine], [sine, cosine]]) / (x * x + y * y).sum()
     return np.column_stack([matrix, to_mean - matrix @ from_mean])
 
 

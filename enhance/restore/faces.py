@@ -15,9 +15,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,14 @@ class Faces:
 
 @dataclass
 class _CachedImage:
+    """The faces of an image of this checksum and size.
+
+    Each image has its own lock, so that images do not wait for each other.
+    """
+
+    sha256: str
+    width: int
+    height: int
     faces: tuple[Face, ...] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     patches: dict[Face, FacePatch] = field(default_factory=dict)
@@ -163,15 +171,14 @@ class FaceCache:
     def __init__(self, detector: Callable[[], Path], restore: Restore):
         self._detector = detector
         self._restore = restore
-        self._lock = threading.Lock()
-        self._images: OrderedDict[Hashable, _CachedImage] = OrderedDict()
+        self._image = lru_cache(_CACHED_IMAGES)(_CachedImage)
 
     def faces(self, image: SourceImage, box: Box | None = None, job: Any = None) -> Faces:
         """Return the faces of an image, or those that are visible in `box`, restored.
 
         Raises Cancelled, and WeightsError if the detector or the face network is not installed.
         """
-        cached = self._entry((image.sha256, image.width, image.height))
+        cached = self._image(image.sha256, image.width, image.height)
         with cached.lock:
             if cached.faces is None:
                 cached.faces = find_faces(image.rgb, self._detector())
@@ -182,18 +189,6 @@ class FaceCache:
             patches = restore_faces(image.rgb, missing, self._restore, job)
             cached.patches.update(zip(missing, patches, strict=True))
             return Faces(len(cached.faces), tuple(cached.patches[face] for face in faces))
-
-    def _entry(self, key: Hashable) -> _CachedImage:
-        """Return the entry of an image.
-
-        Each has its own lock, so that images do not wait for each other.
-        """
-        with self._lock:
-            entry = self._images.pop(key, None) or _CachedImage()
-            self._images[key] = entry
-            if len(self._images) > _CACHED_IMAGES:
-                self._images.popitem(last=False)
-            return entry
 
 
 def restore_faces(
