@@ -6,7 +6,6 @@ import base64
 import io
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
 import cv2
 import numpy as np
@@ -15,9 +14,8 @@ from PIL import Image, ImageCms
 from ..files import write_atomically
 from ..images import Size, SourceImage, spans
 from .png import encode_png
+from .png_reader import PngReader
 
-LIMIT = 2560
-"""The longest side of a whole result on the page, in pixels."""
 LIST_SIDE = 96
 """The longest side of the image of a list entry, in pixels."""
 _STRIP_PIXELS = 1 << 20
@@ -27,34 +25,15 @@ SRGB = _SRGB.tobytes()
 _WHITE = (255, 255, 255)
 
 
-class FinishedRows(Protocol):
-    """The pixels of a result: `ResultRows` or `PngReader`."""
-
-    @property
-    def size(self) -> Size: ...
-    @property
-    def channels(self) -> int: ...
-    def rows(self, first: int, last: int) -> np.ndarray: ...
-
-
 class Thumbnail:
     """A small version of an image, built from strips [n, width, C] from top to bottom.
 
-    The image has `height` x `width` px. `size` (height, width) must not be larger than the image;
-    by default no side is longer than `limit`. `pixels`, uint8 RGB or RGBA, are black or transparent
-    where no strip has arrived.
+    The image has `height` x `width` px, and no side of the thumbnail is longer than `limit`.
+    `pixels`, uint8 RGB or RGBA, are black or transparent where no strip has arrived.
     """
 
-    def __init__(
-        self,
-        height: int,
-        width: int,
-        *,
-        channels: int = 3,
-        limit: int = LIMIT,
-        size: Size | None = None,
-    ):
-        self.size = size or small_size(width, height, limit)
+    def __init__(self, height: int, width: int, limit: int, channels: int = 3):
+        self.size = small_size(width, height, limit)
         screen_channels = 4 if channels in (2, 4) else 3
         self.pixels = np.zeros((*self.size, screen_channels), np.uint8)
         self._ratio = height / self.size[0]
@@ -70,11 +49,9 @@ class Thumbnail:
         high = round(self._added / self._ratio)
         if high > low:
             size = (high - low, self.size[1])
-            halved = _halve(strip, size)
-            resized = cv2.resize(halved, size[::-1], interpolation=cv2.INTER_AREA)
-            self.pixels[low:high] = to_screen(resized)
+            self.pixels[low:high] = resize_for_screen(_halve(strip, size), size)
 
-    def add_all(self, result: FinishedRows) -> None:
+    def add_all(self, result: PngReader) -> None:
         """Add all rows of a finished result. Raises PictureError."""
         height, width = result.size
         step = max(8, _STRIP_PIXELS // width)
@@ -92,8 +69,7 @@ def _halve(strip: np.ndarray, size: Size) -> np.ndarray:
     width = strip.shape[1] // 2
     if height < size[0] or width < size[1]:
         return strip
-    even = strip[: 2 * height, : 2 * width]
-    return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
+    return _resize(strip[: 2 * height, : 2 * width], (height, width))
 
 
 def to_screen(pixels: np.ndarray) -> np.ndarray:
@@ -206,13 +182,10 @@ def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
     return path
 
 
-def data_url(pixels: np.ndarray, limit: int = LIMIT, icc: bytes | None = None) -> str:
-    """Return an image with the profile `icc`, uint8 RGB or RGBA, as the data URL of an sRGB JPEG.
-
-    No side is longer than `limit` px.
-    """
+def data_url(pixels: np.ndarray, icc: bytes | None) -> str:
+    """Return an image with the profile `icc`, uint8 RGB or RGBA, as the data URL of an sRGB
+    JPEG."""
     data = io.BytesIO()
-    image = srgb_image(resize_to_fit(pixels, limit), icc)
-    image.save(data, "JPEG", quality=80)
+    srgb_image(pixels, icc).save(data, "JPEG", quality=80)
     encoded = base64.b64encode(data.getvalue()).decode()
     return f"data:image/jpeg;base64,{encoded}"

@@ -15,11 +15,10 @@ import numpy as np
 from PIL import Image
 
 from ..formats.encoding import FORMATS
+from ..formats.png_reader import PngReader
 from ..formats.thumbnails import (
-    FinishedRows,
     Thumbnail,
     icc_for_screen,
-    small_size,
     srgb_image,
     to_screen,
     whole_image,
@@ -85,7 +84,7 @@ def _is_report(path: Path, input_sha256: str) -> bool:
 
 def make_report(
     info: Info,
-    result: FinishedRows,
+    result: PngReader,
     image: SourceImage,
     focus: tuple[float, float],
     *,
@@ -119,7 +118,7 @@ def make_report(
 def _draw_images(
     document: ReportDocument,
     image: SourceImage,
-    result: FinishedRows,
+    result: PngReader,
     focus: tuple[float, float],
 ) -> None:
     """Draw the whole photo and its detail at `focus`, each before and after."""
@@ -129,10 +128,9 @@ def _draw_images(
     stacked = width / height > _PANORAMA
     shown = min(document.epw if stacked else half, _WHOLE_HEIGHT * width / height)
     longer = max(shown, shown * height / width)
-    small = small_size(width, height, round(longer * _DOTS_PER_MM))
-    thumbnail = Thumbnail(height, width, channels=result.channels, size=small)
+    thumbnail = Thumbnail(height, width, round(longer * _DOTS_PER_MM), result.channels)
     thumbnail.add_all(result)
-    photo = srgb_image(whole_image(image, small), icc)
+    photo = srgb_image(whole_image(image, thumbnail.size), icc)
     before = Figure(photo, _pixels(document, image.width, image.height))
     after = Figure(srgb_image(thumbnail.pixels, icc), _pixels(document, width, height))
     _draw_pair(document, before, after, shown, stacked=stacked)

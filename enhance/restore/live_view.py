@@ -40,7 +40,7 @@ class LiveView:
         self._length = factor * max(width, height)
         across = factor * min(width, height)
         live_height, live_width = downscaled_size(self._length, across, self._step)
-        self._live = Thumbnail(live_height, live_width, limit=LIMIT)
+        self._live = Thumbnail(live_height, live_width, LIMIT)
         shown = self._upright(self._live.pixels)
         resized = resize_for_screen(backdrop, shown.shape[:2])
         shown[:] = resized[..., :3] // 2
@@ -71,7 +71,7 @@ class LiveView:
 
     def create_thumbnail(self, rows: ResultRows) -> Thumbnail:
         """Return the thumbnail that is to receive the rows of the result."""
-        self.overview = Thumbnail(*rows.size, channels=rows.channels, limit=LIST_SIDE)
+        self.overview = Thumbnail(*rows.size, LIST_SIDE, rows.channels)
         return self.overview
 
     def view(self, every: float) -> np.ndarray | None:

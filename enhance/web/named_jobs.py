@@ -373,7 +373,7 @@ class NamedRun(JobThread[None]):
             if pixels is not None:
                 edge = "x" if growing.columns else "y"
                 self._picture = {
-                    "live": data_url(pixels, icc=growing.icc),
+                    "live": data_url(pixels, growing.icc),
                     "live_share": growing.share,
                     "live_edge": edge,
                 }
@@ -402,7 +402,7 @@ class NamedRun(JobThread[None]):
         growing = self._growing
         if growing is None or growing.overview is None:  # A cached result.
             return _thumbnail_of(result.path)
-        return data_url(growing.overview.pixels, LIST_SIDE, growing.icc)
+        return data_url(growing.overview.pixels, growing.icc)
 
 
 class NamedBatch(BatchJob):
@@ -494,10 +494,10 @@ def _thumbnail_of(png: Path) -> str:
     with suppress(PictureError, OSError), PngReader(png) as rows:
         height, width = rows.size
         if height * width <= _MAX_THUMBNAIL_PIXELS:
-            thumbnail = Thumbnail(height, width, channels=rows.channels, limit=LIST_SIDE)
+            thumbnail = Thumbnail(height, width, LIST_SIDE, rows.channels)
             thumbnail.add_all(rows)
             icc = rows.icc if rows.channels > 2 else None
-            return data_url(thumbnail.pixels, LIST_SIDE, icc)
+            return data_url(thumbnail.pixels, icc)
     return ""
 
 

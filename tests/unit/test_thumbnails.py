@@ -12,7 +12,7 @@ from tests.conftest import psnr
 @pytest.mark.parametrize("limit", [61, 500])
 def test_strips_give_a_thumbnail_of_the_whole(photo, limit):
     large = cv2.resize(photo, (223, 161), interpolation=cv2.INTER_CUBIC)
-    thumbnail = Thumbnail(161, 223, limit=limit)
+    thumbnail = Thumbnail(161, 223, limit)
 
     for first in range(0, 161, 24):
         thumbnail.add(large[first : first + 24])
