@@ -15,6 +15,7 @@ import threading
 from typing import NoReturn
 
 from ..config import terminal_language, unknown_variables
+from ..engine.device_thread import DEVICE_THREAD
 from ..errors import Cancelled, SettingsError, expected_error
 from ..i18n import translate
 from . import weights
@@ -43,6 +44,8 @@ def program(arguments: list[str] | None = None) -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")
     status = main(arguments)
     discard_unread_output()
+    # If PyTorch is still being imported, its exit functions must be registered before the exit.
+    DEVICE_THREAD.close()
     sys.exit(status)
 
 
