@@ -12,6 +12,7 @@ import pytest
 from gradio_client import handle_file
 
 from enhance import enhancer
+from enhance.web import jobs
 
 from ..site import busy_device, wait_until
 from .calls import answer_to, begin, listen, status, submit, upload, values_for
@@ -23,6 +24,7 @@ def waiting(site) -> int:
 
 def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site):
     values = values_for("enhance", upload(site, "flood.png", 31))
+    wait_until(lambda: not site.enhancer.scheduler.count())  # Jobs of other tests have ended.
     with busy_device(site.enhancer.scheduler):
         answers = [submit(site, "enhance", values) for _ in range(15)]
         wait_until(lambda: waiting(site) == 15)
@@ -49,7 +51,8 @@ def test_a_job_whose_client_disconnects_or_cancels_leaves_the_queue(site, client
         for _ in range(2):
             event = begin(site, "enhance", values)
             with http.stream("GET", f"gradio_api/call/enhance/{event}") as stream:
-                next(stream.iter_bytes())
+                events = stream.iter_bytes()  # The stream is closed when nothing refers to them.
+                next(events)
                 wait_until(lambda: waiting(site) == 2)
             wait_until(lambda: waiting(site) == 1)
         job.cancel()
@@ -57,7 +60,7 @@ def test_a_job_whose_client_disconnects_or_cancels_leaves_the_queue(site, client
 
 
 @pytest.mark.parametrize("is_waiting", [True, False])
-def test_a_job_whose_events_no_client_reads_ends(site, is_waiting):
+def test_a_job_whose_events_no_client_reads_ends(site, monkeypatch, is_waiting):
     values = values_for("enhance", upload(site, "unheard.png", 33))
     with busy_device(site.enhancer.scheduler) if is_waiting else site.enhancer.paused("run"):
         unread = begin(site, "enhance", values)
@@ -66,7 +69,8 @@ def test_a_job_whose_events_no_client_reads_ends(site, is_waiting):
             submit(site, "enhance", values, session_hash="own"),
         ]
         wait_until(lambda: waiting(site) == 3)
-        wait_until(lambda: waiting(site) == 2, seconds=20)
+        monkeypatch.setattr(jobs, "UNREAD_SECONDS", 3.0)
+        wait_until(lambda: waiting(site) == 2)
         assert "event: error" in listen(site, "enhance", unread)
     assert all("event: complete" in answer.result() for answer in read)
 

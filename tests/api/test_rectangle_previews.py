@@ -18,6 +18,7 @@ from PIL import Image
 
 from enhance.images import Box
 from enhance.images.downscaling import block_means
+from enhance.web import jobs
 from enhance.web.kept_previews import KeptPreviews, Key
 from enhance.web.owners import Owner
 
@@ -200,7 +201,8 @@ def test_a_quick_preview_comes_first_without_the_signature(site, monkeypatch):
     assert received[-1][1][2]["signature"] == infos[1]["signature"]
 
 
-def test_a_preview_ends_when_its_stream_closes_and_when_nobody_opens_it(site):
+def test_a_preview_ends_when_its_stream_closes_and_when_nobody_opens_it(site, monkeypatch):
+    monkeypatch.setattr(jobs, "UNREAD_SECONDS", 2.0)
     image, enhancer = upload(site, "left.png", 48), site.enhancer
     with enhancer.paused("preview"):
         for listens in (True, False):
@@ -210,7 +212,7 @@ def test_a_preview_ends_when_its_stream_closes_and_when_nobody_opens_it(site):
             if listens:
                 with httpx.stream("GET", address, timeout=20) as stream:
                     next(stream.iter_lines())
-            wait_until(lambda: enhancer.scheduler.count("preview") == 0, seconds=10)
+            wait_until(lambda: enhancer.scheduler.count("preview") == 0)
 
 
 @pytest.mark.parametrize(
