@@ -39,15 +39,6 @@ for part in ("connect", "read", "write", "pool"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Rerun failed tests that use a server, a browser or other processes, because a busy machine
-    can make them fail."""
-    for item in items:
-        names = getattr(item, "fixturenames", ())
-        if {"forks", "browser", "site", "start"} & {*names}:
-            item.add_marker(pytest.mark.flaky(reruns=2))
-
-
 def pytest_collection_finish() -> None:
     """Exempt the imported modules from garbage collection, which would otherwise take half a second
     each time."""
