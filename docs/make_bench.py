@@ -208,9 +208,9 @@ def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
     stream = PhasedStream(ImageRows(graph, 10**6, 16, _rows_of(16)), torch.float32)
     while not stream.step(kernels, rows, strips=threads.strips).numel():
         pass
-    costs = true.costs()
+    work = true.node_work()
     for place, node in _convolutions(true):
-        kernels[place].seconds = costs[place] * node.scale * 384 / (rate * threads.cores)
+        kernels[place].seconds = work[place] / node.scale * 384 / (rate * threads.cores)
     started, made = time.perf_counter(), 0
     while time.perf_counter() - started < _SIMULATION_SECONDS:
         made += stream.step(kernels, rows, strips=threads.strips).shape[0] // graph.scale

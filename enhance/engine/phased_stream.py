@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from enhance.models.graphs import Scaled
-from enhance.models.phases import Phase, Slot, split
+from enhance.models.graphs import Scaled, Stored, is_rounded
+from enhance.models.phases import Phase, split
 
 from ..files import check_disk_space, storage_errors
 from ..images.worker import IN_MEMORY, allocate_pixels
@@ -89,6 +89,8 @@ class PhasedStream:
         self.width = image.width
         self.statistics: dict[int, torch.Tensor] = dict(known or {})
         """The statistics that were measured so far."""
+        scaled = [node for node in self.graph.nodes if isinstance(node, Scaled)]
+        self._normalised = {node.sources[0] for node in scaled}
         self._phases, slots = split(self.graph, settled=known is not None)
         self._phase = 0
         self._measured: dict[int, RowStatistics] = {}  # in the current phase
@@ -151,14 +153,17 @@ class PhasedStream:
         for index, slot in phase.stores.items():  # A loaded slot is read before it is overwritten.
             feature_map = self.maps[slot]
             sinks[index] = [partial(_write, feature_map)]
-            if index in phase.measured:
+            place = phase.places[index]
+            if place in self._normalised and place not in self.statistics:
                 measured = RowStatistics(len(feature_map), feature_map.shape[2], self.device)
-                self._measured[phase.places[index]] = measured
+                self._measured[place] = measured
                 sinks[index].append(measured.add)
         loads = {index: self.maps[slot] for index, slot in phase.loads.items()}
         return Stream(phase.graph, self._image, loads, sinks)
 
-    def _allocate(self, slots: list[Slot], dtype: torch.dtype, folder: Path) -> list[torch.Tensor]:
+    def _allocate(
+        self, slots: list[Stored], dtype: torch.dtype, folder: Path
+    ) -> list[torch.Tensor]:
         """Return memory for the slots, [H, W, C] each: of the GPU if there is enough, else mapped
         files if large."""
         needed = sum(slot.bytes(self.height, self.width, dtype.itemsize) for slot in slots)
@@ -170,8 +175,8 @@ class PhasedStream:
                 check_disk_space(folder, needed + output)
         maps = []
         for slot in slots:
-            slot_dtype = dtype if slot.rounded else torch.float32
-            shape = (*slot.size(self.height, self.width), slot.channels)
+            slot_dtype = dtype if is_rounded(slot) else torch.float32
+            shape = slot.length(self.height), slot.length(self.width), slot.channels
             if on_gpu:
                 maps.append(torch.empty(shape, dtype=slot_dtype, device=self.device))
             else:

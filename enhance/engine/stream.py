@@ -146,10 +146,7 @@ class Stream:
         self._image = image
         self._maps = maps
         self._sinks = sinks
-        costs = zip(graph.costs(), graph.nodes, strict=True)
-        self._row_costs = [cost * node.scale for cost, node in costs]
-        self._heights = [image.height * node.scale + node.extra for node in graph.nodes]
-        self._all_costs = self._cost(self._heights)
+        self._heights = [node.length(image.height) for node in graph.nodes]
         self._windows = [Window() for _ in graph.nodes]
         self._readers = graph.readers()
         self._earlier_operands = earlier_operands(graph)
@@ -181,7 +178,11 @@ class Stream:
 
     def work_done(self) -> float:
         """Return the share of all multiply-adds that is done, 0..1."""
-        return self._cost([window.end for window in self._windows]) / self._all_costs
+        node_work = self.graph.node_work()
+        done = 0.0
+        for work, window, height in zip(node_work, self._windows, self._heights, strict=True):
+            done += work * window.end / height
+        return done / sum(node_work)
 
     def snapshot(self) -> list[Window]:
         """Return the state between two steps of one thread.
@@ -194,11 +195,6 @@ class Stream:
         """Return to the state of a snapshot, which cannot be used again."""
         self._windows = snapshot
         self._strips.clear()
-
-    def _cost(self, rows: Sequence[int]) -> int:
-        """Return the multiply-adds of this many rows of each layer, relative to the width of the
-        grid."""
-        return sum(cost * count for cost, count in zip(self._row_costs, rows, strict=True))
 
     def _run(self, step: _Step) -> None:
         """Compute strips until the step is finished. Each thread calls this."""
@@ -342,7 +338,7 @@ class Stream:
     ) -> torch.Tensor:
         source = self.graph.nodes[node.sources[0]]
         height = self._heights[node.sources[0]]
-        width = self._image.width * source.scale + source.extra
+        width = source.length(self._image.width)
         above, below = node.source_rows(first, last)
         top = max(above, 0)
         bottom = min(below, height)

@@ -76,6 +76,10 @@ class Node:
         """Rows of input for each row of output, for a node that downscales; otherwise 1."""
         return 1
 
+    def length(self, count: int) -> int:
+        """Return the rows or columns of output for a grid of `count` rows or columns."""
+        return count * self.scale + self.extra
+
     def source_rows(self, first: int, last: int) -> tuple[int, int]:
         """Return the rows of input that the rows [first, last) of output depend on, also beyond the
         edges."""
@@ -227,9 +231,17 @@ class Sample(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Stored(Node):
-    """A feature map that an earlier phase stored; only in the graphs of phases."""
+    """A feature map that an earlier phase stored; only in the graphs of phases.
 
-    rounded: bool
+    `precise` is that of the node that computed it.
+    """
+
+    precise: bool
+
+    def bytes(self, height: int, width: int, bytes_each: int) -> int:
+        """Return the size for a grid of this size, with `bytes_each` for each rounded value."""
+        values = self.length(height) * self.length(width) * self.channels
+        return values * value_bytes(self, bytes_each)
 
 
 class Nearest(Node):
@@ -265,24 +277,35 @@ class Crop(Node):
         return self.border
 
 
+def is_rounded(node: Node) -> bool:
+    """Return whether the output has the precision of convolutions, and not always float32."""
+    return isinstance(node, Conv | Stored) and not node.precise
+
+
+def value_bytes(node: Node, bytes_each: int) -> int:
+    """Return the bytes of one value of the output, with `bytes_each` for a rounded one."""
+    return bytes_each if is_rounded(node) else 4
+
+
 _KINDS = {
     kind.__name__: kind
     for kind in (
-        *(
-            Input,
-            Conv,
-            Add,
-            Multiply,
-            Gate,
-            Affine,
-            Activate,
-            ChannelNorm,
-            Nearest,
-            Shuffle,
-            Unshuffle,
-            Crop,
-        ),
-        *(GroupNorm, ChannelGate, Complete, Sample),
+        Input,
+        Conv,
+        Add,
+        Multiply,
+        Gate,
+        Affine,
+        Activate,
+        ChannelNorm,
+        GroupNorm,
+        ChannelGate,
+        Complete,
+        Sample,
+        Nearest,
+        Shuffle,
+        Unshuffle,
+        Crop,
     )
 }
 """The nodes in the JSON form of a graph, by the name of their class."""
@@ -321,6 +344,11 @@ class Graph:
 
     def conv(self, name: str, *sources: int, **fields: Any) -> int:
         return self.append(Conv, *sources, name=name, **fields)
+
+    def conv_of(self, state: State, name: str, *sources: int, **fields: Any) -> int:
+        """Append a convolution with the channels and the size of its tensor in `state`."""
+        weight = state[f"{name}.weight"]
+        return self.conv(name, *sources, channels=len(weight), size=weight.shape[2], **fields)
 
     def add(self, source: int, trunk: int, factor: float = 1.0) -> int:
         return self.append(Add, source, trunk, factor=factor)
@@ -446,17 +474,13 @@ class Graph:
         above = self.nodes[0].extra // 2  # rows of the input above the image
         return max(above - low[0], high[0] - above - 1) * self.unshuffle
 
-    def costs(self) -> list[int]:
-        """Return the multiply-adds of each node for one pixel of its own output."""
-        costs = [0] * len(self.nodes)
-        for index, node in enumerate(self.nodes):
-            if isinstance(node, Conv):
-                costs[index] = prod(self.kernel_shape(node))
-        return costs
-
     def node_work(self) -> list[int]:
         """Return the multiply-adds of each node for one pixel of the grid."""
-        return [cost * node.scale**2 for cost, node in zip(self.costs(), self.nodes, strict=True)]
+        work = [0] * len(self.nodes)
+        for index, node in enumerate(self.nodes):
+            if isinstance(node, Conv):
+                work[index] = prod(self.kernel_shape(node)) * node.scale**2
+        return work
 
     @property
     def work(self) -> float:

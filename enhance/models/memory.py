@@ -8,14 +8,13 @@ from itertools import accumulate, chain, pairwise
 from math import prod
 from operator import mul, sub
 
-from .graphs import Add, Conv, Gate, Graph, Multiply, Node
-from .phases import is_rounded, split
+from .graphs import Add, Conv, Gate, Graph, Multiply, Node, value_bytes
+from .phases import split
 
 Cut = tuple[int, int, int, int]
 """A part of an image: the `first` and `last` of its own rows, the `top` and `bottom` of the rows
 that it depends on."""
 
-_FLOAT32 = 4
 _LEAST_PART = 2
 """Height of the smallest part in receptive radii, so that at most half of the rows are computed
 twice."""
@@ -31,15 +30,17 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
     this is the phase that needs most, without the stored feature maps.
     """
     phases, _ = split(graph)
-    if len(phases) > 1:
-        return max(stream_bytes(phase.graph, width, rows, bytes_each, strips) for phase in phases)
+    return max(_phase_bytes(phase.graph, width, rows, bytes_each, strips) for phase in phases)
+
+
+def _phase_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: int) -> int:
     readers = graph.readers()
     between_steps = 0.0
     produced: list[int] = []  # the bytes that a step computes of each feature map
     freed = [0] * (len(graph.nodes) + 1)
     for index, window_rows in enumerate(_window_rows(graph)):
         node = graph.nodes[index]
-        row_bytes = (width * node.scale + node.extra) * node.channels * _bytes(node, bytes_each)
+        row_bytes = node.length(width) * node.channels * value_bytes(node, bytes_each)
         between_steps += row_bytes * _in_chunks(window_rows, chunk_rows(node, rows))
         produced.append(rows * node.scale * row_bytes)
         if readers[index]:
@@ -115,7 +116,7 @@ def _in_chunks(count: float, chunk: int) -> float:
 def weight_bytes(graph: Graph, bytes_each: int) -> int:
     """Return the memory of the weights: as loaded in float32, and as prepared with `bytes_each` for
     each value."""
-    return sum(prod(shape) for shape in graph.shapes().values()) * (_FLOAT32 + bytes_each)
+    return sum(prod(shape) for shape in graph.shapes().values()) * (4 + bytes_each)
 
 
 def _window_rows(graph: Graph) -> list[float]:
@@ -140,15 +141,11 @@ def _buffer_bytes(graph: Graph, width: int, rows: int, bytes_each: int) -> int:
     sizes: dict[int, int] = {}
     for node in graph.nodes:
         if isinstance(node, Conv):
-            value_bytes = _bytes(node, bytes_each)
-            columns = (width * node.scale + node.extra) // node.enlarge
+            each = value_bytes(node, bytes_each)
+            columns = node.length(width) // node.enlarge
             values = (rows + 2 * node.radius) * columns * graph.input_channels(node)
-            sizes[value_bytes] = max(sizes.get(value_bytes, 0), values * value_bytes)
+            sizes[each] = max(sizes.get(each, 0), values * each)
     return sum(sizes.values())
-
-
-def _bytes(node: Node, bytes_each: int) -> int:
-    return bytes_each if is_rounded(node) else _FLOAT32
 
 
 def earlier_operands(graph: Graph) -> list[tuple[tuple[int, int], ...]]:

@@ -21,14 +21,15 @@ from enhance.engine.phased_stream import PhasedStream, RowStatistics
 from enhance.errors import Cancelled, SettingsError, StorageError
 from enhance.jobs.scheduler import Job
 from enhance.models.graphs import Graph
-from enhance.models.networks.plksr import plksr
-from enhance.models.networks.realcugan import realcugan
+from enhance.models.networks import plksr, realcugan
 from enhance.models.user_models import add
 from tests.unit.hub_server import limit_file_size
-from tests.user_models import random_tensors, save_model
+from tests.user_models import random_network, random_tensors, save_model
 
-GRAPH = plksr(3, 8, 2, 9, 4, mixer=(3, 3), real=True, groups=4)
 KIND = "real-plksr-2x"
+PLKSR, _ = plksr.convert(random_network(KIND))
+CUGAN_2X, _ = realcugan.convert(random_network("real-cugan-2x"))
+CUGAN_3X, _ = realcugan.convert(random_network("real-cugan-3x"))
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,7 @@ def stored_files(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("graph", "scale", "size"),
-    [(GRAPH, 2, (1, 9)), (GRAPH, 2, (26, 9)), (realcugan(2), 2, (1, 1)), (realcugan(3), 3, (9, 8))],
+    [(PLKSR, 2, (1, 9)), (PLKSR, 2, (26, 9)), (CUGAN_2X, 2, (1, 1)), (CUGAN_3X, 3, (9, 8))],
     ids=["one row", "two barriers", "one pixel", "feature maps larger than the image"],
 )
 def test_neither_strips_nor_threads_nor_files_change_the_output(

@@ -24,8 +24,8 @@ from enhance.engine.kernels import Convolution
 from enhance.engine.steps import SMALLEST_STRIP, RowNetwork
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
 from enhance.jobs.scheduler import Job
-from enhance.models.networks import SHIPPED
-from enhance.models.networks.realcugan import realcugan
+from enhance.models.networks import SHIPPED, realcugan
+from tests.user_models import random_network
 
 FAST = "realesr-animevideov3"
 ANIME = "realesrgan-x4plus-anime"
@@ -110,9 +110,9 @@ def test_a_network_runs_only_in_its_precisions(monkeypatch):
         pick_precision("auto", cuda),
         pick_precision("auto", cuda, supported=("fp32", "bf16")),
     ] == ["fp16", "fp32"]
-    monkeypatch.setitem(
-        cast(dict[str, Any], SHIPPED), FAST, realcugan
-    )  # has barriers, which exclude fp16
+    graph, _ = realcugan.convert(random_network("real-cugan-2x"))
+    assert graph.has_barriers, "which exclude fp16"
+    monkeypatch.setitem(cast(dict[str, Any], SHIPPED), FAST, lambda: graph)
 
     for precision, with_barriers in (("fp16", "fp32"), ("bf16", "bf16")):
         engine = Engine("cpu", precision)

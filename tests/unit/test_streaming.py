@@ -15,14 +15,14 @@ from enhance.engine.stream import Stream, run_in_threads
 from enhance.errors import Cancelled
 from enhance.models.graphs import Graph, State
 from enhance.models.memory import stream_bytes
-from enhance.models.networks import NETWORKS
-from enhance.models.networks.plksr import plksr
-from enhance.models.networks.realcugan import realcugan
+from enhance.models.networks import NETWORKS, plksr, realcugan
 from enhance.models.networks.rrdbnet import rrdbnet
 from tests.user_models import random_network, random_tensors
 
 CPU = torch.device("cpu")
 GRAPH = rrdbnet(2, features=8, growth=4)
+PLKSR, _ = plksr.convert(random_network("real-plksr-2x"))
+REAL_CUGAN, _ = realcugan.convert(random_network("real-cugan-2x"))
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +90,7 @@ def test_the_number_of_threads_changes_no_bit(threads):
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize(
     "graph",
-    [GRAPH, plksr(3, 8, 2, 9, 4, mixer=(3, 3), real=True, groups=4), realcugan(2)],
+    [GRAPH, PLKSR, REAL_CUGAN],
     ids=["rrdb", "plksr", "real-cugan"],
 )
 def test_memory_is_that_of_the_estimate_which_depends_on_the_width_only(

@@ -1,9 +1,10 @@
 """The networks, one module for each: its graph, and how a network of this kind is converted to it.
 
-A module defines `TITLE`, the common name; `ARCHITECTURE`, the name in spandrel; `convert(network)`,
-which returns the graph and the tensors of a spandrel network or raises Unsupported; and a function
-with the name of the module that returns the graph of a shipped model from the `options` in the
-manifest. All modules in this folder are loaded. Layers have the names of the authors' files.
+A module defines `TITLE`, the common name; `ARCHITECTURE`, the name in spandrel; and
+`convert(network)`, which returns the graph and the tensors of a spandrel network or raises
+Unsupported. If models of its kind ship, a function with the name of the module returns their graphs
+from the `options` in the manifest. All modules in this folder are loaded. Layers have the names of
+the authors' files.
 """
 
 from __future__ import annotations

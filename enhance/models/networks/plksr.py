@@ -5,6 +5,7 @@ RealPLKSR by musl and Philip Hofmann, 2024, with layer normalisation.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..graphs import Activation, ChannelNorm, Graph, GroupNorm, Multiply, State, Unsupported
@@ -17,101 +18,54 @@ _REPEAT = "repeat"
 _SIGMOID = Activation("sigmoid")
 
 
-def plksr(
-    blocks: int,
-    features: int,
-    factor: int,
-    kernel: int,
-    part: int,
-    *,
-    mixer: tuple[int, int],
-    real: bool,
-    attention: bool = True,
-    groups: int = 0,
-    dysample: bool = False,
-) -> Graph:
-    """Return PLKSR at scale `factor`, or RealPLKSR if `real`.
-
-    Each block convolves `part` channels with a large kernel.
-
-    `mixer` are the sizes of the two convolutions at the start of a block. RealPLKSR normalises
-    `groups` of channels at the end of a block, or without groups the channels of each pixel at its
-    start. It can end in DySample.
-    """
-    graph = Graph()
-    image = graph.input(3)
-    mixer_name = _mixer_name(real)
-    activation = Activation("mish" if real else "gelu")
-    first, second = mixer
-    trunk = graph.conv("feats.0", image, channels=features)
-    for block in range(1, blocks + 1):
-        prefix = f"feats.{block}"
-        name = f"{prefix}.{mixer_name}"
-        body = trunk
-        if real and not groups:
-            body = graph.append(ChannelNorm, body, name=f"{prefix}.layer_norm")
-        body = graph.conv(
-            f"{name}.0",
-            body,
-            channels=2 * features,
-            size=first,
-            activation=activation,
-        )
-        body = graph.conv(f"{name}.2", body, channels=features, size=second)
-        body = graph.conv(f"{prefix}.lk.conv", body, size=kernel, part=part)
-        if attention:
-            weights = graph.conv(f"{prefix}.attn.f.0", body, activation=_SIGMOID)
-            body = graph.append(Multiply, weights, body)
-        body = graph.conv(f"{prefix}.refine", body, size=1)
-        if groups:
-            body = graph.append(GroupNorm, body, name=f"{prefix}.norm", groups=groups)
-        trunk = graph.add(body, trunk)
-    last = blocks + 1
-    if real:
-        last += 1  # There is a dropout layer before it.
-    channels = 3 * factor**2
-    wide = graph.conv(f"feats.{last}", trunk, channels=channels, precise=dysample)
-    if dysample:
-        repeated = graph.conv(_REPEAT, image, channels=channels, size=1, bias=False, precise=True)
-        wide = graph.add(wide, repeated)
-        # DySample's groups divide its channels, which for an odd factor are not a multiple of 4.
-        sampled = graph.dysample(wide, "to_img", factor, groups=3 if factor % 2 else 4)
-        if factor > 1:
-            graph.conv("to_img.end_conv", sampled, channels=3, size=1)
-    else:
-        graph.add_upscaled(wide, image, factor)
-    return graph.keep_ends_precise()
-
-
-def _mixer_name(real: bool) -> str:
-    """Return the name of a block's first layers in the files, which PLKSR misspells."""
-    return "channel_mixer" if real else "channe_mixer"
-
-
 def convert(network: Any) -> tuple[Graph, State]:
-    """Return the graph and the tensors of spandrel's network. Raises Unsupported."""
+    """Return the graph and the tensors of spandrel's network. Raises Unsupported.
+
+    Each block convolves a part of its channels with a large kernel. RealPLKSR normalises groups of
+    channels at the end of a block, or the channels of each pixel at its start.
+    """
     options = network.hyperparameters
     state = network.state_dict()
-    real = "norm_groups" in options
-    if not real and options["lk_type"] != "PLK":
+    is_real = "norm_groups" in options
+    if not is_real and options["lk_type"] != "PLK":
         raise Unsupported(f"PLKSR ({options['lk_type']})")
+    activation = Activation("mish" if is_real else "gelu")
+    mixer = "channel_mixer" if is_real else "channe_mixer"  # misspelt in the files of PLKSR
+    blocks = options["n_blocks"]
+    graph = Graph()
+    conv = partial(graph.conv_of, state)
+    image = graph.input(3)
+    trunk = conv("feats.0", image)
+    for block in range(1, blocks + 1):
+        name = f"feats.{block}"
+        body = trunk
+        if is_real and options["layer_norm"]:
+            body = graph.append(ChannelNorm, body, name=f"{name}.layer_norm")
+        body = conv(f"{name}.{mixer}.0", body, activation=activation)
+        body = conv(f"{name}.{mixer}.2", body)
+        part = len(state[f"{name}.lk.conv.weight"])
+        body = graph.conv(f"{name}.lk.conv", body, size=options["kernel_size"], part=part)
+        if options["use_ea"]:
+            weights = conv(f"{name}.attn.f.0", body, activation=_SIGMOID)
+            body = graph.append(Multiply, weights, body)
+        body = conv(f"{name}.refine", body)
+        if is_real and not options["layer_norm"]:
+            groups = options["norm_groups"]
+            body = graph.append(GroupNorm, body, name=f"{name}.norm", groups=groups)
+        trunk = graph.add(body, trunk)
+    # RealPLKSR has a dropout layer before the last one.
+    last = f"feats.{blocks + 2}" if is_real else f"feats.{blocks + 1}"
     factor = options["upscaling_factor"]
-    dysample = bool(options.get("dysample"))
-    if dysample:
+    if options.get("dysample"):
+        wide = conv(last, trunk, precise=True)
         identity = state["feats.0.weight"].new_ones(3).diag()
-        repeated = identity.repeat_interleave(factor**2, 0)
-        state[f"{_REPEAT}.weight"] = repeated[:, :, None, None]
-    mixer = f"feats.1.{_mixer_name(real)}"
-    graph = plksr(
-        blocks=options["n_blocks"],
-        features=options["dim"],
-        factor=factor,
-        kernel=options["kernel_size"],
-        part=len(state["feats.1.lk.conv.weight"]),
-        mixer=(state[f"{mixer}.0.weight"].shape[2], state[f"{mixer}.2.weight"].shape[2]),
-        real=real,
-        attention=options["use_ea"],
-        groups=options["norm_groups"] if real and not options["layer_norm"] else 0,
-        dysample=dysample,
-    )
-    return graph, state
+        state[f"{_REPEAT}.weight"] = identity.repeat_interleave(factor**2, 0)[:, :, None, None]
+        repeated = conv(_REPEAT, image, bias=False, precise=True)
+        # DySample's groups divide its channels, which for an odd factor are not a multiple of 4.
+        groups = 3 if factor % 2 else 4
+        sampled = graph.dysample(graph.add(wide, repeated), "to_img", factor, groups)
+        if factor > 1:
+            conv("to_img.end_conv", sampled)
+    else:
+        graph.add_upscaled(conv(last, trunk), image, factor)
+    return graph.keep_ends_precise(), state

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from ..graphs import Activation, Affine, ChannelGate, Graph, State
@@ -14,75 +15,51 @@ ARCHITECTURE = "RCAN"
 _RELU = Activation("leaky", 0.0)
 
 
-def rcan(
-    groups: int,
-    blocks: int,
-    features: int,
-    factor: int,
-    size: int,
-    hidden: int,
-    channels: int,
-    fold: int,
-    norm: float,
-) -> Graph:
-    """Return RCAN at `factor` times its grid.
+def convert(network: Any) -> tuple[Graph, State]:
+    """Return the graph and the tensors of spandrel's network.
 
     Each block ends in a channel gate, which needs means of the whole image.
-
-    The image is pixel-unshuffled by `fold`. `norm` is the range of its values if the network
-    subtracts their mean, otherwise 0.
     """
+    options = network.hyperparameters
+    blocks = options["n_resblocks"]
+    groups = options["n_resgroups"]
+    has_norm = options["norm"]
+    value_range = float(network.rgb_range)
+    fold = network.downscale_factor
+    state = network.state_dict()
+    if has_norm and fold > 1:  # the image is unshuffled first here
+        weight = state["sub_mean.weight"].flatten(1)
+        unshuffled = weight.kron(weight.new_ones(fold**2).diag())
+        state["sub_mean.weight"] = unshuffled[:, :, None, None]
+        state["sub_mean.bias"] = state["sub_mean.bias"].repeat_interleave(fold**2)
+    hidden = len(state["body.0.body.0.body.3.conv_du.0.weight"])
     graph = Graph()
-    image = graph.input(channels * fold**2, fold)
-    if norm:
-        image = graph.append(Affine, image, gain=norm)
-        image = graph.conv("sub_mean", image, size=1)
-    head_name = "head.1" if fold > 1 else "head.0"
-    head = graph.conv(head_name, image, channels=features, size=size)
+    conv = partial(graph.conv_of, state)
+    image = graph.input(options["n_colors"] * fold**2, fold)
+    if has_norm:
+        image = graph.append(Affine, image, gain=value_range)
+        image = conv("sub_mean", image)
+    head = conv("head.1" if fold > 1 else "head.0", image)
     trunk = head
     for group in range(groups):
         entry = trunk
         for block in range(blocks):
             name = f"body.{group}.body.{block}.body"
-            body = graph.conv(f"{name}.0", trunk, size=size, activation=_RELU)
-            body = graph.conv(f"{name}.2", body, size=size)
+            body = conv(f"{name}.0", trunk, activation=_RELU)
+            body = conv(f"{name}.2", body)
             gated = graph.append(ChannelGate, body, name=f"{name}.3.conv_du", hidden=hidden)
             trunk = graph.add(gated, trunk)
-        body = graph.conv(f"body.{group}.body.{blocks}", trunk, size=size)
+        body = conv(f"body.{group}.body.{blocks}", trunk)
         trunk = graph.add(body, entry)
-    body = graph.conv(f"body.{groups}", trunk, size=size)
+    body = conv(f"body.{groups}", trunk)
     trunk = graph.add(body, head)
+    factor = options["scale"] * fold
     steps = [3] if factor == 3 else [2] * round(math.log2(factor))
     for index, step in enumerate(steps):
-        wide = graph.conv(f"tail.0.{2 * index}", trunk, channels=features * step**2)
-        trunk = graph.shuffle(wide, step)
+        trunk = graph.shuffle(conv(f"tail.0.{2 * index}", trunk), step)
     # Precise in any case, because `add_mean` can follow as the last convolution.
-    trunk = graph.conv("tail.1", trunk, channels=channels, size=size, precise=True)
-    if norm:
-        trunk = graph.conv("add_mean", trunk, size=1)
-        graph.append(Affine, trunk, gain=1 / norm)
-    return graph.keep_ends_precise()
-
-
-def convert(network: Any) -> tuple[Graph, State]:
-    """Return the graph and the tensors of spandrel's network."""
-    options = network.hyperparameters
-    state = network.state_dict()
-    fold = network.downscale_factor
-    if "sub_mean.weight" in state and fold > 1:  # the image is unshuffled first here
-        weight = state["sub_mean.weight"].flatten(1)
-        unshuffled = weight.kron(weight.new_ones(fold**2).diag())
-        state["sub_mean.weight"] = unshuffled[:, :, None, None]
-        state["sub_mean.bias"] = state["sub_mean.bias"].repeat_interleave(fold**2)
-    graph = rcan(
-        groups=options["n_resgroups"],
-        blocks=options["n_resblocks"],
-        features=options["n_feats"],
-        factor=options["scale"] * fold,
-        size=options["kernel_size"],
-        hidden=len(state["body.0.body.0.body.3.conv_du.0.weight"]),
-        channels=options["n_colors"],
-        fold=fold,
-        norm=float(network.rgb_range) if options["norm"] else 0.0,
-    )
-    return graph, state
+    trunk = conv("tail.1", trunk, precise=True)
+    if has_norm:
+        trunk = conv("add_mean", trunk)
+        graph.append(Affine, trunk, gain=1 / value_range)
+    return graph.keep_ends_precise(), state

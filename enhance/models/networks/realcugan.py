@@ -3,6 +3,7 @@ channel gates."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..graphs import (
@@ -37,43 +38,42 @@ _PRO_SHIFT = 0.15
 """The image in the pro models is `image * gain + shift`."""
 
 
-def realcugan(
-    factor: int = 2,
-    channels: int = 3,
-    output: int = 3,
-    *,
-    pro: bool = False,
-    fast: bool = False,
-) -> Graph:
-    """Return Real-CUGAN at scale `factor`.
+def convert(network: Any) -> tuple[Graph, State]:
+    """Return the graph and the tensors of spandrel's network.
 
-    The `fast` 2x network is that of 4x for the unshuffled image.
-
-    A transposed convolution is a convolution before a pixel shuffle, and a convolution of stride 2
-    is one after a pixel unshuffle. The first layers of a U-Net are computed again at its end, so
-    that their output need not be stored.
+    The fast 2x network is that of 4x for the unshuffled image. A transposed convolution is a
+    convolution before a pixel shuffle, and a convolution of stride 2 is one after a pixel
+    unshuffle. The first layers of a U-Net are computed again at its end, so that their output need
+    not be stored.
     """
-    graph = Graph()
+    fast = hasattr(network, "inv")
+    factor = 2
+    if network.unet1.conv_bottom.kernel_size[0] == 5:
+        factor = 3
+    elif hasattr(network, "ps") and not fast:
+        factor = 4
+    tensors = _convert_tensors(network.state_dict(), bottom_step=3 if factor == 3 else 2)
+    pro = tensors.pop("pro", None) is not None
     margin, fold = _FAST_MARGIN if fast else _MARGINS[factor]
     above = -(-margin // fold)
-    grid = graph.input(channels * fold**2, fold, 2 * above)
+    graph = Graph()
+    grid = graph.input(network.hyperparameters["in_channels"] * fold**2, fold, 2 * above)
     image = _image(graph, grid, above * fold - margin, pro)
     if fast:
         image = _unshuffle(graph, image)
-    is_shuffled = fast or factor == 4
-    features = 64 if is_shuffled else output
-    coarse = _add_first(graph, image, features, factor=3 if factor == 3 else 2)
-    fine = _add_second(graph, coarse, features)
+    layers = _Layers(graph, tensors)
+    coarse = _add_first(layers, image, factor)
+    fine = _add_second(layers, coarse)
     result = graph.add(fine, graph.append(Crop, coarse, border=20))
-    if is_shuffled:
-        wide = graph.conv("conv_final", result, channels=4 * output, valid=True)
+    if fast or factor == 4:
+        wide = graph.conv_of(tensors, "conv_final", result, valid=True)
         wide = graph.append(Crop, wide, border=1)
         result = graph.shuffle(wide, 2)
         image = _image(graph, grid, above * fold, pro)
         result = graph.add(result, graph.append(Nearest, image, enlarge=factor))
     if pro:
         graph.append(Affine, result, gain=1 / _PRO_GAIN, shift=-_PRO_SHIFT / _PRO_GAIN)
-    return graph.keep_ends_precise()
+    return graph.keep_ends_precise(), tensors
 
 
 def _image(graph: Graph, grid: int, border: int, pro: bool) -> int:
@@ -84,88 +84,90 @@ def _image(graph: Graph, grid: int, border: int, pro: bool) -> int:
     return image
 
 
-def _add_first(graph: Graph, image: int, output: int, factor: int) -> int:
-    body = _add_pair(graph, "unet1.conv1", image, 32, 64)
-    body = _add_down(graph, "unet1.conv1_down", body)
-    body = _add_pair(graph, "unet1.conv2", body, 128, 64)
-    body = _add_gate(graph, "unet1.conv2", body)
-    side = _add_pair(graph, "unet1.conv1", image, 32, 64)
-    body = _add_up(graph, "unet1.conv2_up", body, side, border=4)
-    body = graph.conv("unet1.conv3", body, activation=_LEAKY, valid=True)
-    wide = graph.conv("unet1.conv_bottom", body, channels=output * factor**2, valid=factor == 2)
-    fine = graph.shuffle(wide, factor)
-    if factor == 3:
-        fine = graph.append(Crop, fine, border=1)
-    return fine
-
-
-def _add_second(graph: Graph, image: int, output: int) -> int:
-    body = _add_pair(graph, "unet2.conv1", image, 32, 64)
-    body = _add_down(graph, "unet2.conv1_down", body)
-    middle = _add_pair(graph, "unet2.conv2", body, 64, 128)
-    body = _add_gate(graph, "unet2.conv2", middle)
-    body = _add_down(graph, "unet2.conv2_down", body)
-    body = _add_pair(graph, "unet2.conv3", body, 256, 128)
-    body = _add_gate(graph, "unet2.conv3", body)
-    side = _add_gate(graph, "unet2.conv2", middle)
-    body = _add_up(graph, "unet2.conv3_up", body, side, border=4)
-    body = _add_pair(graph, "unet2.conv4", body, 64, 64)
-    body = _add_gate(graph, "unet2.conv4", body)
-    side = _add_pair(graph, "unet2.conv1", image, 32, 64)
-    body = _add_up(graph, "unet2.conv4_up", body, side, border=16)
-    body = graph.conv("unet2.conv5", body, activation=_LEAKY, valid=True)
-    return graph.conv("unet2.conv_bottom", body, channels=output, valid=True)
-
-
-def _add_pair(graph: Graph, name: str, body: int, middle: int, output: int) -> int:
-    body = graph.conv(f"{name}.conv.0", body, channels=middle, activation=_LEAKY, valid=True)
-    return graph.conv(f"{name}.conv.2", body, channels=output, activation=_LEAKY, valid=True)
-
-
-def _add_gate(graph: Graph, name: str, body: int) -> int:
-    hidden = graph.nodes[body].channels // 8
-    return graph.append(ChannelGate, body, name=f"{name}.seblock", hidden=hidden)
-
-
-def _add_down(graph: Graph, name: str, body: int) -> int:
-    down = _unshuffle(graph, body)
-    return graph.conv(name, down, channels=graph.nodes[body].channels, size=1, activation=_LEAKY)
-
-
-def _add_up(graph: Graph, name: str, body: int, side: int, border: int) -> int:
-    """Append an upscaling by 2, and add the map `side` of that size without its `border`."""
-    side = graph.append(Crop, side, border=border)
-    channels = 4 * graph.nodes[body].channels
-    wide = graph.conv(name, body, channels=channels, size=1, activation=_LEAKY)
-    return graph.add(graph.shuffle(wide, 2), side)
-
-
 def _unshuffle(graph: Graph, source: int) -> int:
     return graph.append(Unshuffle, source, channels=4 * graph.nodes[source].channels, factor=2)
 
 
-def convert(network: Any) -> tuple[Graph, State]:
-    """Return the graph and the tensors of spandrel's network."""
-    options = network.hyperparameters
-    fast = hasattr(network, "inv")
-    factor = 2
-    if network.unet1.conv_bottom.kernel_size[0] == 5:
-        factor = 3
-    elif hasattr(network, "ps") and not fast:
-        factor = 4
+@dataclass(frozen=True)
+class _Layers:
+    """The parts of a U-Net, which are appended to a graph. Each returns the index of its last
+    node."""
+
+    graph: Graph
+    tensors: Tensors
+
+    def conv(self, name: str, body: int, **fields: Any) -> int:
+        return self.graph.conv_of(self.tensors, name, body, activation=_LEAKY, **fields)
+
+    def pair(self, name: str, body: int) -> int:
+        body = self.conv(f"{name}.conv.0", body, valid=True)
+        return self.conv(f"{name}.conv.2", body, valid=True)
+
+    def gate(self, name: str, body: int) -> int:
+        name = f"{name}.seblock"
+        hidden = len(self.tensors[f"{name}.0.weight"])
+        return self.graph.append(ChannelGate, body, name=name, hidden=hidden)
+
+    def down(self, name: str, body: int) -> int:
+        return self.conv(name, _unshuffle(self.graph, body))
+
+    def up(self, name: str, body: int, side: int, border: int) -> int:
+        """Upscale by 2, and add the map `side` of that size without its `border`."""
+        side = self.graph.append(Crop, side, border=border)
+        return self.graph.add(self.graph.shuffle(self.conv(name, body), 2), side)
+
+
+def _add_first(layers: _Layers, image: int, factor: int) -> int:
+    graph = layers.graph
+    body = layers.pair("unet1.conv1", image)
+    body = layers.down("unet1.conv1_down", body)
+    body = layers.pair("unet1.conv2", body)
+    body = layers.gate("unet1.conv2", body)
+    side = layers.pair("unet1.conv1", image)
+    body = layers.up("unet1.conv2_up", body, side, border=4)
+    body = layers.conv("unet1.conv3", body, valid=True)
+    if factor == 3:
+        wide = graph.conv_of(layers.tensors, "unet1.conv_bottom", body)
+        return graph.append(Crop, graph.shuffle(wide, 3), border=1)
+    wide = graph.conv_of(layers.tensors, "unet1.conv_bottom", body, valid=True)
+    return graph.shuffle(wide, 2)
+
+
+def _add_second(layers: _Layers, image: int) -> int:
+    body = layers.pair("unet2.conv1", image)
+    body = layers.down("unet2.conv1_down", body)
+    middle = layers.pair("unet2.conv2", body)
+    body = layers.gate("unet2.conv2", middle)
+    body = layers.down("unet2.conv2_down", body)
+    body = layers.pair("unet2.conv3", body)
+    body = layers.gate("unet2.conv3", body)
+    side = layers.gate("unet2.conv2", middle)
+    body = layers.up("unet2.conv3_up", body, side, border=4)
+    body = layers.pair("unet2.conv4", body)
+    body = layers.gate("unet2.conv4", body)
+    side = layers.pair("unet2.conv1", image)
+    body = layers.up("unet2.conv4_up", body, side, border=16)
+    body = layers.conv("unet2.conv5", body, valid=True)
+    return layers.graph.conv_of(layers.tensors, "unet2.conv_bottom", body, valid=True)
+
+
+def _convert_tensors(state: State, bottom_step: int) -> Tensors:
+    """Return the tensors with those of strided and transposed convolutions converted.
+
+    `bottom_step` is the stride of the last layer of the first U-Net, 2 for that of all others.
+    """
     tensors: Tensors = {}
-    for name, tensor in network.state_dict().items():
+    for name, tensor in state.items():
         layer, _, kind = name.rpartition(".")
-        if layer.endswith(("_up", "unet1.conv_bottom")):
-            step = 3 if factor == 3 and layer == "unet1.conv_bottom" else 2
-            tensor = _untranspose(tensor, step)
+        if layer == "unet1.conv_bottom":
+            tensor = _untranspose(tensor, bottom_step)
+        elif layer.endswith("_up"):
+            tensor = _untranspose(tensor, 2)
         elif layer.endswith("_down") and kind == "weight":
             tensor = tensor.flatten(1)[:, :, None, None]
         name = name.replace("seblock.conv1.", "seblock.0.").replace("seblock.conv2.", "seblock.2.")
         tensors[name] = tensor
-    pro = tensors.pop("pro", None) is not None
-    graph = realcugan(factor, options["in_channels"], options["out_channels"], pro=pro, fast=fast)
-    return graph, tensors
+    return tensors
 
 
 def _untranspose(weight: torch.Tensor, step: int) -> torch.Tensor:
