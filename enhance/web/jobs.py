@@ -25,9 +25,8 @@ _LONGEST_POLL_SECONDS = 1.0
 """Every poll is an event for the client, so long jobs are polled less often."""
 JOB_EVENTS: dict[str, Any] = {"concurrency_limit": None}
 """Jobs wait in the app's own queue."""
-UNREAD_SECONDS = 10.0
-"""How long a call continues while no client reads its events. A busy server can need
-seconds until it accepts the request for them."""
+UNREAD_SECONDS = 2.0
+"""How long a call continues while no client reads its events."""
 
 
 @dataclass(frozen=True)

@@ -330,12 +330,13 @@ function plainText(message) {
 
 /**
  * Returns the error of a call. A call that ends because the server is shut down is sent again: its
- * error says so, or it has no message because Gradio has ended the call.
+ * error says so, or it has no message because Gradio has ended the call. So is a call whose events
+ * a slow connection did not read in time.
  * @param {{ error?: string, title?: string } | null} data
  * @param {Streams} streams
  */
 function errorFrom(data, streams) {
-  if (data?.title === "stopped") return new Lost();
+  if (data?.title === "stopped" || data?.title === "job_unread") return new Lost();
   if (data?.error) return new Refused(plainText(data.error), data.title);
   streams.unexplained += 1;
   if (streams.unexplained < MOST_REFUSED_STREAMS) return new Lost();
