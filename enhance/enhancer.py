@@ -41,7 +41,7 @@ from .formats.thumbnails import most_detailed_point, small_size, whole_image
 from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, end_idle_workers, read_image, warm_up
 from .images.in_memory import InMemory, as_file, is_array, is_batch, like, map_batch
-from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Request, Result, fidelity_info
+from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Result, RunInputs, fidelity_info
 from .jobs.parallel import work_in_parallel
 from .jobs.scheduler import Job, JobKind, Progress, Scheduler
 from .pipeline import Run, RunOptions
@@ -230,7 +230,7 @@ class Enhancer:
         ):
             image = self.read(options.image or path, target, name=options.name or own_name)
             run = self._start_run(image, settings, job, started, progress, options.on_compute)
-            height, width = run.request.size
+            height, width = run.inputs.size
             encoding.check(width, height)
             if target is not None:
                 return pipeline.run_to_path(run, target, encoding, path, self.tasks, options)
@@ -497,8 +497,8 @@ class Enhancer:
         outer = surroundings(box, image.width, image.height, settings).downscale(settings.reduce)
         return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
 
-    def request(self, image: SourceImage, settings: Settings) -> Request | None:
-        """Return the request of a run with resolved settings, None if one of their models is not
+    def inputs_of(self, image: SourceImage, settings: Settings) -> RunInputs | None:
+        """Return the inputs of a run with resolved settings, None if one of their models is not
         installed.
 
         Nothing is downloaded. Raises SettingsError if the image cannot have the size of the
@@ -507,13 +507,13 @@ class Enhancer:
         needed = settings.weights.models
         if has_second_pass(settings, image.height, image.width):
             needed = *needed, SECOND_MODEL
-        return self._request_of(image, settings) if all(map(presets.is_installed, needed)) else None
+        return self._inputs_of(image, settings) if all(map(presets.is_installed, needed)) else None
 
-    def _request_of(
+    def _inputs_of(
         self, image: SourceImage, settings: Settings, stop: threading.Event | None = None
-    ) -> Request:
+    ) -> RunInputs:
         precision = self.engine.precision(image.bits, settings.model) if settings.model else "fp32"
-        return _request(image, settings, precision, stop)
+        return _run_inputs(image, settings, precision, stop)
 
     def _start_run(
         self,
@@ -534,7 +534,7 @@ class Enhancer:
         result_size(settings, image.height, image.width)  # raises before anything is downloaded
         settings = pipeline.install_models(settings, job.stop)
         return Run(
-            self._request_of(image, settings, job.stop),
+            self._inputs_of(image, settings, job.stop),
             self.engine,
             self._face_cache,
             self.scheduler,
@@ -580,17 +580,17 @@ class Enhancer:
         elif settings.is_auto:
             settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
         settings = presets.with_installed_models(settings)
-        request = _request(image, settings, info["precision"], whole=preview.region.cut)
+        inputs = _run_inputs(image, settings, info["precision"], whole=preview.region.cut)
         is_outdated = info["approximate"] and self.engine.is_exact(
-            settings.weights, request.network_key
+            settings.weights, inputs.network_key
         )
         has_other_scene = (
             settings.scene != find_preset(info["preset"]).scene
         )  # The output is without its faces.
-        if request.network_key != preview.region.network_key or is_outdated or has_other_scene:
+        if inputs.network_key != preview.region.network_key or is_outdated or has_other_scene:
             raise SettingsError("new_preview", preset=settings.preset)
         before, after, fidelity = render(preview.region, settings)
-        changed = cast(PreviewInfo, {**info, **request.facts(), **fidelity_info(fidelity)})
+        changed = cast(PreviewInfo, {**info, **inputs.facts(), **fidelity_info(fidelity)})
         return Preview(before, after, preview.region, changed)
 
     def report(
@@ -832,18 +832,18 @@ def _with_model(settings: Settings, model: Path | str | None) -> Settings:
         raise SettingsError("model_unusable", reason=error) from error
 
 
-def _request(
+def _run_inputs(
     image: SourceImage,
     settings: Settings,
     precision: str,
     stop: threading.Event | None = None,
     whole: Cut | None = None,
-) -> Request:
-    """Return the request for an image, or for the larger image that it is a part of."""
+) -> RunInputs:
+    """Return the inputs of a run for an image, or for the larger image that it is a part of."""
     model = models.ensure(settings.model) if settings.model else NO_MODEL
     size = whole or image
     is_large = has_second_pass(settings, size.height, size.width)
-    return Request(
+    return RunInputs(
         image,
         settings,
         model,

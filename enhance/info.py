@@ -150,7 +150,7 @@ class PeakMemory:
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class RunInputs:
     """Everything that determines the pixels of a result: the image, the settings, the models and
     the precision.
 
@@ -171,12 +171,12 @@ class Request:
 
     @property
     def signature(self) -> str:
-        """A checksum that is equal for two requests exactly if their results are equal."""
+        """A checksum that is equal for two runs exactly if their results are equal."""
         return signature(*self._identity)
 
     @property
     def network_key(self) -> str:
-        """A key that is equal for two requests exactly if the outputs of the network are equal."""
+        """A key that is equal for two runs exactly if the outputs of the network are equal."""
         return network_key(*self._identity)
 
     @property
@@ -334,7 +334,7 @@ def grade_in(info: Info) -> str:
 
 
 def network_key_of(info: Info) -> str:
-    """Return the `Request.network_key` of a finished run."""
+    """Return the `RunInputs.network_key` of a finished run."""
     second = info.get("second_model")
     return network_key(
         info["input"]["sha256"],

@@ -36,8 +36,8 @@ from .info import (
     OutputInfo,
     PeakMemory,
     PreviewInfo,
-    Request,
     Result,
+    RunInputs,
     exported_output_info,
     fidelity_info,
     model_info,
@@ -142,14 +142,14 @@ def install_models(settings: Settings, stop: threading.Event) -> Settings:
 
 @dataclass(eq=False)
 class Run:
-    """One run or preview: its request, its callbacks and its measurements so far. `info` is built
+    """One run or preview: its inputs, its callbacks and its measurements so far. `info` is built
     from these.
 
     `auto` is what the preset `auto` chose. `started` is a `time.perf_counter`; `job` counts the
     time in the queue since then.
     """
 
-    request: Request
+    inputs: RunInputs
     engine: Engine
     face_cache: FaceCache
     scheduler: Scheduler
@@ -179,33 +179,33 @@ class Run:
         if self.on_compute:
             self.on_compute(self)
         self.memory = PeakMemory(self.engine.device.type, reset=True)
-        image = self.request.image
+        image = self.inputs.image
         scene = self._find_scene()
         part = self._part(image, Box(0, 0, image.width, image.height))
         with self._network_output(scene, part, path.parent, network_path) as output:
-            if self.request.second:  # its input has no haze
+            if self.inputs.second:  # its input has no haze
                 scene = Scene()
-            rows = self._rows(output, self.request.settings, scene, part)
+            rows = self._rows(output, self.inputs.settings, scene, part)
             meter = None if rows.is_smaller else rows.meter()
             thumbnail = self.watch.create_thumbnail(rows) if self.watch else None
             sha256, seconds = write_png(
                 rows,
                 path,
-                signature=self.request.signature,
+                signature=self.inputs.signature,
                 meter=meter,
                 thumbnail=thumbnail,
                 stop=self.job.stop,
             )
             self.seconds |= seconds
             self._record_fidelity(meter.fidelity() if meter else None)
-            return self.info(output_info(path, self.request.size, sha256))
+            return self.info(output_info(path, self.inputs.size, sha256))
 
     def _record_fidelity(self, fidelity: Fidelity | None) -> None:
         self.measurements |= fidelity_info(fidelity)
         if fidelity is None or not fidelity.worst_place:
             return
-        image = self.request.image
-        reduce = self.request.settings.reduce
+        image = self.inputs.image
+        reduce = self.inputs.settings.reduce
         place = []
         for at, side in zip(fidelity.worst_place, (image.width, image.height), strict=True):
             in_photo = reduce * at + reduce // 2
@@ -219,9 +219,9 @@ class Run:
         running the network, and its network seconds are reported again.
         """
         self.memory = PeakMemory(self.engine.device.type, reset=False)
-        image = self.request.image
-        settings = self.request.settings
-        network_key = self.request.network_key
+        image = self.inputs.image
+        settings = self.inputs.settings
+        network_key = self.inputs.network_key
         outer = surroundings(box, image.width, image.height, settings)
         part = self._part(image.crop(outer), outer)
         is_exact = True
@@ -257,9 +257,9 @@ class Run:
 
         `encoding` describes the file, None for the PNG that the run wrote.
         """
-        notes = self.request.image.metadata.notes
+        notes = self.inputs.image.metadata.notes
         if encoding:
-            notes = encoding.input_notes(notes, has_gain_map=self.request.has_gain_map)
+            notes = encoding.input_notes(notes, has_gain_map=self.inputs.has_gain_map)
         if notes:
             output = {**output, "notes": list(dict.fromkeys([*notes, *output.get("notes", ())]))}
         return cast(Info, self._facts() | {"output": output, "cached": cached})
@@ -269,18 +269,18 @@ class Run:
             dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0) | self.seconds
         )
         seconds = stages | {"total": time.perf_counter() - self.started}
-        image = self.request.image
-        second = self.request.second
+        image = self.inputs.image
+        second = self.inputs.second
         return {
             "task_id": None,
             "status": "done",
-            **self.request.facts(),
+            **self.inputs.facts(),
             "input": {name: getattr(image, name) for name in InputInfo.__annotations__},
-            "model": model_info(self.request.model),
+            "model": model_info(self.inputs.model),
             "second_model": second and model_info(second),
             "output": None,
             "device": str(self.engine.device),
-            "precision": self.request.precision,
+            "precision": self.inputs.precision,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "megapixels_per_second": self._speed(stages["network"]),
             "peak_memory_mb": round(self.memory.sample(), 1) if self.memory else None,
@@ -295,7 +295,7 @@ class Run:
         """Return the megapixels of the photo per second of the network, None if it has not run."""
         if not self.has_run_network or network_seconds <= 0:
             return None
-        megapixels = self.request.image.width * self.request.image.height / 1e6
+        megapixels = self.inputs.image.width * self.inputs.image.height / 1e6
         return round(megapixels / network_seconds, 4)
 
     def _end_stage(self, name: str) -> None:
@@ -314,10 +314,10 @@ class Run:
 
         Only faces that are visible in `box` are restored.
         """
-        kind = self.request.settings.scene
+        kind = self.inputs.settings.scene
         if kind is None:
             return Scene()
-        image = self.request.network_input
+        image = self.inputs.network_input
         haze = None
         faces = None
         if kind == "dehaze":
@@ -330,15 +330,15 @@ class Run:
         return Scene(haze, faces)
 
     def _part(self, image: SourceImage, outer: Box) -> Part:
-        """Return the part of the request's image whose region is `outer`."""
-        whole = self.request.image
-        reduce = self.request.settings.reduce
+        """Return the part of the run's image whose region is `outer`."""
+        whole = self.inputs.image
+        reduce = self.inputs.settings.reduce
         cut = Cut(outer, whole.height, whole.width)
         return Part(image, cut, image.downscale(reduce), outer.downscale(reduce))
 
     def _photo(self, scene: Scene, part: Part) -> Photo:
-        degradation = self.request.network_input.degradation
-        return scene.photo(part.network_input, self.request.settings, degradation, part.box)
+        degradation = self.inputs.network_input.degradation
+        return scene.photo(part.network_input, self.inputs.settings, degradation, part.box)
 
     def _rows(
         self, output: NetworkOutput, settings: Settings, scene: Scene, part: Part
@@ -357,8 +357,8 @@ class Run:
         It is read from `network_path` if it is stored there, and stored there if not. A large
         output that is not stored is a temporary file in `folder`.
         """
-        settings = self.request.settings
-        second = self.request.second
+        settings = self.inputs.settings
+        second = self.inputs.second
         image = part.network_input
         scale = settings.factor
         if second:
@@ -392,7 +392,7 @@ class Run:
 
         A large one is an unnamed file in `folder`.
         """
-        settings = self.request.settings.changed(scale=network_scale(self.request.settings))
+        settings = self.inputs.settings.changed(scale=network_scale(self.inputs.settings))
         with _empty_output(part.image, settings.factor, folder) as output:
             rgb = scene.network_pixels(part.image, settings, part.box, folder)
             self._run_network(
@@ -438,11 +438,11 @@ class Run:
         strips = self.engine.stream(
             rgb,
             weights,
-            tile=self.request.settings.tile,
+            tile=self.inputs.settings.tile,
             progress=report,
             job=self.job,
             folder=folder,
-            key=self.request.network_key,
+            key=self.inputs.network_key,
             region=region,
         )
         with queued, closing(strips):
@@ -485,9 +485,9 @@ def _output_shape(height: int, width: int, scale: int, dtype: str) -> OutputShap
 
 
 def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:
-    """Step 2 of a task: link or copy a cached result of the same request to `path` and return its
+    """Step 2 of a task: link or copy a cached result of the same inputs to `path` and return its
     info, or None."""
-    cached = tasks.find(run.request.signature, run.request.settings.dpi)
+    cached = tasks.find(run.inputs.signature, run.inputs.settings.dpi)
     if cached is None:
         return None
     try:
@@ -506,10 +506,10 @@ def _find_at_path(run: Run, path: Path, encoding: Encoding, stored: Stored | Non
     `stored` at an address instead, where its bytes are not read.
     """
     origin = stored.origin if stored else origin_of(path)
-    if not _is_result_of(origin, run.request, encoding):
+    if not _is_result_of(origin, run.inputs, encoding):
         return None
     if stored:
-        height, width = run.request.size
+        height, width = run.inputs.size
         output: OutputInfo = {
             "path": str(path),
             "sha256": "",
@@ -520,16 +520,16 @@ def _find_at_path(run: Run, path: Path, encoding: Encoding, stored: Stored | Non
     elif encoding.format == "png" and not is_intact(path):
         return None
     else:
-        output = output_info(path, run.request.size)
+        output = output_info(path, run.inputs.size)
     return _earlier_info(run, origin, output, encoding)
 
 
-def _is_result_of(origin: Origin, request: Request, encoding: Encoding) -> bool:
-    """Return whether a file of this origin is the result of the request in this encoding."""
-    dpi = request.settings.dpi
+def _is_result_of(origin: Origin, inputs: RunInputs, encoding: Encoding) -> bool:
+    """Return whether a file of this origin is the result of these inputs in this encoding."""
+    dpi = inputs.settings.dpi
     return (
-        origin.signature == request.signature
-        and origin.encoding == encoding.mark(has_gain_map=request.has_gain_map)
+        origin.signature == inputs.signature
+        and origin.encoding == encoding.mark(has_gain_map=inputs.has_gain_map)
         and origin.dpi == (None if dpi is None else str(dpi))
     )
 
@@ -538,13 +538,13 @@ def _earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encodi
     """Return the facts of a run whose result exists as the file `output`, with the measurements of
     its origin."""
     if not encoding.is_stored:
-        image = run.request.image
+        image = run.inputs.image
         notes = encoding.notes(
             alpha=image.alpha is not None,
             bits=image.bits,
             icc=image.icc,
             variants=image.variants,
-            has_gain_map=run.request.has_gain_map,
+            has_gain_map=run.inputs.has_gain_map,
         )
         output = exported_output_info(output, encoding, notes)
     with suppress(ValueError):  # another program can have changed the text
@@ -563,9 +563,9 @@ def run_as_task(run: Run, source: Path, tasks: TaskStore, hold: ExitStack | None
     """
     tasks.prepare()
     task_id = tasks.new_id()
-    image = run.request.image
+    image = run.inputs.image
     path = tasks.result_path(task_id)
-    network_path = tasks.network_path(image.sha256, run.request.network_key)
+    network_path = tasks.network_path(image.sha256, run.inputs.network_key)
     if hold is not None:
         hold.enter_context(tasks.using(path))
     with tasks.using(tasks.upload_path(image.sha256, image.name), path, network_path):
@@ -598,9 +598,9 @@ def run_to_path(
         if options.replaces == "result" or not os.path.lexists(output):
             return
         origin = origin_of(output)
-        is_replaced = origin.input_sha256 == run.request.image.sha256
+        is_replaced = origin.input_sha256 == run.inputs.image.sha256
         if is_replaced and options.replaces == "request":
-            is_replaced = _is_result_of(origin, run.request, encoding)
+            is_replaced = _is_result_of(origin, run.inputs, encoding)
         if not is_replaced:
             raise StorageError("name_taken", output=output)
 

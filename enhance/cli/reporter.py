@@ -62,8 +62,8 @@ class Reporter(Progress):
         """Print a faster preset for a file whose preset Auto selected, if that is slow."""
         if not run.auto:
             return
-        settings = run.request.settings
-        analysis = enhancer.analyse(run.request.image)
+        settings = run.inputs.settings
+        analysis = enhancer.analyse(run.inputs.image)
         faster = enhancer.suggest_faster(analysis, settings)
         if faster is None:
             return

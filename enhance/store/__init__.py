@@ -8,11 +8,11 @@ from ..i18n import strip_direction_marks
 from ..images import Size
 from ..info import Info, settings_in
 from ..settings import Settings, network_scale
-from .entries import Entry
 from .names import MAX_NAME_BYTES, shorten
+from .recent_runs import RecentRun
 from .tasks import Reservation, TaskStore
 
-__all__ = ["Entry", "Reservation", "TaskStore", "download_name", "report_name", "result_name"]
+__all__ = ["RecentRun", "Reservation", "TaskStore", "download_name", "report_name", "result_name"]
 
 _CM = 2.54
 """The centimetres of an inch."""

@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..files import file_sha256
-from .entries import parse_entry, save_entry
 from .listing import list_file, source_of
+from .recent_runs import parse_entry, save_entry
 from .results import add_result, read_facts, read_info
 
 _IN_USE_SECONDS = 3600

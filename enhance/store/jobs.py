@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import EnhanceError
 from ..processes import is_local_process, is_process_alive, this_process
-from .entries import Entry, parse_entry, save_entry
+from .recent_runs import RecentRun, parse_entry, save_entry
 from .tasks import TaskStore
 
 CANCEL_SECONDS = 3600.0
@@ -28,11 +28,11 @@ _ENTRIES = "SELECT facts FROM entries WHERE whose = ?"
 
 
 @dataclass(frozen=True)
-class StoredJob:
+class JobRecord:
     """A job of an owner, as stored in the database.
 
     - `whose`: the digest of the owner. `name`: the name that the owner chose.
-    - `request`: the checksum of the images and settings; "" if it was cancelled before its start.
+    - `checksum`: of the images and settings; "" if it was cancelled before its start.
     - `state`: running, done, failed, cancelled or interrupted. The next call of an interrupted job
       starts it again.
     - `process`: the process that runs the job.
@@ -43,7 +43,7 @@ class StoredJob:
 
     whose: str
     name: str
-    request: str
+    checksum: str
     state: str
     process: str
     seen: float = field(default_factory=time.time)
@@ -58,7 +58,7 @@ class StoredJob:
     @property
     def is_forgotten(self) -> bool:
         """Whether this is only the cancellation of an unknown job, and it has expired."""
-        return not self.request and time.time() - self.seen > CANCEL_SECONDS
+        return not self.checksum and time.time() - self.seen > CANCEL_SECONDS
 
     def has_lost_its_process(self) -> bool:
         """Return whether the process that runs the job has ended."""
@@ -68,7 +68,7 @@ class StoredJob:
 
 
 @dataclass(frozen=True)
-class JobRequest:
+class NewJob:
     """A call that starts or follows a job.
 
     `checksum` identifies the images and settings, `entries` are the files.
@@ -77,7 +77,7 @@ class JobRequest:
     whose: str
     name: str
     checksum: str
-    entries: tuple[Entry, ...]
+    entries: tuple[RecentRun, ...]
 
 
 class JobStore:
@@ -86,35 +86,33 @@ class JobStore:
     def __init__(self, tasks: TaskStore):
         self._tasks, self._database = tasks, tasks.database
 
-    def find(self, request: JobRequest, *, runs_here: bool) -> StoredJob | None:
+    def find(self, new: NewJob, *, runs_here: bool) -> JobRecord | None:
         """Return the job of this name, or None if the caller must start it.
 
         A job must be started again if it was interrupted, if its process has ended or if a result
         was deleted. `runs_here` is whether this process runs the job. Raises EnhanceError if the
-        name belongs to another request.
+        name belongs to other images or settings.
         """
         with self._database.transaction() as db:
-            return self._find(db, request, runs_here)
+            return self._find(db, new, runs_here)
 
-    def begin(self, request: JobRequest, *, runs_here: bool) -> StoredJob | None:
+    def begin(self, new: NewJob, *, runs_here: bool) -> JobRecord | None:
         """Record that this process starts a job. Return the job if it must not be started.
 
         The entries of finished files stay as they are.
         """
         with self._database.transaction() as db:
-            job = self._find(db, request, runs_here)
+            job = self._find(db, new, runs_here)
             if job is not None:
                 return job
-            new = StoredJob(
-                request.whose, request.name, request.checksum, "running", this_process()
-            )
-            _save(db, new)
-            for entry in request.entries:
+            started = JobRecord(new.whose, new.name, new.checksum, "running", this_process())
+            _save(db, started)
+            for entry in new.entries:
                 if not self._has_ended(db, entry):
                     save_entry(db, entry)
         return None
 
-    def read(self, whose: str, name: str) -> StoredJob | None:
+    def read(self, whose: str, name: str) -> JobRecord | None:
         """Return a job of another process, and record that a client reads its progress."""
         now = time.time()
         with self._database.transaction() as db:
@@ -131,7 +129,7 @@ class JobStore:
 
     def report(
         self, progress: Mapping[tuple[str, str], Mapping[str, Any]]
-    ) -> dict[tuple[str, str], StoredJob | None]:
+    ) -> dict[tuple[str, str], JobRecord | None]:
         """Record the progress of jobs of this process, by owner and name, and return the jobs."""
         now = time.time()
         query = """UPDATE jobs SET progress = ?1, seen = ?2
@@ -148,7 +146,7 @@ class JobStore:
         whose: str,
         name: str,
         state: str,
-        entries: Sequence[Entry],
+        entries: Sequence[RecentRun],
         error: Mapping[str, str] | None = None,
     ) -> None:
         """Record the end of a job of this process, unless it has been cancelled.
@@ -177,8 +175,8 @@ class JobStore:
         """
         with self._database.transaction() as db:
             job = _load(db, whose, name)
-            if job is None or not job.request:
-                _save(db, StoredJob(whose, name, "", "cancelled", this_process()))
+            if job is None or not job.checksum:
+                _save(db, JobRecord(whose, name, "", "cancelled", this_process()))
                 _forget_old_cancels(db)
                 return False, "cancelled"
             if job.state not in ("running", "interrupted"):
@@ -214,24 +212,22 @@ class JobStore:
         with self._database.transaction() as db:
             return [id for (id,) in db.execute(query, (whose, name)).fetchall()]
 
-    def _find(
-        self, db: sqlite3.Connection, request: JobRequest, runs_here: bool
-    ) -> StoredJob | None:
-        job = _load(db, request.whose, request.name)
+    def _find(self, db: sqlite3.Connection, new: NewJob, runs_here: bool) -> JobRecord | None:
+        job = _load(db, new.whose, new.name)
         if job is None or job.is_forgotten:
             return None
-        if job.request not in ("", request.checksum):
-            raise EnhanceError("job_other", name=request.name)
+        if job.checksum not in ("", new.checksum):
+            raise EnhanceError("job_other", name=new.name)
         is_valid = job.state != "interrupted"
         if job.state == "running" and job.process == this_process():
             is_valid = runs_here
         elif job.state == "running":
             is_valid = not job.has_lost_its_process()
         elif job.state == "done":
-            is_valid = all(self._has_ended(db, entry) for entry in request.entries)
+            is_valid = all(self._has_ended(db, entry) for entry in new.entries)
         return job if is_valid else None
 
-    def _has_ended(self, db: sqlite3.Connection, entry: Entry) -> bool:
+    def _has_ended(self, db: sqlite3.Connection, entry: RecentRun) -> bool:
         """Return whether a file has failed, was cancelled, or has a result that is still stored."""
         stored = _entry_of(db, entry.whose, entry.id)
         if stored is None or stored.state not in ("done", "failed", "cancelled"):
@@ -248,18 +244,18 @@ def id_of_file(name: str, number: int) -> str:
     return f"{name}.{number}"
 
 
-def _entry_of(db: sqlite3.Connection, whose: str, id: str) -> Entry | None:
+def _entry_of(db: sqlite3.Connection, whose: str, id: str) -> RecentRun | None:
     row = db.execute(f"{_ENTRIES} AND id = ?", (whose, id)).fetchone()
     return parse_entry(row[0]) if row else None
 
 
-def _load(db: sqlite3.Connection, whose: str, name: str) -> StoredJob | None:
+def _load(db: sqlite3.Connection, whose: str, name: str) -> JobRecord | None:
     query = "SELECT * FROM jobs WHERE whose = ? AND name = ?"
     row = db.execute(query, (whose, name)).fetchone()
-    return StoredJob(*row) if row else None
+    return JobRecord(*row) if row else None
 
 
-def _save(db: sqlite3.Connection, job: StoredJob) -> None:
+def _save(db: sqlite3.Connection, job: JobRecord) -> None:
     db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(job))
 
 

@@ -15,8 +15,8 @@ from ..errors import EnhanceError, PictureError, StorageError
 from ..files import file_sha256, link_or_copy, write_atomically
 from ..info import Info
 from ..processes import is_process_alive, this_process
-from .entries import Entry, delete_entry, group_runs, parse_entry, save_entry
 from .folder import DataFolder
+from .recent_runs import RecentRun, delete_entry, group_runs, parse_entry, save_entry
 from .results import add_result, read_info
 
 log = logging.getLogger(__name__)
@@ -144,18 +144,18 @@ class TaskStore(DataFolder):
         result = self.result_path(task_id)
         write_atomically(path, lambda temporary: link_or_copy(result, temporary), durable=True)
 
-    def save_entry(self, entry: Entry) -> None:
+    def save_entry(self, entry: RecentRun) -> None:
         """Write an entry of the recent results. Raises StorageError."""
         with self.database.transaction() as db:
             save_entry(db, entry)
         if entry.state == "running":
             self.running.add((entry.whose, entry.id))
 
-    def input_of(self, entry: Entry) -> Path:
+    def input_of(self, entry: RecentRun) -> Path:
         """Return the path of the stored input of an entry, which can have been deleted."""
         return self.upload_path(entry.sha256, entry.name)
 
-    def state_of(self, entry: Entry) -> str:
+    def state_of(self, entry: RecentRun) -> str:
         """Return the current state, which is `gone` if the result was deleted."""
         if entry.state == "running" and self.is_running(entry):
             return "running"
@@ -165,19 +165,19 @@ class TaskStore(DataFolder):
             return entry.state
         return "interrupted"  # Earlier versions had several names for it.
 
-    def is_running(self, entry: Entry) -> bool:
+    def is_running(self, entry: RecentRun) -> bool:
         """Return whether an entry is being processed, even if a full disk prevented its update."""
         if entry.process == this_process():
             return (entry.whose, entry.id) in self.running
         return is_process_alive(entry.process)
 
-    def forget(self, entries: Sequence[Entry]) -> None:
+    def forget(self, entries: Sequence[RecentRun]) -> None:
         """Remove entries from the recent results, but no files. Raises StorageError."""
         with self.database.transaction() as db:
             for entry in entries:
                 delete_entry(db, entry)
 
-    def runs(self, whose: str) -> list[list[Entry]]:
+    def runs(self, whose: str) -> list[list[RecentRun]]:
         """Return the recent results of a user, newest first, each batch as one list."""
         with self.database.transaction() as db:
             found = db.execute("SELECT facts FROM entries WHERE whose = ?", (whose,)).fetchall()
@@ -191,7 +191,7 @@ class TaskStore(DataFolder):
             found = db.execute("SELECT id, used FROM entries WHERE whose = ?", (whose,)).fetchall()
         return {id: used + self.retention_seconds for id, used in found}
 
-    def remove(self, entries: Sequence[Entry]) -> None:
+    def remove(self, entries: Sequence[RecentRun]) -> None:
         """Delete entries, their inputs and all files made from them, unless other entries or
         results need these files.
 

@@ -48,8 +48,8 @@ from ..pipeline import Run, RunOptions
 from ..processes import this_process
 from ..restore.live_view import LIMIT, LiveView
 from ..settings import Settings
-from ..store import Entry, result_name
-from ..store.jobs import JobRequest, JobStore, StoredJob, id_of_file
+from ..store import RecentRun, result_name
+from ..store.jobs import JobRecord, JobStore, NewJob, id_of_file
 from .calls import RecordedError, status_of
 from .jobs import EventReader, JobThread
 from .owners import Owner, owner_of
@@ -90,7 +90,7 @@ class NamedCall:
 
     services: Services
     request: gr.Request
-    job: JobRequest
+    job: NewJob
     items: tuple[BatchFile, ...]
     settings: Settings
     encoding: Encoding
@@ -98,11 +98,11 @@ class NamedCall:
 
     @property
     def owner(self) -> Owner:
-        return owner_of(self.request)
+        return owner_of(self.inputs)
 
     @property
     def language(self) -> str:
-        return language_of(self.request)
+        return language_of(self.inputs)
 
     @property
     def key(self) -> tuple[Path, str, str]:
@@ -142,7 +142,7 @@ def run_named(
         raise items[0].error
     whose = owner_of(request).digest
     checksums = list[str]()
-    entries = list[Entry]()
+    entries = list[RecentRun]()
     for item in items:
         checksums.append(_checksum_of(item))
         if not item.error:
@@ -150,7 +150,7 @@ def run_named(
             call = {**settings.as_dict(), "largest": largest} if is_batch else {}
             entries.append(replace(entry, encoding=asdict(encoding), call=call))
     checksum = _checksum(checksums, settings, is_batch, largest)
-    job = JobRequest(whose, name, checksum, tuple(entries))
+    job = NewJob(whose, name, checksum, tuple(entries))
     named = NamedCall(services, request, job, tuple(items), settings, encoding, is_batch)
     yield from _follow(named)
 
@@ -169,10 +169,10 @@ def _read_item(services: Services, number: int, source: Path, name: str) -> Batc
 
 def _entry(
     whose: str, name: str, item: BatchFile, sha256: str, settings: Settings, is_batch: bool
-) -> Entry:
+) -> RecentRun:
     assert item.size
     height, width = item.size
-    return Entry(
+    return RecentRun(
         whose,
         id_of_file(name, item.number) if is_batch else name,
         state="running",
@@ -271,7 +271,7 @@ class NamedJob:
                     raise
                 raise Cancelled("stopped") from error  # The request has already ended.
 
-    def finish(self, entry: Entry, info: Info, thumbnail: str) -> None:
+    def finish(self, entry: RecentRun, info: Info, thumbnail: str) -> None:
         """Set the result of a file."""
         visible = self.services.owners.remember(self.owner, info)
         shown = {name: visible[name] for name in ("cached", "finished")}
@@ -284,7 +284,7 @@ class NamedJob:
             fidelity_worst_db=info["fidelity_worst_db"],
         )
 
-    def fail(self, entry: Entry, error: EnhanceError) -> None:
+    def fail(self, entry: RecentRun, error: EnhanceError) -> None:
         """Set the error of a file."""
         self.entries[entry.id] = replace(
             entry, state="failed", error=_recorded(self.services, error)
@@ -391,8 +391,8 @@ class NamedRun(JobThread[None]):
 
     def _watch(self, run: Run) -> None:
         """Provide the result so far while a run computes it."""
-        image = run.request.image
-        settings = run.request.settings
+        image = run.inputs.image
+        settings = run.inputs.settings
         height, width = downscaled_size(image.height, image.width, settings.reduce)
         backdrop = whole_image(image, small_size(image.width, image.height, LIMIT))
         icc = icc_for_screen(image)
@@ -501,7 +501,7 @@ def _thumbnail_of(png: Path) -> str:
     return ""
 
 
-def _item_of(call: NamedCall, entry: Entry) -> BatchFile:
+def _item_of(call: NamedCall, entry: RecentRun) -> BatchFile:
     """Return the file of a batch in the state of its entry."""
     tasks = call.services.enhancer.tasks
     item = BatchFile(
@@ -526,7 +526,7 @@ def _item_of(call: NamedCall, entry: Entry) -> BatchFile:
     return replace(item, state="done", info=info, png=png)
 
 
-def _new_results(call: NamedCall, entries: Iterable[Entry], shown: set[int]) -> dict[str, Any]:
+def _new_results(call: NamedCall, entries: Iterable[RecentRun], shown: set[int]) -> dict[str, Any]:
     """Return the facts of the files that are done and not in `shown`, to which they are added."""
     results = list[dict[str, Any]]()
     for entry in list(entries):
@@ -544,10 +544,10 @@ def _file_facts(services: Services, item: BatchFile, language: str) -> dict[str,
     return {"number": item.number, "name": item.name, "state": item.state, "error": error}
 
 
-def _begin(call: NamedCall) -> NamedJob | StoredJob:
+def _begin(call: NamedCall) -> NamedJob | JobRecord:
     """Return the job of a call, which is started if necessary.
 
-    Return a NamedJob if this process runs the job, otherwise a StoredJob. Raises EnhanceError.
+    Return a NamedJob if this process runs the job, otherwise a JobRecord. Raises EnhanceError.
     """
     jobs = JobStore(call.services.enhancer.tasks)
     with _STARTING:
@@ -613,11 +613,11 @@ def _follow_here(call: NamedCall, named: NamedJob, reader: EventReader) -> Itera
     named.job.result()
 
 
-def _follow_elsewhere(call: NamedCall, stored: StoredJob, reader: EventReader) -> Iterator[Outputs]:
+def _follow_elsewhere(call: NamedCall, stored: JobRecord, reader: EventReader) -> Iterator[Outputs]:
     """Yield the progress of a job of another process until the job or the process ends."""
     jobs = JobStore(call.services.enhancer.tasks)
     shown = set[int]()
-    found: StoredJob | None = stored
+    found: JobRecord | None = stored
     while found is not None and found.state == "running" and not found.has_lost_its_process():
         facts = found.facts
         done = sum(file["state"] == "done" for file in facts.get("files", ()))
@@ -672,7 +672,7 @@ def _finish(call: NamedCall, reader: EventReader) -> Iterator[Outputs]:
         yield job.result()
 
 
-def _last_facts(call: NamedCall, entries: Mapping[int, Entry]) -> dict[str, Any]:
+def _last_facts(call: NamedCall, entries: Mapping[int, RecentRun]) -> dict[str, Any]:
     """Return the progress of a job that is done."""
     facts: dict[str, Any] = {"seconds_left": 0.0, "ahead": 0}
     if not call.is_batch:
@@ -685,7 +685,7 @@ def _last_facts(call: NamedCall, entries: Mapping[int, Entry]) -> dict[str, Any]
     return facts | {"share": 1.0, "files": files}
 
 
-def _exported(call: NamedCall, entry: Entry, hold: ExitStack) -> Result:
+def _exported(call: NamedCall, entry: RecentRun, hold: ExitStack) -> Result:
     """Return the result of a finished file in the format of a call. Raises EnhanceError."""
     tasks = call.services.enhancer.tasks
     info = tasks.finished_info(entry.task_id or "")
@@ -695,7 +695,7 @@ def _exported(call: NamedCall, entry: Entry, hold: ExitStack) -> Result:
     return call.services.enhancer.export(Result(png, info, png), call.encoding, hold=hold)
 
 
-def _visible_info(call: NamedCall, entry: Entry, info: Info) -> dict[str, Any]:
+def _visible_info(call: NamedCall, entry: RecentRun, info: Info) -> dict[str, Any]:
     """Return the facts of a result that its owner can see. The owner can then get its report."""
     shown = {**info, **entry.visible}
     visible = call.services.owners.remember(call.owner, shown, call.encoding)
@@ -703,7 +703,7 @@ def _visible_info(call: NamedCall, entry: Entry, info: Info) -> dict[str, Any]:
     return without_path({**visible, **entry.visible, "regions": regions})
 
 
-def _export_result(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
+def _export_result(call: NamedCall, entries: Mapping[int, RecentRun]) -> Outputs:
     with ExitStack() as hold:
         entry = entries[1]
         result = _exported(call, entry, hold)
@@ -712,7 +712,9 @@ def _export_result(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
     return str(file), _visible_info(call, entry, result.info)
 
 
-def _exported_item(call: NamedCall, item: BatchFile, entry: Entry, hold: ExitStack) -> BatchFile:
+def _exported_item(
+    call: NamedCall, item: BatchFile, entry: RecentRun, hold: ExitStack
+) -> BatchFile:
     """Return a finished file of a batch in the format of a call, or as failed."""
     try:
         return replace(item, info=_exported(call, entry, hold).info)
@@ -721,7 +723,7 @@ def _exported_item(call: NamedCall, item: BatchFile, entry: Entry, hold: ExitSta
         return replace(item, state="failed", info=None, error=visible)
 
 
-def _pack_results(call: NamedCall, entries: Mapping[int, Entry]) -> Outputs:
+def _pack_results(call: NamedCall, entries: Mapping[int, RecentRun]) -> Outputs:
     with ExitStack() as hold:
         items = list[BatchFile]()
         for item in call.items:
@@ -757,7 +759,7 @@ def export_of(
     first = entries[0]
     name = first.batch or first.id
     is_batch = wanted == first.batch
-    job = JobRequest(owner.digest, name, "", tuple(entries))
+    job = NewJob(owner.digest, name, "", tuple(entries))
     items = tuple(
         BatchFile(Path(entry.name), Path(entry.name), number=entry.number) for entry in entries
     )

@@ -86,7 +86,7 @@ class Planner:
         settings = with_installed_models(enhancer.resolve(image, wanted)[0])
         height, width = result_size(settings, image.height, image.width)
         chosen, choice = self._resolve_auto(analysis, wanted)
-        request = None if problem else enhancer.request(image, settings)
+        inputs = None if problem else enhancer.inputs_of(image, settings)
         plan: Plan = {
             "auto": {**choice, "text": "", "summary": ""},
             "settings": settings.as_dict(),
@@ -98,7 +98,7 @@ class Planner:
             "time": "",
             "tips": [asdict(one) for one in tips(analysis, settings, None, language)],
             "problem": problem and asdict(problem),
-            "signature": request and request.signature,
+            "signature": inputs and inputs.signature,
         }
         if not is_timed:
             return plan

@@ -121,9 +121,9 @@ class Previews:
         )
         preview = self.run(image.downscale(step), small, rectangle.downscale(step), job)
         whole = Cut.whole(image.height, image.width)
-        request = self._enhancer.request(image, settings)
+        inputs = self._enhancer.inputs_of(image, settings)
         facts = {
-            **(request.facts() if request else {}),
+            **(inputs.facts() if inputs else {}),
             "auto": auto,
             "input": {name: getattr(image, name) for name in InputInfo.__annotations__},
             "preview": asdict(rectangle),
@@ -135,15 +135,15 @@ class Previews:
         """Return the preview without running the network, or None if its output is not cached."""
         resolved, auto = self._enhancer.resolve(view.image, view.settings)
         settings = with_installed_models(resolved)
-        request = self._enhancer.request(view.image, settings)
-        kept = request and self.kept.find(view.key(request.network_key))
+        inputs = self._enhancer.inputs_of(view.image, settings)
+        kept = inputs and self.kept.find(view.key(inputs.network_key))
         if kept is None:
             return None
         try:
             preview = self._enhancer.retune(kept, settings)
         except SettingsError:  # The output was approximate, and an exact one is possible now.
             return None
-        # The output can come from a request with another preset and another file name.
+        # The output can come from a run with another preset and another file name.
         own = {"auto": auto, "input": {**preview.info["input"], "name": view.image.name}}
         return replace(preview, info=cast(PreviewInfo, {**preview.info, **own}))
 

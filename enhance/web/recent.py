@@ -16,7 +16,7 @@ from ..errors import EnhanceError, SettingsError, StorageError
 from ..i18n import translate
 from ..restore.resample import result_size
 from ..settings import Settings
-from ..store import Entry, TaskStore
+from ..store import RecentRun, TaskStore
 from ..store.jobs import JobStore
 from .owners import Owner
 from .services import Services
@@ -42,18 +42,18 @@ def shorten(tasks: TaskStore, whose: str) -> None:
                 tasks.forget(run)
 
 
-def is_running(tasks: TaskStore, run: Sequence[Entry]) -> bool:
+def is_running(tasks: TaskStore, run: Sequence[RecentRun]) -> bool:
     """Return whether a run, or a file of a batch, is queued or being processed."""
     return any(tasks.state_of(entry) == "running" for entry in run)
 
 
-def entries_of(tasks: TaskStore, whose: str, wanted: str) -> list[Entry]:
+def entries_of(tasks: TaskStore, whose: str, wanted: str) -> list[RecentRun]:
     """Return the owner's entry with this id, or the entries of the owner's batch with this id."""
     runs = tasks.runs(whose)
     return [entry for run in runs for entry in run if wanted in (entry.id, entry.batch)]
 
 
-def own_entries(tasks: TaskStore, whose: str, wanted: object) -> list[Entry]:
+def own_entries(tasks: TaskStore, whose: str, wanted: object) -> list[RecentRun]:
     """Return the entries with this id, as `entries_of`. Raises EnhanceError if there are none."""
     entries = entries_of(tasks, whose, wanted) if isinstance(wanted, str) and wanted else []
     if not entries:
@@ -106,7 +106,7 @@ class _Description:
         self._progress = JobStore(self._tasks).progress_of(owner.digest)
         self._expiry = self._tasks.expiry_of(owner.digest)
 
-    def of_run(self, run: Sequence[Entry]) -> dict[str, Any]:
+    def of_run(self, run: Sequence[RecentRun]) -> dict[str, Any]:
         """Return the facts of a run, or of a batch with its files."""
         files = [self._of_entry(entry) for entry in run]
         first = run[0]
@@ -126,7 +126,7 @@ class _Description:
             "files": files,
         }
 
-    def _of_entry(self, entry: Entry) -> dict[str, Any]:
+    def _of_entry(self, entry: RecentRun) -> dict[str, Any]:
         size = None
         with suppress(SettingsError):  # The scale of a removed model is unknown.
             height, width = result_size(Settings(**entry.settings), entry.height, entry.width)
@@ -156,7 +156,7 @@ class _Description:
             facts["image"] = self._upload_of(entry)
         return facts
 
-    def _upload_of(self, entry: Entry) -> dict[str, Any] | None:
+    def _upload_of(self, entry: RecentRun) -> dict[str, Any] | None:
         """Return the photo of an entry as an upload, or None if it is no longer stored."""
         photo = self._tasks.input_of(entry)
         if not photo.exists():
@@ -165,7 +165,7 @@ class _Description:
         return FileData(path=str(link), orig_name=entry.name).model_dump()
 
 
-def regions_of(services: Services, owner: Owner, entry: Entry) -> dict[str, str | None]:
+def regions_of(services: Services, owner: Owner, entry: RecentRun) -> dict[str, str | None]:
     """Return the addresses of regions of an entry's `photo` and `result`, as far as they are
     stored."""
     tasks = services.enhancer.tasks

@@ -11,7 +11,7 @@ from typing import Any
 
 from enhance import Settings
 from enhance.files import write_atomically
-from enhance.store import Entry, TaskStore
+from enhance.store import RecentRun, TaskStore
 
 
 def add_result(
@@ -42,7 +42,7 @@ def add_result(
     return task_id
 
 
-def add_entry(store: TaskStore, **facts: Any) -> Entry:
+def add_entry(store: TaskStore, **facts: Any) -> RecentRun:
     """Add a run to a list of recent results."""
     common = {
         "whose": "a" * 64,
@@ -52,7 +52,7 @@ def add_entry(store: TaskStore, **facts: Any) -> Entry:
         "height": 8,
         "process": "",
     }
-    entry = Entry(**{**common, "thumbnail": "", **facts})
+    entry = RecentRun(**{**common, "thumbnail": "", **facts})
     store.save_entry(entry)
     return entry
 

@@ -13,7 +13,7 @@ from PIL import Image
 from skimage import data
 
 from enhance import Enhancer, Result, Settings
-from enhance.store import Entry
+from enhance.store import RecentRun
 
 from .stored_results import add_entry, files_of
 
@@ -39,7 +39,9 @@ def photo_file(tmp_path) -> Path:
     return tmp_path / "photo.png"
 
 
-def entry_of(enhancer: Enhancer, file: Path, settings: Settings, result: Result | None) -> Entry:
+def entry_of(
+    enhancer: Enhancer, file: Path, settings: Settings, result: Result | None
+) -> RecentRun:
     """Add a run to the list of results, which has failed if there is no result."""
     image = enhancer.read(file)
     enhancer.tasks.keep_upload(file, file.name, image.sha256, image.bytes)
@@ -49,7 +51,7 @@ def entry_of(enhancer: Enhancer, file: Path, settings: Settings, result: Result 
     return add_entry(enhancer.tasks, state="done", task_id=result.info["task_id"], **facts)
 
 
-def enhanced(enhancer: Enhancer, file: Path, settings: Settings) -> Entry:
+def enhanced(enhancer: Enhancer, file: Path, settings: Settings) -> RecentRun:
     return entry_of(enhancer, file, settings, enhancer.run(file, settings))
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from enhance.errors import EnhanceError
 from enhance.processes import this_process
-from enhance.store import Entry, TaskStore
-from enhance.store.jobs import JobRequest, JobStore, StoredJob
+from enhance.store import RecentRun, TaskStore
+from enhance.store.jobs import JobRecord, JobStore, NewJob
 
 from .stored_results import add_result
 
@@ -30,12 +30,12 @@ def jobs(tasks: TaskStore) -> JobStore:
     return JobStore(tasks)
 
 
-def request(checksum: str = "request") -> JobRequest:
+def request(checksum: str = "request") -> NewJob:
     settings = {"preset": "gentle"}
-    entry = Entry(
+    entry = RecentRun(
         OWNER, NAME, "running", "2026", "a.png", "b" * 64, 20, 10, settings, "", this_process()
     )
-    return JobRequest(OWNER, NAME, checksum, (entry,))
+    return NewJob(OWNER, NAME, checksum, (entry,))
 
 
 def start(jobs: JobStore, tasks: TaskStore, **changes: str | float) -> None:
@@ -49,7 +49,7 @@ def start(jobs: JobStore, tasks: TaskStore, **changes: str | float) -> None:
             db.execute(query, values)
 
 
-def found(jobs: JobStore, runs_here: bool = False) -> StoredJob | None:
+def found(jobs: JobStore, runs_here: bool = False) -> JobRecord | None:
     return jobs.find(request(), runs_here=runs_here)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from enhance import Settings
 from enhance.processes import this_process
-from enhance.store import Entry, TaskStore
+from enhance.store import RecentRun, TaskStore
 from enhance.web.owners import Owner
 from enhance.web.recent import MAX_RESULTS, shorten
 
@@ -34,7 +34,7 @@ def store(tmp_path) -> TaskStore:
     return store
 
 
-def start_entry(store: TaskStore, file: Path, key: str = KEY) -> Entry:
+def start_entry(store: TaskStore, file: Path, key: str = KEY) -> RecentRun:
     """Return the entry of a run that has just started, with its input."""
     content = file.read_bytes()
     facts: dict[str, Any] = {
@@ -53,7 +53,7 @@ def start_entry(store: TaskStore, file: Path, key: str = KEY) -> Entry:
     return entry
 
 
-def finish_entry(store: TaskStore, file: Path, key: str = KEY) -> Entry:
+def finish_entry(store: TaskStore, file: Path, key: str = KEY) -> RecentRun:
     """Return the entry of a finished run."""
     entry = start_entry(store, file, key)
     done = replace(entry, state="done", task_id=add_result(store, input=entry.sha256))
@@ -61,7 +61,7 @@ def finish_entry(store: TaskStore, file: Path, key: str = KEY) -> Entry:
     return done
 
 
-def entries_of(store: TaskStore, whose: str) -> list[Entry]:
+def entries_of(store: TaskStore, whose: str) -> list[RecentRun]:
     return [entry for run in store.runs(whose) for entry in run]
 
 

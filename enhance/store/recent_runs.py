@@ -15,7 +15,7 @@ from ..settings import Settings
 
 
 @dataclass(frozen=True)
-class Entry:
+class RecentRun:
     """One run in the recent results of a user.
 
     - `state`: running, done, failed, cancelled, or interrupted if the server ended or the page was
@@ -53,11 +53,11 @@ class Entry:
     call: dict[str, Any] = field(default_factory=dict)
 
 
-_FIELDS = {one.name for one in fields(Entry)}
+_FIELDS = {one.name for one in fields(RecentRun)}
 """The fields of an entry. Entries of earlier versions can have other fields."""
 
 
-def save_entry(db: sqlite3.Connection, entry: Entry) -> None:
+def save_entry(db: sqlite3.Connection, entry: RecentRun) -> None:
     db.execute(
         "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)",
         (
@@ -71,24 +71,24 @@ def save_entry(db: sqlite3.Connection, entry: Entry) -> None:
     )
 
 
-def delete_entry(db: sqlite3.Connection, entry: Entry) -> None:
+def delete_entry(db: sqlite3.Connection, entry: RecentRun) -> None:
     db.execute("DELETE FROM entries WHERE whose = ? AND id = ?", (entry.whose, entry.id))
 
 
-def parse_entry(text: str | bytes) -> Entry | None:
+def parse_entry(text: str | bytes) -> RecentRun | None:
     """Return the entry of this JSON; None if it is damaged or its settings no longer exist."""
     with suppress(ValueError, KeyError, TypeError, AttributeError, EnhanceError):
         values = json.loads(text)
         values["settings"].pop("print_fit", None)
-        entry = Entry(**{name: value for name, value in values.items() if name in _FIELDS})
+        entry = RecentRun(**{name: value for name, value in values.items() if name in _FIELDS})
         Settings.from_stored(entry.settings)
         return entry
     return None
 
 
-def group_runs(entries: Iterable[Entry]) -> list[list[Entry]]:
+def group_runs(entries: Iterable[RecentRun]) -> list[list[RecentRun]]:
     """Return the runs of these entries, newest first, with the files of a batch in one list."""
-    runs: dict[str, list[Entry]] = {}
+    runs: dict[str, list[RecentRun]] = {}
     for entry in entries:
         runs.setdefault(entry.batch or entry.id, []).append(entry)
     for files in runs.values():
