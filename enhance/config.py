@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from functools import cache, partial
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -212,7 +212,6 @@ def log_unknown_variables(environment: Iterable[str]) -> None:
         log.warning("The environment variable %s is unknown and has no effect", name)
 
 
-@cache
 def version() -> str:
     """Return the version of the checkout or of the installed package."""
     checkout = Path(__file__).parents[1] / "pyproject.toml"

@@ -3,7 +3,6 @@ can be removed."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
 import re
@@ -24,7 +23,6 @@ _OTHER_MACHINE_SECONDS = 24 * 3600
 """Age at which a temporary file or a lease of another machine counts as abandoned."""
 
 
-@functools.cache
 def this_process() -> str:
     """Return a name for this process that is unique across machines and restarts:
     host-pid-start."""

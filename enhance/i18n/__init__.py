@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,12 @@ _SOURCES = {
 }
 """Suffixes of the source of a model, as the model store records it, and the keys of their texts."""
 
-_WIDE, _OPENING, _CLOSING = "\u2e80-\uffef□", "（《“‘", "，。；：！？、）》”’…%"
-"""Characters next to which a line can be broken, those that end no line, and those that begin
-none."""
+_WIDE = "\u2e80-\uffef□"
+"""Characters next to which a line can be broken."""
+_OPENING = "（《“‘"
+"""Characters that end no line."""
+_CLOSING = "，。；：！？、）》”’…%"
+"""Characters that begin no line."""
 _WORDS = re.compile(
     rf"[{_OPENING}]*(?:[^{_WIDE}{_OPENING} \-_/]+|.)[{_CLOSING}]*[ \-_/]*", re.DOTALL
 )
@@ -56,24 +59,27 @@ def name_of(language: str, kind: str, name: str) -> str:
     """Return the text of the key "{kind}_{name}", such as the name of a preset. Without one, return
     `name` itself."""
     key = f"{kind}_{name}"
-    return translate(language, key) if key in catalogue() else name
+    if key not in catalogue():
+        return name
+    return translate(language, key)
 
 
 def translate_source(language: str, source: str) -> str:
     """Return the source of a model with its suffix translated."""
-    ending = next((ending for ending in _SOURCES if source.endswith(ending)), None)
-    return (
-        translate(language, _SOURCES[ending], source=source.removesuffix(ending))
-        if ending
-        else source
-    )
+    for ending, key in _SOURCES.items():
+        if source.endswith(ending):
+            return translate(language, key, source=source.removesuffix(ending))
+    return source
 
 
 def match_language(tag: str | None) -> str | None:
     """Return the one of LANGUAGES that matches a tag such as "zh-Hans-CN" or "en_GB.UTF-8", else
     None."""
     primary = primary_tag(tag or "")
-    return next((language for language in LANGUAGES if primary_tag(language) == primary), None)
+    for language in LANGUAGES:
+        if primary_tag(language) == primary:
+            return language
+    return None
 
 
 def primary_tag(language: str) -> str:
@@ -83,7 +89,7 @@ def primary_tag(language: str) -> str:
 
 def sentence_space(language: str) -> str:
     """Return what separates two sentences."""
-    return str(_file(language)["language"]["space"])
+    return _load(language).space
 
 
 def strip_direction_marks(text: str) -> str:
@@ -92,17 +98,15 @@ def strip_direction_marks(text: str) -> str:
     return _DIRECTION_MARKS.sub("", text)
 
 
-@cache
 def catalogue(language: str = DEFAULT_LANGUAGE) -> Mapping[str, str]:
     """Return all texts of `language` by key."""
-    sections = (texts for name, texts in _file(language).items() if name != "language")
-    return {key: text for texts in sections for key, text in texts.items()}
+    return _load(language).texts
 
 
 def pixel_units(language: str) -> Mapping[str, float]:
     """Return the numbers of pixels that a language counts in, the largest first, by the key of
     their text."""
-    return _file(language)["language"]["pixel_units"]
+    return _load(language).pixel_units
 
 
 @dataclass(frozen=True)
@@ -113,34 +117,40 @@ class PixelCount:
 
     def message(self, language: str) -> str:
         """Return "100 MP", or "1 亿像素" in Chinese."""
-        units = list(pixel_units(language).items())
-        key, unit = next((one for one in units if self.count >= one[1]), units[-1])
-        return translate(language, key, n=_three_digits(self.count / unit))
+        text = ""
+        for key, unit in pixel_units(language).items():
+            number = self.count / unit
+            text = translate(language, key, n=_three_digits(number))
+            if number >= 1:
+                break
+        return text
 
 
 def format_duration(language: str, seconds: float) -> str:
     """Format an expected time with the precision of an estimate: "8 s", "45 s", "3 min" or "1 h 20
     min"."""
+    if seconds < 20:
+        return translate(language, "seconds", n=max(1, round(seconds)))
     if seconds < 90:
-        return translate(
-            language,
-            "seconds",
-            n=max(1, round(seconds) if seconds < 20 else 5 * round(seconds / 5)),
-        )
+        return translate(language, "seconds", n=5 * round(seconds / 5))
     minutes = round(seconds / 60)
     if minutes < 60:
         return translate(language, "minutes", n=minutes)
     hours, tens = divmod(round(minutes / 10), 6)
     text = translate(language, "hours", n=hours)
-    return f"{text} {translate(language, 'minutes', n=10 * tens)}" if tens else text
+    if tens:
+        text += f" {translate(language, 'minutes', n=10 * tens)}"
+    return text
 
 
 def describe_preset(language: str, preset: str, choice: Mapping[str, Any] | None) -> str:
     """Return the name of the preset of a result and, if `auto` selected it, the reason. `choice` is
     `info["auto"]`."""
     name = name_of(language, "preset", preset)
-    reason = choice and translate(language, f"auto_{choice['reason']}")
-    return translate(language, "report_auto", preset=name, reason=reason) if reason else name
+    if not choice:
+        return name
+    reason = translate(language, f"auto_{choice['reason']}")
+    return translate(language, "report_auto", preset=name, reason=reason)
 
 
 def describe_choice(
@@ -151,34 +161,29 @@ def describe_choice(
 
     `choice` is `info["auto"]`. `flags` of the command line are added to the name of the preset.
     """
-    return translate(
-        language,
-        "auto_choice",
-        reason=translate(language, f"auto_{choice['reason']}"),
-        preset=translate(language, f"preset_{choice['preset']}") + (f" ({flags})" if flags else ""),
-        time=format_duration(language, seconds),
-    )
+    preset = translate(language, f"preset_{choice['preset']}")
+    if flags:
+        preset += f" ({flags})"
+    reason = translate(language, f"auto_{choice['reason']}")
+    time = format_duration(language, seconds)
+    return translate(language, "auto_choice", reason=reason, preset=preset, time=time)
 
 
 def format_seconds(language: str, seconds: float) -> str:
     """Format a measured time as "0.24 s" or "3.1 s", and from 100 s like `format_duration`."""
     if seconds >= 100:
         return format_duration(language, seconds)
-    return translate(language, "seconds", n=f"{seconds:.2f}" if seconds < 1 else f"{seconds:.1f}")
+    if seconds < 1:
+        return translate(language, "seconds", n=f"{seconds:.2f}")
+    return translate(language, "seconds", n=f"{seconds:.1f}")
 
 
-def format_print_size(
-    language: str, width: int, height: int, *, dpi: int = 300, short: bool = False
-) -> str:
-    """Format the print size at `dpi` as "28.4 × 21.3 cm (11.2 × 8.4 in)"; `short` omits the
-    inches."""
-    inches = width / dpi, height / dpi
-    (wide, high), (across, down) = (
-        [f"{unit * side:,.1f}" for side in inches] for unit in (1, 2.54)
-    )
-    if short:
-        return translate(language, "print_size_short", width=across, height=down)
-    return translate(language, "print_size", width=across, height=down, wide=wide, high=high)
+def format_print_size(language: str, width: int, height: int, dpi: int) -> str:
+    """Format the print size at `dpi` as "28.4 × 21.3 cm (11.2 × 8.4 in)"."""
+    inches = {"wide": width / dpi, "high": height / dpi}
+    centimetres = {"width": 2.54 * inches["wide"], "height": 2.54 * inches["high"]}
+    sides = {name: f"{side:,.1f}" for name, side in (inches | centimetres).items()}
+    return translate(language, "print_size", **sides)
 
 
 def format_bytes(count: int) -> str:
@@ -187,16 +192,35 @@ def format_bytes(count: int) -> str:
         return f"{count} B"
     if count < 1_000_000:
         return f"{count / 1e3:,.0f} kB"
-    return f"{count / 1e6:,.1f} MB" if count < 1_000_000_000 else f"{count / 1e9:,.1f} GB"
+    if count < 1_000_000_000:
+        return f"{count / 1e6:,.1f} MB"
+    return f"{count / 1e9:,.1f} GB"
 
 
 def _three_digits(number: float) -> str:
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+    if number >= 100:
+        return f"{number:,.0f}"
+    return f"{number:.3g}"
 
 
-@cache
-def _file(language: str) -> Mapping[str, Mapping[str, Any]]:
-    return tomllib.loads(Path(__file__).with_name(f"{language}.toml").read_text(encoding="utf-8"))
+@dataclass(frozen=True)
+class _Language:
+    """The texts of a language by key, what separates its sentences, and its `pixel_units`."""
+
+    texts: Mapping[str, str]
+    space: str
+    pixel_units: Mapping[str, float]
+
+
+@cache  # One copy for the process, because the file is part of the package and takes 6 ms.
+def _load(language: str) -> _Language:
+    file = Path(__file__).with_name(f"{language}.toml")
+    sections = tomllib.loads(file.read_text(encoding="utf-8"))
+    rules = sections.pop("language")
+    texts: dict[str, str] = {}
+    for section in sections.values():
+        texts |= section
+    return _Language(texts, rules["space"], rules["pixel_units"])
 
 
 def _localise(language: str, value: object) -> object:
@@ -217,7 +241,10 @@ def wrap(text: str, width: Callable[[str], float], max_width: float) -> list[str
     """
     lines = [""]
     for word in _WORDS.findall(text):
-        for part in [word] if width(word.rstrip()) <= max_width else word:
+        parts: Iterable[str] = [word]
+        if width(word.rstrip()) > max_width:
+            parts = word
+        for part in parts:
             if lines[-1] and width(lines[-1] + part.rstrip()) > max_width:
                 lines.append("")
             lines[-1] += part

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +67,5 @@ def _reduced(pixels: np.ndarray | None) -> np.ndarray | None:
     return resize_to_fit(pixels, _MAX_SIDE)
 
 
-@cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(_FONT), max(14, size))
