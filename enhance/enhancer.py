@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from .engine.engine import Engine
 
 T = TypeVar("T")
-Source: TypeAlias = "Path | str | InMemory | SourceImage"
+AnyImage: TypeAlias = "Path | str | InMemory | SourceImage"
 """An image file, an image in memory, or a decoded image."""
 _DETECTOR = "yunet"
 _SECONDS_PER_MEGAPIXEL = 0.04
@@ -294,7 +294,7 @@ class Enhancer:
     @memory_errors()
     def preview(
         self,
-        source: Source,
+        source: AnyImage,
         settings: Settings | str | None = None,
         *,
         x: float | None = None,
@@ -328,7 +328,7 @@ class Enhancer:
     @memory_errors()
     def compare(
         self,
-        source: Source,
+        source: AnyImage,
         *,
         x: float | None = None,
         y: float | None = None,
@@ -387,7 +387,7 @@ class Enhancer:
         return Comparison(box, cells, {"decode": 0.0, "total": time.perf_counter() - started})
 
     @memory_errors()
-    def analyse(self, source: Source) -> Analysis:
+    def analyse(self, source: AnyImage) -> Analysis:
         """Return the properties of an image, measured in at most a second without a network. Raises
         EnhanceError.
 
@@ -422,7 +422,7 @@ class Enhancer:
             whole_image(image, small_size(image.width, image.height, _FOCUS_SIDE))
         )
 
-    def choose(self, source: Source, *, format: str = "png", **size: Any) -> Settings:
+    def choose(self, source: AnyImage, *, format: str = "png", **size: Any) -> Settings:
         """Return the settings that `auto` selects for an image and an output size. `resolve` also
         returns the reason.
 
@@ -546,7 +546,7 @@ class Enhancer:
         )
 
     def read(
-        self, source: Source, output: Path | None = None, *, name: str | None = None
+        self, source: AnyImage, output: Path | None = None, *, name: str | None = None
     ) -> SourceImage:
         """Return the decoded image, with another `name` if given. An image that is decoded already
         is not read.
@@ -624,7 +624,7 @@ class Enhancer:
     def write_report(
         self,
         result: Result,
-        source: Source,
+        source: AnyImage,
         path: Path | str,
         language: str = DEFAULT_LANGUAGE,
         *,

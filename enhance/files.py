@@ -40,7 +40,7 @@ class AtomicFile:
 
     def prepare(self) -> AtomicFile:
         """Create the folder. Raises StorageError if `path` is a folder, a device or a pipe."""
-        with self.storage_errors():
+        with self.write_errors():
             if self.path.is_dir():  # The rename would fail too, but only after all the work.
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
             if (
@@ -60,7 +60,7 @@ class AtomicFile:
 
     def open(self, mode: str = "xb") -> BinaryIO:
         """Open the temporary file. The caller closes it before `keep`."""
-        with self.storage_errors():
+        with self.write_errors():
             return cast(BinaryIO, self.part.open(mode))
 
     def keep(self, *, durable: bool = False) -> None:
@@ -69,7 +69,7 @@ class AtomicFile:
         With `durable`, all bytes are synced before the file is renamed. After a power failure,
         `path` is then either the complete file or what it was before.
         """
-        with self.storage_errors():
+        with self.write_errors():
             if durable:
                 with self.part.open("rb+") as file:
                     os.fsync(file.fileno())
@@ -77,7 +77,7 @@ class AtomicFile:
         if durable:
             _sync_folder(self.path.parent)
 
-    def storage_errors(self) -> AbstractContextManager[None]:
+    def write_errors(self) -> AbstractContextManager[None]:
         """Convert an OSError of the block to a StorageError about this file."""
         return storage_errors(self.path)
 
@@ -89,7 +89,7 @@ def write_atomically(path: Path, write: Callable[[Path], object], *, durable: bo
     Raises StorageError and leaves no partial file.
     """
     with AtomicFile(path) as file:
-        with file.storage_errors():
+        with file.write_errors():
             write(file.part)
         file.keep(durable=durable)
 

@@ -55,7 +55,7 @@ from .restore.resample import Cut
 from .restore.result import ResultRows, Scene, collect, write_png
 from .settings import SECOND_SCALE, Settings, WeightInterpolation, network_scale
 from .store import TaskStore
-from .store.remote import Stored
+from .store.remote import StoredFile
 
 if TYPE_CHECKING:
     from .engine.engine import Engine
@@ -94,7 +94,7 @@ class RunOptions:
     on_compute: Callable[[Run], object] | None = None
     hold: ExitStack | None = None
     replaces: Replaceable = "result"
-    stored: Stored | None = None
+    stored: StoredFile | None = None
 
 
 class StripCallback(Protocol):
@@ -498,7 +498,9 @@ def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:
     return run.info({**cached["output"], "path": str(path)}, cached=True)
 
 
-def _find_at_path(run: Run, path: Path, encoding: Encoding, stored: Stored | None) -> Info | None:
+def _find_at_path(
+    run: Run, path: Path, encoding: Encoding, stored: StoredFile | None
+) -> Info | None:
     """Step 2 of a run to `path`: return the info of the result at this path, or None if it belongs
     to another run.
 

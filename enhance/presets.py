@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, TypedDict
 
 from . import models
@@ -108,7 +107,8 @@ def describe(preset: Preset, language: str) -> PresetInfo:
     is_unknown = preset.own and missing
     relative_time = None
     if preset.model and not is_unknown:
-        relative_time = _relative_time(preset)
+        usual = _work(PRESETS[REFERENCE_PRESET].model)
+        relative_time = round(_work(preset.model) / usual, 3)
     return {
         "name": preset.name,
         "own": preset.own,
@@ -185,19 +185,6 @@ def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
     return translate(language, "weights_missing", names=" ".join(missing))
 
 
-def _relative_time(preset: Preset) -> float:
-    usual = _work_of(PRESETS[REFERENCE_PRESET].model)
-    return round(_work_of(preset.model) / usual, 3)
-
-
-def _work_of(model: str) -> float:
+def _work(model: str) -> float:
     """Return the multiply-adds per pixel of a model and its parts."""
-    store = models.WeightStore()
-    return sum(_work(part, store.find(part).sha256) for part in models.parts_of(model))
-
-
-@lru_cache(maxsize=64)
-def _work(name: str, sha256: str) -> float:
-    """Return the multiply-adds per pixel of a model; the checksum of its file is part of the cache
-    key."""
-    return models.graph_of(name).work
+    return sum(models.graph_of(part).work for part in models.parts_of(model))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..config import terminal_language
 from ..errors import SettingsError
 from .messages import print_error
-from .progress import Progress
+from .progress import ProgressOutput
 
 if TYPE_CHECKING:
     from ..comparison import Cell
@@ -29,7 +29,7 @@ def compare(options: Namespace) -> int:
     remove_leftovers(output.parent)
     check_writable(output, options.photo)
     check_replaceable(output)
-    with Enhancer(options.device, options.precision) as enhancer, Progress() as bar:
+    with Enhancer(options.device, options.precision) as enhancer, ProgressOutput() as bar:
         enhancer.check()
 
         def progress(done: int, total: int, left: float | None) -> None:

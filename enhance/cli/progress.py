@@ -31,7 +31,7 @@ class _StandardError:
         return getattr(sys.stderr, name)
 
 
-class Progress:
+class ProgressOutput:
     """Progress as a bar if standard error is a terminal, as JSON lines, or not at all.
 
     `kind` is "bar", "json" or "none".

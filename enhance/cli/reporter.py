@@ -11,7 +11,7 @@ from ..config import terminal_language
 from ..files import storage_errors
 from ..i18n import format_duration, translate
 from .messages import discard_unread_output, print_error, print_message
-from .progress import Progress
+from .progress import ProgressOutput
 
 if TYPE_CHECKING:
     from ..enhancer import Enhancer
@@ -23,7 +23,7 @@ PIPE = "-"
 """Standard input or standard output."""
 
 
-class Reporter(Progress):
+class Reporter(ProgressOutput):
     """Prints the progress of a batch, and a line for each finished or failed file.
 
     If the result goes to standard output (`is_piped`), these lines go to standard error.

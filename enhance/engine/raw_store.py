@@ -162,7 +162,7 @@ class NetworkOutput:
         if self._part is None:
             raise ValueError("an output without a path cannot be kept")
         text = json.dumps({"shape": asdict(self.shape), "starts": self._starts}).encode()
-        with self._part.storage_errors():
+        with self._part.write_errors():
             self._file.seek(0, os.SEEK_END)
             self._file.write(text + _LENGTH.pack(len(text)))
             self._file.close()  # some systems cannot rename an open file

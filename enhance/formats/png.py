@@ -170,7 +170,7 @@ def create_png(path: Path, header: PngHeader) -> Iterator[PngWriter]:
 
     Raises StorageError.
     """
-    with AtomicFile(path) as part, part.storage_errors():
+    with AtomicFile(path) as part, part.write_errors():
         with closing(part.open()) as file:
             writer = PngWriter(file, header)
             yield writer

@@ -28,7 +28,7 @@ from ..restore.resample import result_size, with_possible_size
 from ..settings import Settings
 from ..store import download_name
 from ..store.names import NamesBeside, ResultNames
-from ..store.remote import RemoteNames, Stored, download, stored_at, upload
+from ..store.remote import RemoteNames, StoredFile, download, stored_at, upload
 from .parallel import work_in_parallel
 from .scheduler import Job
 
@@ -316,7 +316,7 @@ class RunningBatch:
         self,
         item: BatchFile,
         output: Path | None,
-        stored: Stored | None = None,
+        stored: StoredFile | None = None,
         *,
         image: SourceImage | None = None,
         replaces: Replaceable = "result",

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..files import file_sha256
-from .listing import list_file, source_of
+from .file_list import list_file, source_of
 from .recent_runs import parse_entry, save_entry
 from .results import add_result, read_facts, read_info
 

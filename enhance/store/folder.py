@@ -33,7 +33,7 @@ from ..i18n import DEFAULT_LANGUAGE, LANGUAGES, match_language, primary_tag
 from ..processes import has_ended, remove_leftovers, this_process
 from .adoption import adopt_files
 from .database import Database
-from .listing import list_file, source_of
+from .file_list import list_file, source_of
 from .names import shorten
 
 _FOLDERS = ("uploads", "processed", "network", "reports", "encoded")

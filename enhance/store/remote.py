@@ -52,7 +52,7 @@ _PAUSES = (1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredFile:
     """A file at an address: its size in bytes, and its origin if it is a result of this program."""
 
     bytes: int
@@ -117,15 +117,15 @@ def list_address(
     listing.hidden += len(hidden)
 
 
-def stored_at(address: str) -> Stored | None:
+def stored_at(address: str) -> StoredFile | None:
     """Return the facts of the file at an address, or None if there is none. Two short parts of the
     file are read."""
     files, path = open_address(address)
 
-    def read() -> Stored:
+    def read() -> StoredFile:
         with files.open(path, "rb", cache_type="none") as file:
             origin = origin_in(file)
-            return Stored(file.seek(0, 2), origin)
+            return StoredFile(file.seek(0, 2), origin)
 
     try:
         return _attempt(address, read)
@@ -156,7 +156,7 @@ def download(address: str, path: Path) -> Path:
     return path
 
 
-def upload(file: Path, address: str, replaced: Stored | None = None) -> None:
+def upload(file: Path, address: str, replaced: StoredFile | None = None) -> None:
     """Upload a file to an address atomically. Only the file `replaced` is overwritten. Raises
     StorageError."""
     files, path = open_address(address)
@@ -170,7 +170,7 @@ def upload(file: Path, address: str, replaced: Stored | None = None) -> None:
         raise StorageError("bucket_missing", address=address) from None
     except FileExistsError as error:
         # If the response to the first attempt was lost, the second attempt finds the uploaded file.
-        if stored_at(address) != Stored(file.stat().st_size, origin_of(file)):
+        if stored_at(address) != StoredFile(file.stat().st_size, origin_of(file)):
             raise StorageError("name_taken", output=address) from error
 
 
@@ -235,7 +235,7 @@ class RemoteNames(ResultNames):
         self.address = address.rstrip("/")
         _, root = open_address(address)
         super().__init__(Path(root))
-        self.stored: dict[Path, Stored | None] = {}
+        self.stored: dict[Path, StoredFile | None] = {}
         """The existing file at each name that was checked; None if the name is free."""
 
     def address_of(self, path: Path) -> str:

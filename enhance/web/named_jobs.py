@@ -49,7 +49,7 @@ from ..processes import this_process
 from ..restore.live_view import LIMIT, LiveView
 from ..settings import Settings
 from ..store import RecentRun, result_name
-from ..store.jobs import JobRecord, JobStore, NewJob, id_of_file
+from ..store.job_records import JobRecord, JobStore, NewJob, id_of_file
 from .calls import RecordedError, status_of
 from .jobs import EventReader, JobThread
 from .owners import Owner, owner_of

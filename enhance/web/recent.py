@@ -17,7 +17,7 @@ from ..i18n import translate
 from ..restore.resample import result_size
 from ..settings import Settings
 from ..store import RecentRun, TaskStore
-from ..store.jobs import JobStore
+from ..store.job_records import JobStore
 from .owners import Owner
 from .services import Services
 

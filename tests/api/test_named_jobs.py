@@ -28,7 +28,7 @@ from PIL import Image
 
 from enhance.errors import MemoryShortError
 from enhance.formats.thumbnails import srgb_image
-from enhance.store.jobs import JobStore
+from enhance.store.job_records import JobStore
 from enhance.web import named_jobs
 from enhance.web.owners import KEY_HEADER
 
@@ -374,7 +374,7 @@ def test_a_cancel_can_arrive_before_the_start_and_is_remembered_for_an_hour(
     assert site.enhancer.calls["run"] == runs
     assert entries(owner) == []
     now = time.time()
-    monkeypatch.setattr("enhance.store.jobs.time.time", lambda: now + 3700)
+    monkeypatch.setattr("enhance.store.job_records.time.time", lambda: now + 3700)
     assert (
         owner.predict(image=image, job=name, api_name="/enhance", **OPTIONS)[1]["status"] == "done"
     )
@@ -604,7 +604,7 @@ def test_a_job_that_another_process_has_just_started_has_the_usual_progress(
 
     def begin_elsewhere(*given: Any, **options: Any) -> Any:
         with monkeypatch.context() as other:
-            other.setattr("enhance.store.jobs.this_process", lambda: "another-1-1")
+            other.setattr("enhance.store.job_records.this_process", lambda: "another-1-1")
             begin(*given, **options)
         return begin(*given, **options)
 

@@ -11,7 +11,7 @@ import pytest
 from enhance.errors import EnhanceError
 from enhance.processes import this_process
 from enhance.store import RecentRun, TaskStore
-from enhance.store.jobs import JobRecord, JobStore, NewJob
+from enhance.store.job_records import JobRecord, JobStore, NewJob
 
 from .stored_results import add_result
 
@@ -131,7 +131,7 @@ def test_another_request_of_the_same_name_is_rejected_but_not_one_of_another_own
 
 
 def test_only_the_newest_cancels_of_unknown_jobs_are_remembered(jobs, tasks, monkeypatch):
-    monkeypatch.setattr("enhance.store.jobs._MAX_CANCELS", 2)
+    monkeypatch.setattr("enhance.store.job_records._MAX_CANCELS", 2)
     for number in range(3):
         jobs.cancel(OWNER, f"{NAME}-{number}")
     states = [
