@@ -31,6 +31,7 @@ from .errors import (
     SettingsError,
     StorageError,
     WeightsError,
+    check_stop,
     memory_errors,
     optional_packages,
 )
@@ -133,16 +134,19 @@ class Enhancer:
         data: Path | str | None = None,
         config: Config | None = None,
     ):
-        self.config = config = config or read_config()
-        self._device = config.device if device == "auto" else device
+        self.config = config or read_config()
+        self._device = device
+        if device == "auto":
+            self._device = self.config.device
         self._precision = precision
-        self.max_pixels, self.max_bytes = config.max_pixels, config.max_bytes
+        self.max_pixels = self.config.max_pixels
+        self.max_bytes = self.config.max_bytes
         self.scheduler = Scheduler()
         self._engine: Engine | None = None
         self._lock = threading.Lock()
         self._analyses: dict[tuple[str, bool], Analysis] = {}
         self._face_cache = FaceCache(lambda: models.ensure(_DETECTOR).path, self._restore_faces)
-        self._data = data or config.data
+        self._data = data or self.config.data
         self._tasks: TaskStore | None = None
 
     @property
@@ -393,16 +397,16 @@ class Enhancer:
 
         Faces are counted if the face detector is installed. Nothing is downloaded.
         """
-        image, detector = self.read(source), models.locate(_DETECTOR)
-        key = (
-            image.sha256,
-            detector is not None,
-        )  # The detector can be installed after the first analysis.
+        image = self.read(source)
+        located = models.locate(_DETECTOR)
+        detector = located and located.path
+        # The detector can be installed after the first analysis.
+        key = (image.sha256, detector is not None)
         with self._lock:
             known = self._analyses.get(key)
         if known is not None:
             return known
-        analysis = analyse(image, detector.path if detector else None)
+        analysis = analyse(image, detector)
         with self._lock:
             self._analyses[key] = analysis
             while len(self._analyses) > _CACHED_ANALYSES:
@@ -418,9 +422,8 @@ class Enhancer:
         face = self.analyse(image).face
         if face is not None:
             return face
-        return most_detailed_point(
-            whole_image(image, small_size(image.width, image.height, _FOCUS_SIDE))
-        )
+        small = small_size(image.width, image.height, _FOCUS_SIDE)
+        return most_detailed_point(whole_image(image, small))
 
     def choose(self, source: AnyImage, *, format: str = "png", **size: Any) -> Settings:
         """Return the settings that `auto` selects for an image and an output size. `resolve` also
@@ -464,14 +467,16 @@ class Enhancer:
         analysis = self.analyse(image)
         chosen, auto = self.resolve_for(settings, analysis)
         seconds = self.estimate(image.width, image.height, chosen, image.bits)
-        faster = self.suggest_faster(analysis, chosen)
+        faster = None
+        suggestion = self.suggest_faster(analysis, chosen)
+        if suggestion is not None:
+            faster_seconds = round(suggestion.seconds, 2)
+            faster = {"preset": suggestion.preset, "estimated_seconds": faster_seconds}
         return {
             "auto": auto,
             "settings": chosen.as_dict(),
             "estimated_seconds": round(seconds, 2),
-            "faster": {"preset": faster.preset, "estimated_seconds": round(faster.seconds, 2)}
-            if faster
-            else None,
+            "faster": faster,
         }
 
     def suggest_faster(self, analysis: Analysis, settings: Settings) -> Faster | None:
@@ -488,7 +493,9 @@ class Enhancer:
         if name is None:
             return None
         faster = self.estimate(*size, Settings(name, **settings.output_size), analysis.bits)
-        return Faster(name, faster, seconds) if faster < seconds / 2 else None
+        if faster >= seconds / 2:
+            return None
+        return Faster(name, faster, seconds)
 
     def estimate_preview(self, image: SourceImage, settings: Settings, box: Box) -> float:
         """Return the expected seconds of the network for a preview of the region `box`."""
@@ -507,13 +514,17 @@ class Enhancer:
         needed = settings.weights.models
         if has_second_pass(settings, image.height, image.width):
             needed = *needed, SECOND_MODEL
-        return self._inputs_of(image, settings) if all(map(presets.is_installed, needed)) else None
+        if not all(map(presets.is_installed, needed)):
+            return None
+        return self._inputs_of(image, settings)
 
     def _inputs_of(
         self, image: SourceImage, settings: Settings, stop: threading.Event | None = None
     ) -> RunInputs:
-        precision = self.engine.precision(image.bits, settings.model) if settings.model else "fp32"
-        return _run_inputs(image, settings, precision, stop)
+        precision = "fp32"
+        if settings.model:
+            precision = self.engine.precision(image.bits, settings.model)
+        return _run_inputs(image, settings, precision, stop=stop)
 
     def _start_run(
         self,
@@ -574,24 +585,27 @@ class Enhancer:
         Raises SettingsError if the settings need another network output than the preview has, or if
         its output was approximate and an exact one is possible now.
         """
-        info, image, settings = preview.info, preview.region.image, as_settings(settings)
+        info = preview.info
+        region = preview.region
+        settings = as_settings(settings)
         if settings.is_auto and info["auto"]:
             settings, _ = self.resolve_for(settings, Analysis(**info["auto"]["analysis"]))
         elif settings.is_auto:
             settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
         settings = presets.with_installed_models(settings)
-        inputs = _run_inputs(image, settings, info["precision"], whole=preview.region.cut)
-        is_outdated = info["approximate"] and self.engine.is_exact(
-            settings.weights, inputs.network_key
-        )
-        has_other_scene = (
-            settings.scene != find_preset(info["preset"]).scene
-        )  # The output is without its faces.
-        if inputs.network_key != preview.region.network_key or is_outdated or has_other_scene:
+        inputs = _run_inputs(region.image, settings, info["precision"], region.cut)
+        if inputs.network_key != region.network_key:
             raise SettingsError("new_preview", preset=settings.preset)
-        before, after, fidelity = render(preview.region, settings)
+        # The output is without the faces of another preset.
+        has_other_scene = settings.scene != find_preset(info["preset"]).scene
+        is_outdated = info["approximate"] and self.engine.is_exact(
+            settings.weights, region.network_key
+        )
+        if is_outdated or has_other_scene:
+            raise SettingsError("new_preview", preset=settings.preset)
+        before, after, fidelity = render(region, settings)
         changed = cast(PreviewInfo, {**info, **inputs.facts(), **fidelity_info(fidelity)})
-        return Preview(before, after, preview.region, changed)
+        return Preview(before, after, region, changed)
 
     def report(
         self,
@@ -635,15 +649,15 @@ class Enhancer:
         with optional_packages("report"):
             from .report.photo_report import make_report
 
-        path, job = Path(path), _job("run", stop)
-        job.check()
+        path = Path(path)
+        check_stop(stop)
         image = self.read(source, path)
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
         with PngReader(result.png) as rows:
-            job.check()
+            check_stop(stop)
             report = make_report(result.info, rows, image, self.focus(image), language=language)
-        job.check()
+        check_stop(stop)
         write_atomically(path, lambda temporary: temporary.write_bytes(report))
         return path
 
@@ -674,18 +688,17 @@ class Enhancer:
         With `auto`, this is the time of `gentle`, the slowest preset that it chooses for a photo.
         """
         settings = as_settings(settings)
-        settings = settings.resolved(REFERENCE_PRESET) if settings.is_auto else settings
-        networks = (
-            [(settings.model, *downscaled_size(height, width, settings.reduce))]
-            if settings.model
-            else []
-        )
+        if settings.is_auto:
+            settings = settings.resolved(REFERENCE_PRESET)
+        megapixels = math.prod(result_size(settings, height, width)) / 1e6
+        seconds = _SECONDS_PER_MEGAPIXEL * megapixels
+        if settings.model:
+            small = downscaled_size(height, width, settings.reduce)
+            seconds += self.engine.estimate(settings.model, *small, bits)
         if has_second_pass(settings, height, width):
-            networks.append((SECOND_MODEL, settings.factor * height, settings.factor * width))
-        seconds = sum(self.engine.estimate(*network, bits) for network in networks)
-        return (
-            seconds + _SECONDS_PER_MEGAPIXEL * math.prod(result_size(settings, height, width)) / 1e6
-        )
+            first = settings.factor * height, settings.factor * width
+            seconds += self.engine.estimate(SECOND_MODEL, *first, bits)
+        return seconds
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[PresetInfo]:
         """Return all presets with their settings, their availability (or the reason against it) and
@@ -694,19 +707,23 @@ class Enhancer:
 
     def status(self) -> Status:
         """Return the state of the device and of the queue."""
-        engine = self._engine
-        loaded, running = (
-            engine.loaded() if engine else None,
-            min(self.scheduler.count(admitted=False), 1),
-        )
-        return {
-            "device": str(engine.device) if engine else self._device,
-            "precision": engine.precision() if engine else self._precision,
-            "model": loaded[0] if loaded else None,
-            "model_memory_mb": round(loaded[1] / 1e6, 1) if loaded else 0.0,
+        running = min(self.scheduler.count(admitted=False), 1)
+        status: Status = {
+            "device": self._device,
+            "precision": self._precision,
+            "model": None,
+            "model_memory_mb": 0.0,
             "running": running,
             "waiting": max(self.scheduler.count() - running, 0),
         }
+        engine = self._engine
+        if engine is not None:
+            status["device"] = str(engine.device)
+            status["precision"] = engine.precision()
+            model, size = engine.loaded() or (None, 0)
+            status["model"] = model
+            status["model_memory_mb"] = round(size / 1e6, 1)
+        return status
 
     def check(self) -> None:
         """Raise SettingsError if the device or the precision is unknown or missing."""
@@ -736,10 +753,9 @@ class Enhancer:
             self._engine = Engine(self._device, self._precision)
         return self._engine
 
-    def _restore_faces(self, crops: Sequence[np.ndarray], job: Job | None) -> list[np.ndarray]:
+    def _restore_faces(self, crops: Sequence[np.ndarray], job: Job) -> list[np.ndarray]:
         """Restore all faces of an image in one step of the engine, so that the models are swapped
         once."""
-        job = job or Job()
         located = models.ensure(RESTORER, stop=job.stop)
         return self.engine.use(
             RESTORER,
@@ -756,7 +772,7 @@ def _return_free_memory() -> None:
         trim(0)
 
 
-@cache
+@cache  # One for the process, so that the calls of `enhance` share the model in memory.
 def _shared_enhancer() -> Enhancer:
     return Enhancer()
 
@@ -784,10 +800,8 @@ def enhance(
     preset, as in `Enhancer.run`. `enhancer` defaults to one that is shared by all calls. Raises
     EnhanceError; the message names the argument.
     """
-    settings, enhancer = (
-        _with_model(as_settings(preset).changed(scale=scale), model),
-        enhancer or _shared_enhancer(),
-    )
+    settings = _with_model(as_settings(preset).changed(scale=scale), model)
+    enhancer = enhancer or _shared_enhancer()
     if isinstance(image, str | Path):
         return cast(T, type(image)(enhancer.run(image, settings).path))
     if is_batch(image):
@@ -816,7 +830,9 @@ def _same_kind(result: Result, image: Any) -> Any:
         loaded = result.image
         loaded.load()
         return loaded
-    return like(result.array, image) if is_array(image) else io.BytesIO(result.path.read_bytes())
+    if is_array(image):
+        return like(result.array, image)
+    return io.BytesIO(result.path.read_bytes())
 
 
 def _with_model(settings: Settings, model: Path | str | None) -> Settings:
@@ -836,20 +852,18 @@ def _run_inputs(
     image: SourceImage,
     settings: Settings,
     precision: str,
-    stop: threading.Event | None = None,
     whole: Cut | None = None,
+    stop: threading.Event | None = None,
 ) -> RunInputs:
     """Return the inputs of a run for an image, or for the larger image that it is a part of."""
-    model = models.ensure(settings.model) if settings.model else NO_MODEL
+    model = NO_MODEL
+    if settings.model:
+        model = models.ensure(settings.model)
+    second = None
     size = whole or image
-    is_large = has_second_pass(settings, size.height, size.width)
-    return RunInputs(
-        image,
-        settings,
-        model,
-        precision,
-        models.ensure(SECOND_MODEL, stop=stop) if is_large else None,
-    )
+    if has_second_pass(settings, size.height, size.width):
+        second = models.ensure(SECOND_MODEL, stop=stop)
+    return RunInputs(image, settings, model, precision, second)
 
 
 def _job(kind: JobKind, stop: threading.Event | None) -> Job:
