@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, cast
 
@@ -186,8 +187,12 @@ class Run:
             if self.inputs.second:  # its input has no haze
                 scene = Scene()
             rows = self._rows(output, self.inputs.settings, scene, part)
-            meter = None if rows.is_smaller else rows.meter()
-            thumbnail = self.watch.create_thumbnail(rows) if self.watch else None
+            meter = None
+            if not rows.is_smaller:
+                meter = rows.meter()
+            thumbnail = None
+            if self.watch:
+                thumbnail = self.watch.create_thumbnail(rows)
             sha256, seconds = write_png(
                 rows,
                 path,
@@ -197,7 +202,7 @@ class Run:
                 stop=self.job.stop,
             )
             self.seconds |= seconds
-            self._record_fidelity(meter.fidelity() if meter else None)
+            self._record_fidelity(meter and meter.fidelity())
             return self.info(output_info(path, self.inputs.size, sha256))
 
     def _record_fidelity(self, fidelity: Fidelity | None) -> None:
@@ -229,11 +234,9 @@ class Run:
             is_exact = self.engine.is_exact(settings.weights, network_key)
         scene = self._find_scene(part.box)
         known = (earlier or {}).get(network_key)
-        if (
-            known and is_exact and known.info["approximate"]
-        ):  # A run has measured the statistics since then.
-            known = None
-        if known is None:
+        # If the earlier one is approximate, a run has measured the statistics since then.
+        is_outdated = known and is_exact and known.info["approximate"]
+        if known is None or is_outdated:
             with self._network_output(scene, part) as output:
                 network = output.rows(0, output.shape.height)
         else:
@@ -380,9 +383,8 @@ class Run:
                     )
                 if network_path:
                     output.keep()
-            self.scheduler.leave_queue(
-                self.job
-            )  # The next run can use the device during tuning and saving.
+            # The next run can use the device during tuning and saving.
+            self.scheduler.leave_queue(self.job)
             self._end_stage("network")
             yield output
 
@@ -432,8 +434,9 @@ class Run:
                 self.memory.sample()
             if self.progress is not None:
                 rows = round(before * total + (after - before) * done)
-                is_last = after == 1
-                self.progress(rows, total, seconds_left if is_last else None)
+                if after < 1:  # Another network follows.
+                    seconds_left = None
+                self.progress(rows, total, seconds_left)
 
         strips = self.engine.stream(
             rgb,
@@ -458,7 +461,9 @@ class Run:
         for first in range(0, shape.along, count):
             self.job.check()
             last = min(first + count, shape.along)
-            strip = image.rgb[:, first:last] if shape.columns else image.rgb[first:last]
+            strip = image.rgb[first:last]
+            if shape.columns:
+                strip = image.rgb[:, first:last]
             output.add(np.ascontiguousarray(strip))
             if self.progress is not None:
                 self.progress(last, shape.along, None)
@@ -507,7 +512,7 @@ def _find_at_path(
     All its bytes are read, for its checksum and for the checksums inside a PNG. The result can be
     `stored` at an address instead, where its bytes are not read.
     """
-    origin = stored.origin if stored else origin_of(path)
+    origin = (stored and stored.origin) or origin_of(path)
     if not _is_result_of(origin, run.inputs, encoding):
         return None
     if stored:
@@ -532,7 +537,7 @@ def _is_result_of(origin: Origin, inputs: RunInputs, encoding: Encoding) -> bool
     return (
         origin.signature == inputs.signature
         and origin.encoding == encoding.mark(has_gain_map=inputs.has_gain_map)
-        and origin.dpi == (None if dpi is None else str(dpi))
+        and origin.dpi == (dpi and str(dpi))
     )
 
 
@@ -573,8 +578,10 @@ def run_as_task(run: Run, source: Path, tasks: TaskStore, hold: ExitStack | None
     with tasks.using(tasks.upload_path(image.sha256, image.name), path, network_path):
         tasks.keep_upload(source, image.name, image.sha256, image.bytes)
         info = _find_stored(run, tasks, path)
-        if info is None:
-            info = run.create_result(path, None if tasks.temporary else network_path)
+        if info is None and tasks.temporary:
+            info = run.create_result(path)
+        elif info is None:
+            info = run.create_result(path, network_path)
         info["task_id"] = task_id
         tasks.finish(task_id, info)
     return Result(path, info, path, tasks.temporary)
@@ -593,46 +600,60 @@ def run_to_path(
 
     For another format, the PNG is temporary. With `options.hold`, it exists until that is closed.
     """
-
-    def check() -> None:
-        """Raise StorageError if a file at `output` is not replaced."""
-        check_replaceable(output)
-        if options.replaces == "result" or not os.path.lexists(output):
-            return
-        origin = origin_of(output)
-        is_replaced = origin.input_sha256 == run.inputs.image.sha256
-        if is_replaced and options.replaces == "request":
-            is_replaced = _is_result_of(origin, run.inputs, encoding)
-        if not is_replaced:
-            raise StorageError("name_taken", output=output)
-
     task_id = tasks.new_id()
-    hold = options.hold
-    stored = options.stored
-    needs_png = hold is not None and not encoding.is_stored and not stored
-    info = None if needs_png else _find_at_path(run, output, encoding, stored)
-    if info is not None:
-        png = output if encoding.is_stored and not stored else None
-        return Result(output, {**info, "task_id": task_id}, png)
+    is_remote = options.stored is not None
+    # A held result needs its PNG, which an earlier file in another format does not have.
+    if options.hold is None or encoding.is_stored or is_remote:
+        info = _find_at_path(run, output, encoding, options.stored)
+        if info is not None:
+            png = None
+            if encoding.is_stored and not is_remote:
+                png = output
+            return Result(output, {**info, "task_id": task_id}, png)
     check_writable(output, source)
+    check = partial(_check_replaced, run, output, encoding, options.replaces)
     check()
     with ExitStack() as until_written:
-        made = temporary_path(output)
-        until_written.callback(made.unlink, missing_ok=True)
-        png = made
-        if not encoding.is_stored:
-            png = temporary_path(output)
-            (hold or until_written).callback(png.unlink, missing_ok=True)
-        try:
+        made = _temporary_file(output, until_written)
+        with _errors_about(output):
             if encoding.is_stored:
-                info = run.create_result(png)
+                png = output
+                info = run.create_result(made)
             else:
+                png = _temporary_file(output, options.hold or until_written)
                 info = _find_stored(run, tasks, png) or run.create_result(png)
                 export(png, made, encoding, run.job.stop, marked=True)
-        except StorageError as error:
-            if "name" in error.values:  # The names of temporary files would not help the user.
-                error.values["name"] = output.name
-            raise
         put_in_place(made, output, check)
-        written = Result(png, {**info, "task_id": task_id}, output if encoding.is_stored else png)
-        return written.exported_as(output, encoding)
+        return Result(output, {**info, "task_id": task_id}, png).exported_as(output, encoding)
+
+
+def _check_replaced(run: Run, output: Path, encoding: Encoding, replaces: Replaceable) -> None:
+    """Raise StorageError if there is a file at `output` that the run does not replace."""
+    check_replaceable(output)
+    if replaces == "result" or not os.path.lexists(output):
+        return
+    origin = origin_of(output)
+    is_replaced = origin.input_sha256 == run.inputs.image.sha256
+    if is_replaced and replaces == "request":
+        is_replaced = _is_result_of(origin, run.inputs, encoding)
+    if not is_replaced:
+        raise StorageError("name_taken", output=output)
+
+
+def _temporary_file(output: Path, until: ExitStack) -> Path:
+    """Return a temporary path in the folder of `output` that is deleted when `until` is closed."""
+    path = temporary_path(output)
+    until.callback(path.unlink, missing_ok=True)
+    return path
+
+
+@contextmanager
+def _errors_about(output: Path) -> Iterator[None]:
+    """Convert errors about temporary files, whose names would not help the user, to errors about
+    `output`."""
+    try:
+        yield
+    except StorageError as error:
+        if "name" not in error.values:
+            raise
+        raise StorageError(error.key, **{**error.values, "name": output.name}) from error

@@ -26,14 +26,17 @@ _OTHER_MACHINE_SECONDS = 24 * 3600
 def this_process() -> str:
     """Return a name for this process that is unique across machines and restarts:
     host-pid-start."""
-    host = "".join(letter for letter in socket.gethostname() if letter.isalnum()) or "host"
-    return f"{host}-{os.getpid()}-{_start_of(os.getpid())}"
+    return f"{_host()}-{os.getpid()}-{_start_of(os.getpid())}"
+
+
+def _host() -> str:
+    return "".join(letter for letter in socket.gethostname() if letter.isalnum()) or "host"
 
 
 def is_local_process(process: str) -> bool:
     """Return whether `process` is the name of a process of this machine."""
     match = _PROCESS.fullmatch(process)
-    return match is not None and match[1] == this_process().split("-")[0]
+    return match is not None and match[1] == _host()
 
 
 def is_process_alive(process: str) -> bool:

@@ -98,11 +98,11 @@ class NamedCall:
 
     @property
     def owner(self) -> Owner:
-        return owner_of(self.inputs)
+        return owner_of(self.request)
 
     @property
     def language(self) -> str:
-        return language_of(self.inputs)
+        return language_of(self.request)
 
     @property
     def key(self) -> tuple[Path, str, str]:
