@@ -26,7 +26,8 @@ class EnhanceError(Exception):
 
     def __init__(self, key: str, **values: Any):
         super().__init__(key)
-        self.key, self.values = key, values
+        self.key = key
+        self.values = values
 
     @property
     def has_path(self) -> bool:
@@ -64,11 +65,12 @@ def optional_packages(extra: str) -> Iterator[None]:
 def _has_path(value: object) -> bool:
     if isinstance(value, list | tuple):
         return any(map(_has_path, value))
-    if isinstance(
-        value, OSError
-    ):  # Libraries raise it without an error number, but with the path in the text.
+    if isinstance(value, OSError):
+        # Libraries raise it without an error number, but with the path in the text.
         return value.strerror is None
-    return value.has_path if isinstance(value, EnhanceError) else isinstance(value, PurePath)
+    if isinstance(value, EnhanceError):
+        return value.has_path
+    return isinstance(value, PurePath)
 
 
 class PictureError(EnhanceError):

@@ -33,7 +33,8 @@ class AtomicFile:
     """
 
     def __init__(self, path: Path):
-        self.path, self.part = path, temporary_path(path)
+        self.path = path
+        self.part = temporary_path(path)
 
     def __enter__(self) -> AtomicFile:
         return self.prepare()
@@ -43,9 +44,8 @@ class AtomicFile:
         with self.write_errors():
             if self.path.is_dir():  # The rename would fail too, but only after all the work.
                 raise IsADirectoryError(errno.EISDIR, "it is a folder")
-            if (
-                self.path.exists() and not self.path.is_file()
-            ):  # The rename would replace /dev/null by a file.
+            # The rename would replace /dev/null by a file.
+            if self.path.exists() and not self.path.is_file():
                 raise OSError(errno.ENXIO, "it is a device or a pipe")
             self.path.parent.mkdir(parents=True, exist_ok=True)
         return self

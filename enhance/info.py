@@ -308,7 +308,9 @@ def output_info(path: Path, size: tuple[int, int], sha256: str | None = None) ->
 
 def exported_output_info(output: OutputInfo, encoding: Encoding, notes: list[str]) -> OutputInfo:
     """Return the facts of a file in this encoding, which lost what `notes` state."""
-    quality = None if encoding.lossless else encoding.quality
+    quality = None
+    if not encoding.lossless:
+        quality = encoding.quality
     return {**output, "format": encoding.format, "quality": quality, "notes": notes}
 
 

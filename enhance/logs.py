@@ -43,13 +43,10 @@ def hide_messages() -> None:
     def without_message(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = create(*args, **kwargs)
         if isinstance(record.args, tuple):
-            record.args = tuple(
-                _kind(one) if isinstance(one, BaseException) else one for one in record.args
-            )
+            record.args = tuple(map(_without_message, record.args))
         if record.exc_info and record.exc_info[1]:
-            record.exc_text = "\n".join(
-                _traceback_lines(record.exc_info[1])
-            )  # Formatters use this text if it is set.
+            # Formatters use this text if it is set.
+            record.exc_text = "\n".join(_traceback_lines(record.exc_info[1]))
         return record
 
     logging.setLogRecordFactory(without_message)
@@ -71,7 +68,9 @@ def log_printed_exceptions() -> None:
 
 def _traceback_lines(error: BaseException) -> Iterator[str]:
     """Yield the lines of a traceback without the messages of the exceptions, the causes first."""
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    cause = error.__cause__
+    if cause is None and not error.__suppress_context__:
+        cause = error.__context__
     if cause is not None:
         yield from _traceback_lines(cause)
     for frame in traceback.extract_tb(error.__traceback__):
@@ -84,5 +83,17 @@ def _traceback_lines(error: BaseException) -> Iterator[str]:
 def _kind(error: BaseException) -> str:
     """Return the type of an error, with the key of an expected error or the reason of a system
     error."""
-    detail = error.key if isinstance(error, EnhanceError) else getattr(error, "strerror", None)
-    return f"{type(error).__name__} ({detail})" if detail else type(error).__name__
+    kind = type(error).__name__
+    detail = getattr(error, "strerror", None)
+    if isinstance(error, EnhanceError):
+        detail = error.key
+    if detail:
+        kind += f" ({detail})"
+    return kind
+
+
+def _without_message(value: object) -> object:
+    """Return an exception as `_kind`, and any other value unchanged."""
+    if isinstance(value, BaseException):
+        return _kind(value)
+    return value

@@ -95,11 +95,11 @@ def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
     """Return the region with its margin, aligned to the network's grid after `reduce`, in an image
     of this size."""
     total = MARGIN * settings.reduce
-    if has_second_pass(
-        settings, height, width
-    ):  # The second network reads a margin of the first result.
-        total += MARGIN // settings.factor
-    grid = models.graph_of(settings.model).unshuffle if settings.model else 1
+    if has_second_pass(settings, height, width):
+        total += MARGIN // settings.factor  # The second network reads it of the first result.
+    grid = 1
+    if settings.model:
+        grid = models.graph_of(settings.model).unshuffle
     return box.expand(total, width, height).align_to_grid(grid * settings.reduce, width, height)
 
 
@@ -141,7 +141,8 @@ def render(
     after = rows[down.start - low : down.stop - low, across]
     if result.is_smaller:
         return before, after, None
-    box, outer = region.box, region.cut.box
+    box = region.box
+    outer = region.cut.box
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
     meter = result.meter(inside.downscale(settings.reduce))
     with_halo = np.zeros((height, width, result.channels), rows.dtype)
@@ -163,9 +164,8 @@ def result_rows(
 
     `network` returns rows of the output of the last network, `photo` is the input of the first one.
     """
-    if has_second_pass(
-        settings, cut.height, cut.width
-    ):  # its input is tuned already and has the faces
+    if has_second_pass(settings, cut.height, cut.width):
+        # Its input is tuned already and has the faces.
         settings = replace(settings, tuning=False)
         patches = ()
     seen = cut.box.downscale(settings.reduce)
@@ -174,5 +174,9 @@ def result_rows(
 
 
 def _channels(image: SourceImage) -> np.ndarray:
-    colour = image.rgb[..., :1] if image.grey else image.rgb
-    return colour if image.alpha is None else np.dstack([colour, image.alpha])
+    colour = image.rgb
+    if image.grey:
+        colour = colour[..., :1]
+    if image.alpha is None:
+        return colour
+    return np.dstack([colour, image.alpha])

@@ -76,15 +76,13 @@ def remove_leftovers(folder: Path) -> int:
     """Remove the temporary files of ended processes in `folder` and return their number."""
     removed = 0
     paths: list[Path] = []
-    with suppress(
-        OSError
-    ):  # The error of an unusable folder is reported when a file in it is written.
+    # The error of an unusable folder is reported when a file in it is written.
+    with suppress(OSError):
         paths.extend(folder.glob(".enhance-*.part"))
     for path in paths:
         if _is_abandoned(path):
-            with suppress(
-                OSError
-            ):  # a file that is open in another process is removed the next time
+            # A file that is open in another process is removed the next time.
+            with suppress(OSError):
                 path.unlink()
                 removed += 1
     return removed

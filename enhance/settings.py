@@ -215,17 +215,14 @@ class Settings:
         is_unset = self.is_auto and self.tuning is None
         if not isinstance(self.tuning, bool) and not is_unset:
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
-        self._check_number(
-            "reduce", _RANGES["reduce"]
-        )  # First, because `largest_scale` divides by it.
+        for name, allowed in _RANGES.items():
+            self._check_number(name, allowed)
         # The range of `scale` is the only one that depends on other settings.
         largest = largest_scale(self)
         is_reduced = self.reduce not in (None, 1)
         if is_reduced and isinstance(self.scale, int | float) and self.scale > largest:
             raise SettingsError("scale_reduced", reduce=self.reduce, largest=f"{largest:.3g}")
         self._check_number("scale", Range(min(1, largest), largest))
-        for name, allowed in _RANGES.items():
-            self._check_number(name, allowed)
 
     def _fill_in(self) -> None:
         """Replace None by the values of the preset. `auto` has none but that of `tile`."""
@@ -272,12 +269,6 @@ class Settings:
         Lower values that cameras state, such as 72 dpi, have no meaning.
         """
         return self.dpi or max(round(stated or 0), PRINT_DPI)
-
-    @property
-    def paper(self) -> str:
-        """The name of the print size in PAPERS; "" for another size."""
-        own = (self.print_width, self.print_height)
-        return next((name for name, sides in PAPERS.items() if sides == own), "")
 
     @property
     def denoises(self) -> bool:
@@ -407,10 +398,12 @@ class Settings:
         return translate(language, "scale_of", scale=f"{scale:.3g}")
 
     def _describe_print(self, language: str) -> str:
-        if self.paper:
-            return name_of(language, "paper", self.paper)
-        sides = [f"{side:.3g}" if side else "…" for side in (self.print_width, self.print_height)]
-        return translate(language, "print_sides", sides=" × ".join(sides))
+        own = (self.print_width, self.print_height)
+        for name, sides in PAPERS.items():
+            if sides == own:
+                return name_of(language, "paper", name)
+        width, height = (side and f"{side:.3g}" for side in own)
+        return translate(language, "print_sides", sides=f"{width or '…'} × {height or '…'}")
 
 
 _RANGES: dict[str, Range] = {
@@ -434,17 +427,18 @@ def print_sides(text: str) -> tuple[float | None, float | None]:
     match = _PRINT.fullmatch(text.lower().replace(" ", "").replace("×", "x"))
     if match is None or not (match[1] or match[2]):
         raise SettingsError("print_unknown", value=text, papers=", ".join(PAPERS))
-    width = float(match[1]) if match[1] else None
-    height = float(match[2]) if match[2] else None
+    width, height = (side and float(side) for side in match.groups())
     return width, height
 
 
 def as_settings(given: Settings | str | None) -> Settings:
     """Return settings unchanged, or the settings of the preset with this name; None means the
     default preset."""
+    if given is None:
+        return Settings()
     if isinstance(given, Settings):
         return given
-    return Settings(DEFAULT_PRESET if given is None else given)
+    return Settings(given)
 
 
 def network_scale(settings: Settings) -> float:
@@ -465,25 +459,13 @@ def largest_scale(settings: Settings) -> float:
     return scale
 
 
-def scales(settings: Settings) -> list[float]:
-    """Return the scales to select from: whole ones up to that of the network, that one, and two
-    beyond it."""
-    own = network_scale(settings)
-    found = {*range(1, int(own) + 1), own}
-    for scale in (2 * own, 4 * own):
-        if scale <= largest_scale(settings):
-            found.add(scale)
-    return sorted(found)
-
-
 def find_preset(name: str) -> Preset:
     """Return the preset called `name`, including presets of user models. Raises SettingsError if
     there is none."""
     if name == RESIZE:
         return _RESIZE
-    if isinstance(
-        name, str
-    ):  # JSON can contain a list or an object, which cannot be a dictionary key.
+    # JSON can contain a list or an object, which cannot be a dictionary key.
+    if isinstance(name, str):
         if model := models.USED.get(name):
             return _own_preset(model)
         if preset := PRESETS.get(name) or all_presets().get(name):
@@ -495,10 +477,9 @@ def all_presets() -> dict[str, Preset]:
     """Return the presets by name, followed by one for each user model."""
     try:
         user_models = models.own_models(models.folder())
-    except EnhanceError as error:  # the presets that ship are available without the folder
-        log.warning(
-            "%s", str(error)
-        )  # the log hides messages of exceptions, but this one is for the administrator
+    except EnhanceError as error:  # The presets that ship are available without the folder.
+        # The log hides messages of exceptions, but this one is for the administrator.
+        log.warning("%s", str(error))
         user_models = {}
     own = map(_own_preset, user_models.values())
     return PRESETS | {preset.name: preset for preset in own if preset.name not in PRESETS}
@@ -532,12 +513,14 @@ def signature(
 
 
 def _tuning_key(settings: Settings) -> dict[str, object]:
-    values = {name: getattr(settings, name) for name in NEUTRAL}
-    tuning = {name: value for name, value in values.items() if value not in (None, NEUTRAL[name])}
-    return {
-        "tuning": None if settings.tuning is False else tuning,
-        "scene": [settings.scene, settings.strength] if settings.scene else None,
-    }
+    key: dict[str, object] = {"tuning": None, "scene": None}
+    if settings.tuning is not False:
+        values = {name: getattr(settings, name) for name in NEUTRAL}
+        unusual = values.items() - NEUTRAL.items()
+        key["tuning"] = {name: value for name, value in unusual if value is not None}
+    if settings.scene:
+        key["scene"] = [settings.scene, settings.strength]
+    return key
 
 
 def _size_key(settings: Settings) -> dict[str, object]:
@@ -565,15 +548,19 @@ def network_key(
 
     A second network receives the first result after tuning.
     """
+    denoise = None
+    if settings.denoises:
+        denoise = settings.denoise
+    dehaze = None
+    if settings.scene == "dehaze":  # Haze is removed before the network.
+        dehaze = settings.strength
     key = _digest(
         pipeline=PIPELINE,
         input=input_sha256,
         model=model_sha256,
         precision=precision,
-        denoise=settings.denoise if settings.denoises else None,
-        dehaze=settings.strength
-        if settings.scene == "dehaze"
-        else None,  # Haze is removed before the network.
+        denoise=denoise,
+        dehaze=dehaze,
         reduce=settings.reduce,
     )
     if second_sha256 is None:
