@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
             _print_unknown_variables()
         return _COMMANDS[options.command](options)
     except KeyboardInterrupt as interrupt:
-        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        number = next(iter(interrupt.args), signal.SIGINT)
         if options.command == "app" and number == signal.SIGTERM:
             return 0
         print_error(Cancelled("interrupted"))
@@ -91,7 +91,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except Exception as error:
         print_error(expected_error(error, "The command failed"))
-        return 2 if isinstance(error, SettingsError) else 1
+        if isinstance(error, SettingsError):
+            return 2
+        return 1
     finally:
         log.removeHandler(handler)
 

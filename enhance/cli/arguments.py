@@ -21,9 +21,10 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
 
     Exits with status 2 for wrong usage.
     """
-    is_program = Path(sys.argv[0]).stem == "enhance"
-    name = "enhance" if is_program else "python -m enhance"
-    parser = ArgumentParser(prog=name, description="Upscale photos with Real-ESRGAN.")
+    program = "enhance"
+    if Path(sys.argv[0]).stem != program:
+        program = "python -m enhance"
+    parser = ArgumentParser(prog=program, description="Upscale photos with Real-ESRGAN.")
     parser.add_argument("--version", action="version", version=f"enhance {version()}")
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
 
@@ -181,12 +182,16 @@ def _add_batch(run: ArgumentParser) -> None:
 
 def path_or_address(text: str) -> Path | str:
     """Return an fsspec address as text, and everything else as a path."""
-    return text if "://" in text else Path(text)
+    if "://" in text:
+        return text
+    return Path(text)
 
 
 def _add_number(parser: ArgumentParser, name: str, text: str, unit: str | None = None) -> None:
+    kind: type[float] = float
+    if name in WHOLE:
+        kind = int
     option = f"--{name.replace('_', '-')}"
-    kind = int if name in WHOLE else float
     parser.add_argument(option, type=kind, metavar=unit, help=text)
 
 
@@ -212,12 +217,10 @@ def _add_size(parser: ArgumentParser) -> None:
 def size_of(options: Namespace) -> dict[str, Any]:
     """Return the settings of the output size. Raises SettingsError for a print size that is
     none."""
-    given = {name: getattr(options, name) for name in (*SIZES, "dpi")}
-    width = None
-    height = None
+    size = {name: getattr(options, name) for name in (*SIZES, "dpi")}
     if options.print:
-        width, height = print_sides(options.print)
-    return given | {"print_width": width, "print_height": height}
+        size["print_width"], size["print_height"] = print_sides(options.print)
+    return size
 
 
 def _add_analyse(analyse: ArgumentParser) -> None:

@@ -49,5 +49,4 @@ def compare(options: Namespace) -> int:
         print(json.dumps(info, ensure_ascii=False), flush=True)
     else:
         print(output, flush=True)
-    has_failed = any(cell.error for cell in comparison.cells)
-    return 1 if has_failed else 0
+    return int(any(cell.error for cell in comparison.cells))

@@ -14,8 +14,9 @@ from ..errors import EnhanceError
 
 def print_message(text: str, subject: object = "") -> None:
     """Print a message, with the file or preset that it is about."""
-    about = f"{subject}: " if subject else ""
-    print(f"enhance: {about}{text}", file=sys.stderr)
+    if subject:
+        text = f"{subject}: {text}"
+    print(f"enhance: {text}", file=sys.stderr)
 
 
 def print_error(error: EnhanceError, subject: object = "") -> None:

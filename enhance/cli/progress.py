@@ -42,10 +42,9 @@ class ProgressOutput:
 
         self._is_json = kind == "json"
         self._last_line = ""
-        # With None, tqdm shows the bar only on a terminal.
-        disable = None if kind == "bar" else True
+        is_hidden = kind != "bar" or not sys.stderr.isatty()
         self._bar: tqdm[NoReturn] = tqdm(
-            total=100, file=_StandardError(), leave=False, bar_format=_BAR, disable=disable
+            total=100, file=_StandardError(), leave=False, bar_format=_BAR, disable=is_hidden
         )
 
     def __enter__(self) -> Self:
@@ -78,10 +77,13 @@ class ProgressOutput:
         self._last_line = line
 
     def _move_bar(self, share: float, seconds_left: float | None, file: str, position: str) -> None:
+        if position:
+            file += f" ({position})"
         if file:
-            description = f"{file} ({position})" if position else file
-            self._bar.set_description_str(description, refresh=False)
-        left = "" if seconds_left is None else f" {seconds_left:.0f} s left"
+            self._bar.set_description_str(file, refresh=False)
+        left = ""
+        if seconds_left is not None:
+            left = f" {seconds_left:.0f} s left"
         self._bar.set_postfix_str(left, refresh=False)
         self._bar.n = round(100 * share, 1)
         self._bar.refresh()

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from enhance.cli import main
-from enhance.cli.progress import Progress
+from enhance.cli.progress import ProgressOutput
 from enhance.engine.kernels import Convolution
 
 from .forks import COMMAND_LINE, Fork, can_fork, wait_for_new_name
@@ -232,7 +232,7 @@ def test_a_progress_bar_without_a_reader_does_not_block(monkeypatch):
             return True
 
     monkeypatch.setattr(sys, "stderr", Closed())
-    bar = Progress()
+    bar = ProgressOutput()
     threads = [
         threading.Thread(target=bar.update, args=(share, None), daemon=True) for share in (0.4, 0.8)
     ]

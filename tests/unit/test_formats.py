@@ -28,7 +28,7 @@ from enhance.formats.thumbnails import srgb_image
 from enhance.images import jxl, read_image
 from enhance.metadata import Metadata
 from enhance.metadata.provenance import origin_of
-from enhance.store import Entry
+from enhance.store import RecentRun
 
 from ..conftest import psnr
 from . import photos_with_metadata
@@ -356,7 +356,7 @@ def test_save_chooses_the_format_by_extension_and_reports_losses(
     assert result.save(tmp_path / "a.PNG").path.read_bytes() == result.path.read_bytes()
 
 
-def entry_of(result) -> Entry:
+def entry_of(result) -> RecentRun:
     """Return the entry of a result in the list of recent results."""
     source = result.info["input"]
     about = (
@@ -368,7 +368,7 @@ def entry_of(result) -> Entry:
         "",
         "",
     )
-    return Entry(
+    return RecentRun(
         "0" * 64, result.info["task_id"], "done", "", *about, task_id=result.info["task_id"]
     )
 
