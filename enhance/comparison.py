@@ -23,39 +23,42 @@ from .report.contact_sheet import SheetCell, draw_sheet
 from .restore.fidelity import fidelity_grade
 from .settings import Settings, network_key
 
-_FROM_PREVIEW = ("signature", "settings", "model", "precision")
+_FROM_PREVIEW = ("fidelity_db", "fidelity_worst_db", "signature", "settings", "model", "precision")
 _STEPS = 1000
 """The steps of the progress, instead of rows."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """The preview of one preset, or the error that prevented it.
-
-    `seconds` is the preset's time for the region; it includes the network's even if another cell
-    has the same network.
-    """
+    """The preview of one preset, or the error that prevented it."""
 
     settings: Settings
     preview: Preview | None = None
-    seconds: float | None = None
-    fidelity_db: float | None = None
-    fidelity_worst_db: float | None = None
     error: EnhanceError | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """The preset's time for the region. It includes the network's even if another cell has the
+        same network."""
+        if self.preview is None:
+            return None
+        spent = self.preview.info["seconds"]
+        return round(spent.get("scene", 0.0) + spent["network"] + spent["tuning"], 3)
 
     def describe(self, language: str) -> str:
         """Return time and fidelity, or the error. A result that is smaller than the photo has no
         fidelity."""
         if self.error is not None:
             return self.error.message(language)
+        assert self.preview is not None
         assert self.seconds is not None
-        if self.fidelity_worst_db is None:
-            return format_seconds(language, self.seconds)
-        word = translate(language, f"fidelity_{fidelity_grade(self.fidelity_worst_db)}")
-        fidelity = translate(
-            language, "fidelity_in_db", db=f"{self.fidelity_worst_db:.1f}", word=word
-        )
-        return f"{format_seconds(language, self.seconds)} · {fidelity}"
+        time = format_seconds(language, self.seconds)
+        worst = self.preview.info["fidelity_worst_db"]
+        if worst is None:
+            return time
+        word = translate(language, f"fidelity_{fidelity_grade(worst)}")
+        fidelity = translate(language, "fidelity_in_db", db=f"{worst:.1f}", word=word)
+        return f"{time} · {fidelity}"
 
     def facts(self, language: str) -> dict[str, Any]:
         """Return the preset's entry in the comparison's `info`."""
@@ -64,17 +67,18 @@ class Cell:
             "status": "done",
             "error": None,
             "seconds": self.seconds,
-            "fidelity_db": self.fidelity_db,
-            "fidelity_worst_db": self.fidelity_worst_db,
+            **dict.fromkeys(_FROM_PREVIEW),
         }
+        if self.preview:
+            known: Mapping[str, Any] = self.preview.info
+            facts |= {name: known[name] for name in _FROM_PREVIEW}
         if self.error:
             facts["status"] = "failed"
             facts["error"] = self.error.message(language)
-        known: Mapping[str, Any] = self.preview.info if self.preview else {}
-        return facts | {name: known.get(name) for name in _FROM_PREVIEW}
+        return facts
 
 
-Create = Callable[[Settings, Mapping[str, Preview], Progress], Preview]
+Create = Callable[[Settings, Mapping[str, Preview], Progress | None], Preview]
 """Computes a preview. The mapping has the finished previews of the region, by the key of their
 network's output."""
 
@@ -91,34 +95,17 @@ def compare(
     `estimate` returns the seconds of a network, for the order and the progress. `on_cell` is called
     with each finished cell. Raises Cancelled, and the first error if all fail.
     """
-    remaining = {
-        _network(one): max(estimate(one), 1e-3) for one in settings
-    }  # Without a network, the estimate is 0.
-    total_seconds = sum(remaining.values())
+    # Without a network, the estimate is 0.
+    remaining = {_network(one): max(estimate(one), 1e-3) for one in settings}
+    total = sum(remaining.values())
     cells: dict[Settings, Cell] = {}
     previews: dict[str, Preview] = {}
     # Presets with the same model have the same estimate, so each is loaded once. Faces unload it
     # and are last.
     for one in sorted(settings, key=lambda one: (remaining[_network(one)], one.scene == "face")):
         seconds = remaining.pop(_network(one), 0.0)
-        later = sum(remaining.values())
-
-        def report(
-            done: int,
-            total: int,
-            left: float | None,
-            seconds: float = seconds,
-            later: float = later,
-        ) -> None:
-            if progress is None:
-                return
-            own = seconds * (1 - done / total)
-            share = 1 - (later + own) / total_seconds
-            if left is not None:
-                left += later
-            progress(round(share * _STEPS), _STEPS, left)
-
-        cell = _create_cell(one, create, previews, report)
+        part = progress and _part_of(progress, seconds, sum(remaining.values()), total)
+        cell = _create_cell(one, create, previews, part)
         cells[one] = cell
         if cell.preview is not None:
             previews.setdefault(cell.preview.region.network_key, cell.preview)
@@ -130,25 +117,36 @@ def compare(
     return ordered
 
 
+def _part_of(whole: Progress, seconds: float, later: float, total: float) -> Progress:
+    """Return the progress of a network of `seconds`, which adds to that of `total` seconds.
+
+    The networks after it need `later` seconds.
+    """
+
+    def report(done: int, rows: int, left: float | None) -> None:
+        own = seconds * (1 - done / rows)
+        share = 1 - (later + own) / total
+        if left is not None:
+            left += later
+        whole(round(share * _STEPS), _STEPS, left)
+
+    return report
+
+
 def _create_cell(
-    settings: Settings, create: Create, previews: Mapping[str, Preview], progress: Progress
+    settings: Settings,
+    create: Create,
+    previews: Mapping[str, Preview],
+    progress: Progress | None,
 ) -> Cell:
     try:
         with memory_errors():
-            preview = create(settings, previews, progress)
+            return Cell(settings, create(settings, previews, progress))
     except Cancelled:
         raise
     except Exception as error:
-        return Cell(
-            settings,
-            error=expected_error(error, f"The preset {settings.preset} could not be compared"),
-        )
-    info = preview.info
-    spent = info["seconds"]
-    seconds = spent.get("scene", 0.0) + spent["network"] + spent["tuning"]
-    return Cell(
-        settings, preview, round(seconds, 3), info["fidelity_db"], info["fidelity_worst_db"]
-    )
+        what = f"The preset {settings.preset} could not be compared"
+        return Cell(settings, error=expected_error(error, what))
 
 
 def _network(settings: Settings) -> str:
@@ -223,6 +221,6 @@ class Comparison:
         ]
         for cell in self.cells:
             name = name_of(language, "preset", cell.settings.preset)
-            after = cell.preview.after if cell.preview else None
+            after = cell.preview and cell.preview.after
             cells.append((name, cell.describe(language), after))
         return draw_sheet(cells, icc_for_screen(self.first.region.image))

@@ -374,7 +374,7 @@ class Enhancer:
         started = time.perf_counter()
 
         def create(
-            settings: Settings, earlier: Mapping[str, Preview], progress: Progress
+            settings: Settings, earlier: Mapping[str, Preview], progress: Progress | None
         ) -> Preview:
             own = replace(job, wait_seconds=0.0)
             run = self._start_run(image, settings, own, time.perf_counter(), progress)

@@ -427,7 +427,7 @@ def print_sides(text: str) -> tuple[float | None, float | None]:
     match = _PRINT.fullmatch(text.lower().replace(" ", "").replace("×", "x"))
     if match is None or not (match[1] or match[2]):
         raise SettingsError("print_unknown", value=text, papers=", ".join(PAPERS))
-    width, height = (side and float(side) for side in match.groups())
+    width, height = (None if side is None else float(side) for side in match.groups())
     return width, height
 
 

@@ -61,7 +61,9 @@ class ReportDocument(FPDF):
         self.language = match_language(language) or DEFAULT_LANGUAGE
         self._name = name
         self._heading = self.translate(f"{kind}_title")
-        title = f"{self._heading}: {name}" if name else self._heading
+        title = self._heading
+        if name:
+            title += f": {name}"
         self.set_margin(MARGIN)
         self.c_margin = 0
         self.alias_nb_pages(_PAGES)
@@ -117,7 +119,9 @@ class ReportDocument(FPDF):
 
         The bold font holds only the report's own words.
         """
-        style = "B" if bold else ""
+        style: Literal["", "B"] = ""
+        if bold:
+            style = "B"
         self.set_font("sans", style, size)
         self.set_text_color(*colour)
         self.multi_cell(
@@ -183,13 +187,15 @@ class ReportDocument(FPDF):
                 row = table.row()
                 last = len(cells) - 1
                 for column, text in enumerate(cells):
-                    is_label = number == 0 if headings else column == 0
-                    row.cell(
-                        "\n".join(map(self.clean, text.split("\n"))),
-                        colspan=len(widths) - last if column == last else 1,
-                        style=FontFace(color=GREY) if is_label else None,
-                        padding=_LAST_PADDING if column == last else _PADDING,
-                    )
+                    style = None
+                    if (headings and number == 0) or (not headings and column == 0):
+                        style = FontFace(color=GREY)
+                    text = "\n".join(map(self.clean, text.split("\n")))
+                    if column < last:
+                        row.cell(text, style=style, padding=_PADDING)
+                    else:
+                        span = len(widths) - last
+                        row.cell(text, colspan=span, style=style, padding=_LAST_PADDING)
 
     def framed_image(
         self,

@@ -99,8 +99,9 @@ def make_report(
     name = info["input"]["name"]
     document = ReportDocument(language, "report", name, keywords=image.sha256)
     document.start(datetime.fromisoformat(info["finished"]).astimezone())
-    shortened = name if len(name) <= 160 else f"{name[:100]}…{name[-50:]}"
-    document.paragraph(shortened, LEAD)
+    if len(name) > 160:
+        name = f"{name[:100]}…{name[-50:]}"
+    document.paragraph(name, LEAD)
     document.ln(2)
     _draw_images(document, image, result, focus)
     document.ln(2)
@@ -126,7 +127,10 @@ def _draw_images(
     icc = icc_for_screen(image)
     half = (document.epw - GAP) / 2
     stacked = width / height > _PANORAMA
-    shown = min(document.epw if stacked else half, _WHOLE_HEIGHT * width / height)
+    room = half
+    if stacked:
+        room = document.epw
+    shown = min(room, _WHOLE_HEIGHT * width / height)
     longer = max(shown, shown * height / width)
     thumbnail = Thumbnail(height, width, round(longer * _DOTS_PER_MM), result.channels)
     thumbnail.add_all(result)
@@ -295,14 +299,18 @@ def _output_colours(
     form: str,
 ) -> str:
     """Return the colours of an output file of the format `form`, which lost what `notes` state."""
-    mode = "L" if image.grey else "RGB"
+    mode = "RGB"
+    if image.grey:
+        mode = "L"
     backgrounds = {"on_white", "on_black"}.intersection(notes)
     if image.alpha is not None and not backgrounds:
         mode += "A"
     bits = image.bits
     if "eight_bits" in notes or "in_srgb" in notes:
         bits = 8
-    profile = "sRGB" if "in_srgb" in notes else profile_name(image.icc)
+    profile = profile_name(image.icc)
+    if "in_srgb" in notes:
+        profile = "sRGB"
     parts = [_colours(document, mode, bits, profile)]
     parts += [document.translate(f"batch_{background}", format=form) for background in backgrounds]
     return " · ".join(parts)

@@ -102,7 +102,8 @@ class Database:
     """
 
     def __init__(self, folder: Path | None, fill: Callable[[sqlite3.Connection], object]):
-        self._folder, self._fill = folder, fill
+        self._folder = folder
+        self._fill = fill
         self._lock = threading.RLock()
         self._path: Path | None = None
         self._connection: sqlite3.Connection | None = None
@@ -128,7 +129,9 @@ class Database:
                     yield connection
         except sqlite3.DatabaseError as error:
             self.close()  # The next transaction checks it.
-            code = errno.ENOSPC if "full" in str(error) else errno.EIO
+            code = errno.EIO
+            if "full" in str(error):
+                code = errno.ENOSPC
             raise storage_error(self._path or Path("memory"), OSError(code, str(error))) from error
 
     def _current(self) -> sqlite3.Connection:
@@ -170,7 +173,9 @@ class Database:
 
     def _newest(self) -> Path | None:
         """Return the newest database of the folder. All earlier ones are damaged."""
-        return max(self._folder.glob(_PATTERN), default=None) if self._folder else None
+        if self._folder is None:
+            return None
+        return max(self._folder.glob(_PATTERN), default=None)
 
     def replaced_files(self) -> list[Path]:
         """Return the files of damaged databases."""
@@ -228,8 +233,10 @@ def _open(path: Path) -> sqlite3.Connection:
             raise StorageError("newer_data", folder=path.parent)
         (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         # Checked first, because the next statement waits for a lock if the file is empty.
-        if state != "ok" or not version:
-            raise sqlite3.DatabaseError(state if version else "the file is empty")
+        if not version:
+            raise sqlite3.DatabaseError("the file is empty")
+        if state != "ok":
+            raise sqlite3.DatabaseError(state)
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise StorageError("no_file_locks", folder=path.parent)

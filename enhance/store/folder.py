@@ -37,9 +37,7 @@ from .file_list import list_file, source_of
 from .names import shorten
 
 _FOLDERS = ("uploads", "processed", "network", "reports", "encoded")
-_REPORT_SUFFIXES = {
-    one: "" if one == DEFAULT_LANGUAGE else f".{primary_tag(one)}" for one in LANGUAGES
-}
+_REPORT_SUFFIXES = {one: f".{primary_tag(one)}" for one in LANGUAGES} | {DEFAULT_LANGUAGE: ""}
 _LONGEST_NAME = 120
 _PARTIAL_FILES = ".enhance-*.part"
 _IN_USE_SECONDS = 60
@@ -68,16 +66,19 @@ class DataFolder:
         hours: float = 24,
         max_disk: int | None = None,
     ):
-        self.temporary = folder if isinstance(folder, TemporaryDirectory) else None
-        self.folder = Path(
-            folder.name if isinstance(folder, TemporaryDirectory) else folder
-        ).absolute()
+        self.temporary: TemporaryDirectory[str] | None = None
+        if isinstance(folder, TemporaryDirectory):
+            self.temporary = folder
+            folder = folder.name
+        self.folder = Path(folder).absolute()
         self.retention_seconds = hours * 3600
-        self._max_disk = math.inf if max_disk is None else max_disk
+        self._max_disk = max_disk or math.inf
         self.is_limited = max_disk is not None
         self._folders = tuple(self.folder / name for name in _FOLDERS)
         self.uploads, self.processed, self.network, self.reports, self.encoded = self._folders
-        database_folder = None if self.temporary else self.folder
+        database_folder = None
+        if self.temporary is None:
+            database_folder = self.folder
         self.database = Database(database_folder, lambda db: adopt_files(db, self.folder))
         self._reserving = threading.Lock()
         self._reserved = 0
@@ -129,8 +130,9 @@ class DataFolder:
             re.sub(r'[\x00-\x1f/\\:*?"<>|\ud800-\udfff]', "_", Path(name).name).strip(". ")
             or "image"
         )
-        stem, suffix = Path(plain).stem, Path(plain).suffix
-        return self.uploads / sha256 / (shorten(stem, _LONGEST_NAME) + shorten(suffix, 12))
+        suffix = Path(plain).suffix
+        stem = shorten(Path(plain).stem, _LONGEST_NAME)
+        return self.uploads / sha256 / (stem + shorten(suffix, 12))
 
     @contextmanager
     def using(self, *paths: Path) -> Iterator[None]:
@@ -177,7 +179,8 @@ class DataFolder:
         """
         with self._reserving:  # Two uploads must not get the same free bytes.
             fits = count <= 0 or not self.is_limited or self.clean(count)
-            self._reserved += count if fits else 0
+            if fits:
+                self._reserved += count
         return fits
 
     def clean(self, coming: int = 0) -> bool:
@@ -233,8 +236,9 @@ class DataFolder:
     def _key(self, path: Path) -> str:
         """Return the path of a file as the database has it, relative to the data folder if
         possible."""
-        relative = path.relative_to(self.folder) if path.is_relative_to(self.folder) else path
-        return relative.as_posix().encode("utf-8", "backslashreplace").decode()
+        if path.is_relative_to(self.folder):
+            path = path.relative_to(self.folder)
+        return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
     def _delete_sources(self, db: sqlite3.Connection, sources: Iterable[str]) -> None:
         """Delete the files made from these checksums and tasks that are no longer needed, and the

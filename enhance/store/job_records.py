@@ -84,7 +84,8 @@ class JobStore:
     """The jobs in the database of a task store."""
 
     def __init__(self, tasks: TaskStore):
-        self._tasks, self._database = tasks, tasks.database
+        self._tasks = tasks
+        self._database = tasks.database
 
     def find(self, new: NewJob, *, runs_here: bool) -> JobRecord | None:
         """Return the job of this name, or None if the caller must start it.
@@ -158,7 +159,9 @@ class JobStore:
             job = _load(db, whose, name)
             if job is None or job.process != this_process():  # Its entry was deleted.
                 return
-            final = state if job.state == "running" else job.state
+            final = job.state
+            if final == "running":
+                final = state
             progress = json.dumps({"error": error})
             _save(db, replace(job, state=final, seen=time.time(), progress=progress))
             for entry in entries:
@@ -225,7 +228,9 @@ class JobStore:
             is_valid = not job.has_lost_its_process()
         elif job.state == "done":
             is_valid = all(self._has_ended(db, entry) for entry in new.entries)
-        return job if is_valid else None
+        if not is_valid:
+            return None
+        return job
 
     def _has_ended(self, db: sqlite3.Connection, entry: RecentRun) -> bool:
         """Return whether a file has failed, was cancelled, or has a result that is still stored."""
@@ -246,13 +251,13 @@ def id_of_file(name: str, number: int) -> str:
 
 def _entry_of(db: sqlite3.Connection, whose: str, id: str) -> RecentRun | None:
     row = db.execute(f"{_ENTRIES} AND id = ?", (whose, id)).fetchone()
-    return parse_entry(row[0]) if row else None
+    return row and parse_entry(row[0])
 
 
 def _load(db: sqlite3.Connection, whose: str, name: str) -> JobRecord | None:
     query = "SELECT * FROM jobs WHERE whose = ? AND name = ?"
     row = db.execute(query, (whose, name)).fetchone()
-    return JobRecord(*row) if row else None
+    return row and JobRecord(*row)
 
 
 def _save(db: sqlite3.Connection, job: JobRecord) -> None:

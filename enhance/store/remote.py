@@ -104,17 +104,34 @@ def list_address(
     hidden = set[Path]()
     for name, facts in sorted(entries.items()):
         path = Path(PurePosixPath(name).relative_to(root))
-        # A store can have names such as ".." or a root. In a local folder of results, they would be
-        # outside the folder.
-        dots = next((count for count, part in enumerate(path.parts, 1) if part.startswith(".")), 0)
-        if path.anchor or dots:
-            if not path.parts[dots - 1].startswith(OWN_PREFIX):
-                hidden.add(Path(*path.parts[:dots]))
-        elif path.name and path.suffix.lower() not in SUFFIXES:
+        hidden_part = _hidden_part(path)
+        if hidden_part is not None:
+            if not hidden_part.name.startswith(OWN_PREFIX):
+                hidden.add(hidden_part)
+            continue
+        if not path.name:  # The address is that of the file.
+            path = Path(PurePosixPath(name).name)
+        elif path.suffix.lower() not in SUFFIXES:
             listing.others += 1
-        elif not is_result(one := address.rstrip("/") + name.removeprefix(root)):
-            yield one, path if path.name else Path(PurePosixPath(name).name), facts["size"] or 0
+            continue
+        one = address.rstrip("/") + name.removeprefix(root)
+        if not is_result(one):
+            yield one, path, facts["size"] or 0
     listing.hidden += len(hidden)
+
+
+def _hidden_part(path: Path) -> Path | None:
+    """Return a path to its first part that begins with a dot, or its root, and None without both.
+
+    A store can have names such as ".." or a root. In a local folder of results, they would be
+    outside the folder.
+    """
+    for count, part in enumerate(path.parts, 1):
+        if part.startswith("."):
+            return Path(*path.parts[:count])
+    if path.anchor:
+        return Path(path.anchor)
+    return None
 
 
 def stored_at(address: str) -> StoredFile | None:
@@ -160,12 +177,14 @@ def upload(file: Path, address: str, replaced: StoredFile | None = None) -> None
     """Upload a file to an address atomically. Only the file `replaced` is overwritten. Raises
     StorageError."""
     files, path = open_address(address)
-    is_atomic = _ATOMIC.intersection(
-        [files.protocol] if isinstance(files.protocol, str) else files.protocol
-    )
-    put = _put if is_atomic else _put_and_rename
+    put = _put_and_rename
+    if address.partition("://")[0] in _ATOMIC:
+        put = _put
+    mode = "create"
+    if replaced is not None:
+        mode = "overwrite"
     try:
-        _attempt(address, lambda: put(files, file, path, replaces=bool(replaced)))
+        _attempt(address, lambda: put(files, file, path, mode))
     except FileNotFoundError:
         raise StorageError("bucket_missing", address=address) from None
     except FileExistsError as error:
@@ -174,23 +193,24 @@ def upload(file: Path, address: str, replaced: StoredFile | None = None) -> None
             raise StorageError("name_taken", output=address) from error
 
 
-def _put(files: Any, file: Path, path: str, *, replaces: bool) -> None:
+def _put(files: Any, file: Path, path: str, mode: str) -> None:
     try:
-        files.put_file(str(file), path, mode="overwrite" if replaces else "create")
+        files.put_file(str(file), path, mode=mode)
     except OSError as error:
         if _code(error) in _EXISTS:
             raise FileExistsError(path) from error
         raise
 
 
-def _put_and_rename(files: Any, file: Path, path: str, *, replaces: bool) -> None:
+def _put_and_rename(files: Any, file: Path, path: str, mode: str) -> None:
     part = temporary_path(Path(path)).as_posix()
+    bucket = path.partition("/")[0]
     try:
-        if (bucket := path.partition("/")[0]) and not files.exists(bucket):
+        if bucket and not files.exists(bucket):
             raise FileNotFoundError(bucket)
         files.makedirs(Path(path).parent.as_posix(), exist_ok=True)
         files.put_file(str(file), part)
-        if not replaces and files.exists(path):
+        if mode == "create" and files.exists(path):
             raise FileExistsError(path)
         files.mv(part, path)
     except BaseException:
@@ -220,7 +240,9 @@ def _attempt(address: str, action: Callable[[], T]) -> T:
 def _code(error: Exception) -> str:
     """Return the error code of S3; "" for other errors."""
     response = getattr(error.__cause__ or error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+    if not isinstance(response, dict):
+        return ""
+    return str(response.get("Error", {}).get("Code", ""))
 
 
 def _remote_error(address: str, error: Exception) -> StorageError:

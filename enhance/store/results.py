@@ -50,5 +50,6 @@ def read_info(png: Path) -> Info | None:
         # Raises an error without the values that a later run or a deletion needs.
         network_key_of(facts)
         is_complete = facts["status"] == "done" and facts["output"]["bytes"] == png.stat().st_size
-        return facts if is_complete and facts["signature"] else None
+        if is_complete and facts["signature"]:
+            return facts
     return None

@@ -26,7 +26,8 @@ class Reservation:
     """Context manager for disk space that is reserved for uploads."""
 
     def __init__(self, store: TaskStore):
-        self._store, self.bytes = store, 0
+        self._store = store
+        self.bytes = 0
 
     def __enter__(self) -> Reservation:
         return self
@@ -37,7 +38,8 @@ class Reservation:
     def extend(self, count: int) -> bool:
         """Reserve `count` more bytes and remove old files for them. Return whether they fit."""
         fits = self._store.reserve(count)
-        self.bytes += count if fits else 0
+        if fits:
+            self.bytes += count
         return fits
 
 
@@ -108,7 +110,9 @@ class TaskStore(DataFolder):
         damaged."""
         with self.database.transaction() as db:
             is_known = db.execute("SELECT 1 FROM results WHERE task_id = ?", (task_id,)).fetchone()
-        return read_info(self.result_path(task_id)) if is_known else None
+        if not is_known:
+            return None
+        return read_info(self.result_path(task_id))
 
     def finished_info(self, task_id: str) -> Info:
         """Return the info of a finished task. Raises EnhanceError if it was deleted."""
@@ -159,9 +163,9 @@ class TaskStore(DataFolder):
         """Return the current state, which is `gone` if the result was deleted."""
         if entry.state == "running" and self.is_running(entry):
             return "running"
-        if entry.state == "done":
-            return "gone" if self.info(entry.task_id or "") is None else "done"
-        if entry.state in ("failed", "cancelled"):
+        if entry.state == "done" and self.info(entry.task_id or "") is None:
+            return "gone"
+        if entry.state in ("done", "failed", "cancelled"):
             return entry.state
         return "interrupted"  # Earlier versions had several names for it.
 
