@@ -565,18 +565,21 @@ class Enhancer:
         The pixels of a large image are a temporary file in the folder of `output`, by default in
         the store. Raises PictureError, StorageError.
         """
-        if not isinstance(source, SourceImage):
-            folder = output.parent if output else self.tasks.folder
-            with as_file(source, self.tasks.network) as (path, own_name):
-                name = name or own_name
-                try:
-                    source = read_image(
-                        path, max_pixels=self.max_pixels, max_bytes=self.max_bytes, folder=folder
-                    )
-                except PictureError as error:
-                    error.values |= {"name": name} if error.values.get("name") == path.name else {}
-                    raise
-        return source if name is None else replace(source, name=name)
+        if isinstance(source, SourceImage):
+            if name in (None, source.name):  # It keeps what was measured.
+                return source
+            return replace(source, name=name)
+        folder = self.tasks.folder
+        if output is not None:
+            folder = output.parent
+        with as_file(source, self.tasks.network) as (path, own_name):
+            return read_image(
+                path,
+                name=name or own_name,
+                max_pixels=self.max_pixels,
+                max_bytes=self.max_bytes,
+                folder=folder,
+            )
 
     @memory_errors()
     def retune(self, preview: Preview, settings: Settings | str) -> Preview:

@@ -69,24 +69,28 @@ _CGROUPS = (
 def inspect(
     path: str | Path,
     *,
+    name: str = "",
     max_pixels: int | None = None,
     max_bytes: int | None = None,
 ) -> Facts:
     """Return the facts in the file's header without decoding a pixel.
 
-    The limits are the same as for `read_image`. Raises PictureError.
+    The options are the same as for `read_image`. Raises PictureError.
     """
-    return WORKERS.request("inspect", Path(path), max_pixels, max_bytes)
+    return WORKERS.request("inspect", Path(path), max_pixels, max_bytes, name=name)
 
 
 def read_image(
     path: str | Path,
     *,
+    name: str = "",
     max_pixels: int | None = None,
     max_bytes: int | None = None,
     folder: Path | None = None,
 ) -> SourceImage:
     """Decode an image; of an animation or a file with several pages, the first.
+
+    `name` is the name of the image, also in errors, by default that of the file.
 
     `max_pixels` None is `MAX_PIXELS`; `max_bytes` None is the size of `max_pixels` without
     compression. The pixels of a large image are in an unnamed file in `folder` (None: the system's
@@ -95,7 +99,8 @@ def read_image(
     Raises PictureError if the file is missing, damaged, too large or not supported, or needs
     unusually much time or memory, and StorageError if there is not enough disk space.
     """
-    return WORKERS.request("decode", Path(path), max_pixels, max_bytes, folder)
+    image = WORKERS.request("decode", Path(path), max_pixels, max_bytes, folder, name)
+    return replace(image, name=name or image.name)
 
 
 def read_variants(path: Path) -> Mapping[str, Metadata]:
@@ -160,23 +165,25 @@ class Workers:
         max_pixels: int | None,
         max_bytes: int | None,
         folder: Path | None = None,
+        name: str = "",
     ) -> Any:
         """Return the answer to a task of `decode`: "inspect", "decode" or "variants".
 
-        Raises PictureError, StorageError.
+        Raises PictureError about the image called `name`, StorageError.
         """
+        name = name or path.name or str(path)
         if max_pixels is None:
             max_pixels = MAX_PIXELS
         message = (task, path.absolute(), max_pixels, max_bytes)
         with self._slots[task]:
-            worker = self._take(path.name)
+            worker = self._take(name)
             try:
                 answer = self._exchange(worker, message, folder)
             except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-                raise worker.end_with_reason(path.name) from error
+                raise worker.end_with_reason(name) from error
             except MemoryError as error:
                 worker.end()
-                raise PictureError("image_memory_short", name=path.name) from error
+                raise PictureError("image_memory_short", name=name) from error
             except BaseException:
                 worker.end()
                 raise
@@ -184,7 +191,7 @@ class Workers:
                 worker.used = time.monotonic()
                 self._idle.append(worker)
         if isinstance(answer, PictureError):
-            raise answer
+            raise PictureError(answer.key, **{**answer.values, "name": name})
         return answer
 
     def _take(self, name: str) -> _Worker:

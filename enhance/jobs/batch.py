@@ -254,9 +254,6 @@ class RunningBatch:
                 source = Path(folder, item.key).with_suffix(item.relative_path.suffix)
                 local = self._check(replace(item, source=download(item.address, source)))
                 if local.error is not None:
-                    local.error.values |= (
-                        {"name": item.name} if local.error.values.get("name") == source.name else {}
-                    )
                     raise local.error
             ended = self._write_result(replace(local, size=None))  # Progress counts bytes.
         return replace(
@@ -448,7 +445,7 @@ def with_size(
     """Return the file with the size from its header, or as failed if it is not a supported
     image."""
     try:
-        facts = inspect(item.source, max_pixels=max_pixels, max_bytes=max_bytes)
+        facts = inspect(item.source, name=item.name, max_pixels=max_pixels, max_bytes=max_bytes)
     except EnhanceError as error:
         return replace(item, state="failed", error=error)
     return replace(item, size=(facts.height, facts.width), has_alpha=facts.has_alpha)

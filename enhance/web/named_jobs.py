@@ -157,14 +157,11 @@ def run_named(
 
 def _read_item(services: Services, number: int, source: Path, name: str) -> BatchFile:
     """Return a file with its size, as failed if it cannot be read."""
-    item = with_size(
+    return with_size(
         BatchFile(source, Path(name), number=number),
         services.enhancer.max_pixels,
         services.enhancer.max_bytes,
     )
-    if item.error and item.error.values.get("name") == source.name:
-        item.error.values["name"] = name
-    return item
 
 
 def _entry(
