@@ -86,7 +86,7 @@ def cpu_supports(feature: str) -> bool:
     return probe is not None and probe()
 
 
-@cache
+@cache  # One measurement for the process, because it is the computer's.
 def _is_bf16_faster() -> bool:
     """Return whether the CPU computes bfloat16 natively, and much faster than float32.
 

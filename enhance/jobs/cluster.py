@@ -101,7 +101,7 @@ def connect(address: str) -> Iterator[Any]:
             ray.shutdown()
 
 
-@functools.cache
+@functools.cache  # One for the process, because Ray has a process for each worker.
 def _enhancer(
     device: str, precision: str, folder: Path, variables: tuple[tuple[str, str], ...]
 ) -> Enhancer:

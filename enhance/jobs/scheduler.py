@@ -294,6 +294,7 @@ def _prefixes(caller: Hashable) -> list[tuple[Hashable, ...]]:
 
 
 _SCHEDULERS = WeakSet[Scheduler]()
+"""All schedulers of the process, because a fork affects all of them."""
 
 
 def _start_anew() -> None:

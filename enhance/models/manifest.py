@@ -124,13 +124,12 @@ class Located:
     licence: str = ""
 
 
-@cache
+@cache  # One copy for the process, because the file is part of the package.
 def manifest() -> Mapping[str, Model]:
     """Return the shipped models by name, in the order of the manifest file."""
     return read_models(Path(__file__).with_name("manifest.toml"))
 
 
-@cache
 def catalogue() -> Mapping[str, Model]:
     """Return the models that `enhance weights add NAME` downloads, by name, in the order of the
     file."""

@@ -21,7 +21,7 @@ GRAPH = "graph"
 """The metadata key of the graph in the safetensors file of a user model."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64)  # For the process, because the checksum in `located` names the content.
 def stored_graph(located: Located) -> Graph:
     """Return the graph in the metadata of a user model's file."""
     from safetensors import SafetensorError, safe_open

@@ -39,7 +39,7 @@ PRESETS = {
 they are copied."""
 
 USED: dict[str, Model] = {}
-"""The models of `use` by name."""
+"""The models of `use` by name; for the process, because presets are found by their names alone."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FIELDS = {
     "network": str,

@@ -31,7 +31,7 @@ def digest(path: Path) -> str:
     return _digest(path, stat.st_size, stat.st_mtime_ns)
 
 
-@cache
+@cache  # For the process, because the content of a file is the same for all its users.
 def _digest(path: Path, size: int, modified: int) -> str:
     return file_sha256(path)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -192,7 +192,6 @@ class BaseLayer:
         return self.photo.in_8_bits(averages)
 
 
-@cache
 def _up_and_down(factor: int) -> np.ndarray:
     """Return the filter [5] with the effect of upscaling by `factor` and averaging down again."""
     point = np.eye(5, dtype=np.float32)[2:3]

@@ -388,7 +388,7 @@ def weighted_sums(
     return result
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8)  # For the process, because all strips of an image need the same two.
 def area_weights(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray]:
     """Return for each new pixel the old ones that it covers, and their weights.
 

@@ -88,7 +88,7 @@ _NAME = "enhance-{:019d}.sqlite"
 _PATTERN = f"enhance-{'[0-9]' * 19}.sqlite"
 _BUSY_SECONDS = 60
 _files = WeakSet["Database"]()
-"""The databases that are files."""
+"""The databases that are files, of the process, because a fork affects all of them."""
 
 
 class Database:
