@@ -12,6 +12,7 @@ from enhance.images import Box, read_image
 from enhance.jobs.scheduler import Job
 from enhance.restore.dehaze import remove_haze
 from enhance.restore.resample import result_size
+from enhance.settings import NEUTRAL, RANGES
 from tests.conftest import agreement
 
 RAW = Settings.from_preset("anime-fast")
@@ -91,6 +92,14 @@ def test_a_preview_without_faces_cannot_become_one_with_faces(enhancer, photo_fi
     preview = enhancer.preview(photo_file, RAW, size=24)
     with pytest.raises(SettingsError, match="new preview"):
         enhancer.retune(preview, Settings("face"))
+
+
+def test_each_slider_changes_the_result(enhancer, photo_file):
+    preview = enhancer.preview(photo_file, RAW, size=24)
+    for name, usual in NEUTRAL.items():
+        value = next(one for one in RANGES[name] if one != usual)
+        changed = enhancer.retune(preview, RAW.changed(**{name: value}))
+        assert not np.array_equal(changed.after, preview.after), name
 
 
 def test_dehaze_removes_haze_before_the_network(enhancer, photo, monkeypatch):
