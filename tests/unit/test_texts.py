@@ -21,9 +21,7 @@ from enhance.i18n import LANGUAGES, catalogue, translate
 from enhance.metadata import CHOICES
 from enhance.metadata.metadata import INPUT_NOTES
 from enhance.settings import NEUTRAL, PAPERS
-from enhance.web.params import API_RECTANGLE
-
-from ..site import ADDED_SETTINGS, SETTINGS
+from enhance.web.params import API_RECTANGLE, API_SETTINGS
 
 ROOT = Path(__file__).parents[2]
 COMPUTED = {
@@ -43,8 +41,7 @@ COMPUTED = {
         "y",
         "size",
         *API_RECTANGLE,
-        *SETTINGS,
-        *ADDED_SETTINGS,
+        *API_SETTINGS,
     ),
     **dict.fromkeys(("{}_title", "{}_subject"), ("report", "summary")),
     "tried_{}": ("hub", "release", "pypi", "npm"),

@@ -66,11 +66,12 @@ def _scripts(config: Config) -> str:
 
 
 def texts_of(scripts: str, language: str) -> dict[str, str]:
-    """Return the texts whose keys, or the beginnings of whose keys, are in the code of scripts."""
+    """Return the texts whose keys, or the beginnings of whose keys, are in the code of scripts, and
+    the labels of the sliders."""
     texts = catalogue(language)
     kinds = tuple(f"{kind}_" for kind in _NAME.findall(scripts))
-    units = pixel_units(language)
-    keys = {*_WORD.findall(scripts), *units, *(key for key in texts if key.startswith(kinds))}
+    keys = {key for key in texts if key.startswith(kinds)}
+    keys |= {*_WORD.findall(scripts), *pixel_units(language), *RANGES}
     return {key: texts[key] for key in sorted(keys)}
 
 

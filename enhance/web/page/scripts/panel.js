@@ -9,21 +9,19 @@ import { constants, nameOf, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
 
-const TITLES = {
-  tuning: () => word("apply_tuning"),
-  strength: () => word("strength"),
-  fidelity: () => word("fidelity"),
-  denoise: () => word("denoise"),
-  sharpen: () => word("sharpen"),
-  saturation: () => word("saturation"),
-  contrast: () => word("contrast"),
-  reduce: () => word("reduce"),
-};
+/**
+ * Returns the label of a slider or a switch.
+ * @param {string} name
+ */
+function titleOf(name) {
+  return name === "tuning" ? word("apply_tuning") : word(name);
+}
 
 /** @param {State} state */
 function tuningSummary(state) {
-  const names = Object.keys(state.changed).filter((name) => name in TITLES);
-  if (names.length === 1) return word("tuning_changed", { names: TITLES[names[0]]() });
+  const isTuning = (/** @type {string} */ name) => name === "tuning" || name in constants.ranges;
+  const names = Object.keys(state.changed).filter(isTuning);
+  if (names.length === 1) return word("tuning_changed", { names: titleOf(names[0]) });
   if (names.length > 1) return word("tuning_count", { n: names.length });
   return state.preset === "auto" ? word("tuning_of_auto") : word("tuning_of_preset");
 }
