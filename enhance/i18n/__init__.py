@@ -87,6 +87,11 @@ def primary_tag(language: str) -> str:
     return re.split("[-_.]", language.strip().lower(), maxsplit=1)[0]
 
 
+def language_name(language: str) -> str:
+    """Return the name of a language in itself."""
+    return _load(language).name
+
+
 def sentence_space(language: str) -> str:
     """Return what separates two sentences."""
     return _load(language).space
@@ -205,8 +210,10 @@ def _three_digits(number: float) -> str:
 
 @dataclass(frozen=True)
 class _Language:
-    """The texts of a language by key, what separates its sentences, and its `pixel_units`."""
+    """The name of a language, its texts by key, what separates its sentences, and its
+    `pixel_units`."""
 
+    name: str
     texts: Mapping[str, str]
     space: str
     pixel_units: Mapping[str, float]
@@ -220,7 +227,7 @@ def _load(language: str) -> _Language:
     texts: dict[str, str] = {}
     for section in sections.values():
         texts |= section
-    return _Language(texts, rules["space"], rules["pixel_units"])
+    return _Language(rules["name"], texts, rules["space"], rules["pixel_units"])
 
 
 def _localise(language: str, value: object) -> object:

@@ -18,6 +18,7 @@ Object.assign(globalThis, {
   enhanceLanguage: "en",
   enhanceData: {
     texts: { en: words },
+    languages: { en: "EN", "zh-CN": "中文" },
     papers: { "10x15": [15.2, 10.2] },
     formats: { png: { name: "PNG" }, webp: { name: "WebP" } },
     ranges: { strength: { low: 0, high: 1, neutral: 1 }, reduce: { low: 1, high: 4 } },

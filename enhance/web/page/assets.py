@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from ...config import Config
 from ...formats.encoding import BACKGROUNDS, FORMATS
-from ...i18n import LANGUAGES, catalogue, pixel_units
+from ...i18n import LANGUAGES, catalogue, language_name, pixel_units
 from ...metadata import CHOICES
 from ...restore.fidelity import GRADES
 from ...settings import NEUTRAL, PAPERS, PRESETS, RANGES
@@ -102,6 +102,7 @@ def _constants(config: Config) -> dict[str, Any]:
             "files": limits.files,
             "batch_bytes": limits.batch_bytes,
         },
+        "languages": {one: language_name(one) for one in LANGUAGES},
         "pixelUnits": {language: pixel_units(language) for language in LANGUAGES},
     }
 

@@ -29,7 +29,7 @@
   if (language !== navigator.language) {
     Object.defineProperty(navigator, "language", { get: () => language });
   }
-  /** @type {any} */ (window).enhanceLanguage = /^zh/i.test(language) ? "zh-CN" : "en";
+  /** @type {any} */ (window).enhanceLanguage = language;
   document.documentElement.lang = language;
 
   const theme = read("enhance-theme");

@@ -5,14 +5,11 @@ import { draw, html, icon, onPress } from "./dom.js";
 import { switchLanguage, switchTheme } from "./preferences.js";
 import { currentPlan } from "./state.js";
 import { change, onChange, set, state } from "./store.js";
-import { language, word } from "./words.js";
+import { constants, language, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
 
 const TABS = /** @type {const} */ (["single", "batch"]);
-
-/** The languages of the page by their own names. */
-const LANGUAGES = { en: "EN", "zh-CN": "中文" };
 
 /**
  * Shows the top bar in the element.
@@ -128,7 +125,7 @@ function themeIcons() {
 }
 
 function languageLinks() {
-  const others = Object.entries(LANGUAGES).filter(([code]) => code !== language);
+  const others = Object.entries(constants.languages).filter(([code]) => code !== language);
   return others.map(
     ([code, name]) =>
       html`<a class="button plain" href="?lang=${code}" lang="${code}" data-act="language">

@@ -4,7 +4,7 @@
 /**
  * The texts by language, and constants of the server.
  * @type {{
- *   texts: Record<string, Record<string, string>>,
+ *   texts: Record<string, Record<string, string>>, languages: Record<string, string>,
  *   papers: Record<string, [number, number]>,
  *   formats: Record<string, { name: string, bits: number, alpha: boolean, quality: boolean }>,
  *   ranges: Record<string, { low: number, high: number, step: number, neutral: number | null }>,
@@ -16,10 +16,16 @@
  */
 export const constants = /** @type {any} */ (globalThis).enhanceData;
 
-/** @type {string} */
-export const language = /** @type {any} */ (globalThis).enhanceLanguage ?? "en";
+/** @param {string} tag */
+const withoutCountry = (tag) => tag.split("-")[0].toLowerCase();
 
-const texts = constants.texts[language] ?? constants.texts.en;
+const wanted = withoutCountry(/** @type {any} */ (globalThis).enhanceLanguage ?? "en");
+
+/** The language of the page: one of those that have texts. */
+export const language =
+  Object.keys(constants.texts).find((tag) => withoutCountry(tag) === wanted) ?? "en";
+
+const texts = constants.texts[language];
 
 /**
  * Returns a text with `values` in its placeholders. The server collects the keys of the texts from
@@ -63,7 +69,7 @@ function threeDigits(number) {
 
 /** @param {number} count */
 export function formatPixels(count) {
-  const units = Object.entries(constants.pixelUnits[language] ?? constants.pixelUnits.en);
+  const units = Object.entries(constants.pixelUnits[language]);
   const [key, size] = units.find(([, one]) => count >= one) ?? units[units.length - 1];
   return texts[key].replace("{n}", threeDigits(count / size));
 }
