@@ -61,13 +61,14 @@ from .settings import (
     find_preset,
 )
 from .store import TaskStore
+from .store.names import ResultNames
 
 if TYPE_CHECKING:
     from typing import Self
 
     from .engine.engine import Engine
 
-T = TypeVar("T")
+T = TypeVar("T", bound="Path | str | InMemory")
 AnyImage: TypeAlias = "Path | str | InMemory | SourceImage"
 """An image file, an image in memory, or a decoded image."""
 _DETECTOR = "yunet"
@@ -243,21 +244,29 @@ class Enhancer:
 
     def run_many(
         self,
-        sources: Iterable[Path | str | InMemory],
+        sources: Iterable[Path | str | InMemory] | Path | str,
         settings: Settings | str | None = None,
         *,
+        output: Path | str | None = None,
+        progress: Progress | None = None,
         stop: threading.Event | None = None,
         on_error: Callable[[Path | str | InMemory, EnhanceError], object] | None = None,
     ) -> Iterator[Result]:
         """Yield the result of each image, in order, as `run` stores it. The next image is decoded
         during a run.
 
-        `sources` is read as needed. Without `on_error`, the first error ends the iteration; with
-        it, `on_error` is called and the image is left out. Closing the generator or setting `stop`
-        cancels the runs. Raises EnhanceError.
+        `sources` is read as needed; it can be one path. With the folder `output`, results are
+        written to it as PNG files with the names of their images. A number is added to a name that
+        another file has. `progress` is called during each run. Without `on_error`, the first error
+        ends the iteration; with it, `on_error` is called and the image is left out. Closing the
+        generator or setting `stop` cancels the runs. Raises EnhanceError.
         """
         stop = stop or threading.Event()
-        run = partial(self.run, settings=settings, stop=stop)
+        run = partial(self.run, settings=settings, progress=progress, stop=stop)
+        if output is not None:
+            run = partial(self._run_into, Path(output), run)
+        if isinstance(sources, str | Path):
+            sources = [sources]
         with closing(work_in_parallel(run, sources, _RUNS_AT_ONCE, stop, in_order=True)) as ended:
             for source, future in ended:
                 try:
@@ -268,6 +277,21 @@ class Enhancer:
                     if on_error is None:
                         raise
                     on_error(source, error)
+
+    def _run_into(
+        self, folder: Path, run: Callable[..., Result], source: Path | str | InMemory
+    ) -> Result:
+        """Run an image whose result is a file in `folder`, with the first name that is free."""
+        with as_file(source, self.tasks.network) as (path, name):
+            options = RunOptions(name=name, replaces="input")
+            names = ResultNames(folder).candidates(folder / Path(name).with_suffix(".png"), path)
+            for output in names:
+                try:
+                    return run(path, output=output, options=options)
+                except StorageError as error:
+                    if error.key != "name_taken":  # by another process, in the meantime
+                        raise
+        raise AssertionError("unreachable")
 
     @memory_errors()
     def export(
@@ -338,15 +362,13 @@ class Enhancer:
         y: float | None = None,
         size: int = 128,
         settings: Sequence[Settings] | None = None,
-        on_cell: Callable[[Cell], object] | None = None,
-        progress: Progress | None = None,
         stop: threading.Event | None = None,
     ) -> Comparison:
         """Return previews of one square, as in `preview`, with all available presets or with
         several `settings`.
 
-        The comparison waits for no run; their steps alternate. `on_cell` is called with each
-        finished cell. A cell holds the error of its preset; EnhanceError is raised if all fail.
+        The comparison waits for no run; their steps alternate. A cell holds the error of its
+        preset; EnhanceError is raised if all fail.
         """
         self.check()
         started = time.perf_counter()
@@ -354,7 +376,7 @@ class Enhancer:
         decoded = time.perf_counter() - started
         box = choose_box(image.width, image.height, x, y, size)
         job = _job("comparison", stop)
-        comparison = self.compare_region(image, box, job, settings, on_cell, progress)
+        comparison = self.compare_region(image, box, job, settings)
         total = time.perf_counter() - started
         return replace(comparison, seconds={"decode": decoded, "total": total})
 
@@ -368,8 +390,10 @@ class Enhancer:
         on_cell: Callable[[Cell], object] | None = None,
         progress: Progress | None = None,
     ) -> Comparison:
-        """Return previews of a region of a decoded image, as `compare` does. Raises
-        EnhanceError."""
+        """Return previews of a region of a decoded image, as `compare` does.
+
+        `on_cell` is called with each finished cell. Raises EnhanceError.
+        """
         self.check()
         started = time.perf_counter()
 
@@ -787,6 +811,8 @@ def enhance(
     *,
     model: Path | str | None = None,
     enhancer: Enhancer | None = None,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> T:
     """Return an enlarged image of the same kind as `image`, with a preset's name or complete
     settings.
@@ -800,17 +826,21 @@ def enhance(
       the same type, range, channels and order of axes.
 
     `scale` defaults to the scale of the network. `model` is the file of a user model instead of a
-    preset, as in `Enhancer.run`. `enhancer` defaults to one that is shared by all calls. Raises
-    EnhanceError; the message names the argument.
+    preset, as in `Enhancer.run`. `enhancer` defaults to one that is shared by all calls.
+    `progress` and `stop` are those of `Enhancer.run`. Raises EnhanceError; the message names the
+    argument.
     """
     settings = _with_model(as_settings(preset).changed(scale=scale), model)
     enhancer = enhancer or _shared_enhancer()
+    run = partial(enhancer.run, settings=settings, progress=progress, stop=stop)
     if isinstance(image, str | Path):
-        return cast(T, type(image)(enhancer.run(image, settings).path))
+        return cast(T, type(image)(run(image).path))
     if is_batch(image):
-        return map_batch(lambda one: enhance(one, settings, enhancer=enhancer), image)
-    with as_file(cast(InMemory, image), enhancer.tasks.network) as (path, _):
-        result = enhancer.run(path, settings, output=path.with_suffix(".png"))
+        again = partial(enhance, enhancer=enhancer, progress=progress, stop=stop)
+        return map_batch(lambda one: again(one, settings), image)
+    with as_file(cast(InMemory, image), enhancer.tasks.network) as (path, name):
+        options = RunOptions(name=name)
+        result = run(path, output=path.with_suffix(".png"), options=options)
         try:
             return _same_kind(result, image)
         finally:

@@ -23,6 +23,7 @@ from .files import file_sha256
 from .formats.encoding import Encoding, export, notes_of
 from .formats.png_reader import PngReader
 from .images import SourceImage
+from .metadata.provenance import check_replaceable
 from .models import Located
 from .restore.fidelity import Fidelity, fidelity_grade
 from .restore.resample import result_size
@@ -245,8 +246,8 @@ class Result:
         label: bool = True,
         background: str = "white",
     ) -> Result:
-        """Write the result to `path` in the format of its extension (.png, .jpg and others),
-        replacing any file.
+        """Write the result to `path` in the format of its extension (.png, .jpg and others). Only
+        an earlier result is replaced.
 
         `quality`, `metadata`, `label` and `background` are fields of `Encoding`. The `notes` in the
         output of the returned `info` state what the format cannot hold. Raises SettingsError,
@@ -264,6 +265,7 @@ class Result:
             and file_sha256(path) == given["sha256"]
         ):
             raise StorageError("own_input", output=path)
+        check_replaceable(path)
         if not (path.exists() and path.samefile(png)):
             export(png, path, encoding)
         return self.exported_as(path, encoding)

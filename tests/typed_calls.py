@@ -51,6 +51,7 @@ def wrong(enhancer: Enhancer, result: Result) -> None:
     enhancer.compare("a.jpg", settings=Settings("gentle"))  # pyright: ignore
     enhancer.export(result, Encoding(kwality=3))  # pyright: ignore
     enhancer.report("task", langage="en")  # pyright: ignore
-    enhance(3, "gentle", scal=2)  # pyright: ignore
+    enhance("a.jpg", "gentle", scal=2)  # pyright: ignore
+    enhance(3)  # pyright: ignore
     Settings("gentle", strenght=0.5)  # pyright: ignore
     Settings("gentle", tile="large")  # pyright: ignore

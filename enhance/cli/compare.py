@@ -19,7 +19,9 @@ def compare(options: Namespace) -> int:
     """Run the command and return its exit status."""
     from ..enhancer import Enhancer
     from ..files import check_writable
+    from ..jobs.scheduler import Job
     from ..metadata.provenance import check_replaceable
+    from ..preview import choose_box
     from ..processes import remove_leftovers
 
     output = options.output
@@ -42,8 +44,10 @@ def compare(options: Namespace) -> int:
             elif not options.json:
                 print(f"{cell.settings.preset}  {cell.describe(language)}", flush=True)
 
-        area = {"x": options.x, "y": options.y, "size": options.size}
-        comparison = enhancer.compare(options.photo, **area, on_cell=on_cell, progress=progress)
+        image = enhancer.read(options.photo)
+        box = choose_box(image.width, image.height, options.x, options.y, options.size)
+        job = Job("comparison")
+        comparison = enhancer.compare_region(image, box, job, on_cell=on_cell, progress=progress)
     info = comparison.save(output, language)
     if options.json:
         print(json.dumps(info, ensure_ascii=False), flush=True)

@@ -3,6 +3,7 @@ the same form."""
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -71,7 +72,7 @@ def _write(source: InMemory, path: Path) -> None:
         _write_pixels(to_pixels(source), path)
     elif isinstance(source, Image):
         _save_pillow(source, path)
-    elif hasattr(source, "read"):
+    elif hasattr(source, "read") and not isinstance(source, io.TextIOBase):
         with path.open("wb") as file:
             shutil.copyfileobj(cast(BinaryIO, source), file)
     else:

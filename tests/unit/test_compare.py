@@ -2,7 +2,6 @@
 `enhance compare`."""
 
 import json
-import threading
 from collections import Counter
 from itertools import groupby
 
@@ -13,6 +12,9 @@ from PIL import Image
 from enhance import Cancelled, EnhanceError, Settings, WeightsError
 from enhance.cli import main
 from enhance.engine.steps import RowNetwork
+from enhance.images import Box
+from enhance.jobs.scheduler import Job
+from enhance.preview import choose_box
 
 FAST, ANIME = Settings.from_preset("anime-fast"), Settings.from_preset("anime")
 
@@ -34,9 +36,9 @@ def passes(monkeypatch, enhancer) -> list[str]:
 def test_each_installed_preset_is_compared_once_model_by_model(enhancer, photo, passes):
     arrived = []
 
-    comparison = enhancer.compare(
-        np.ascontiguousarray(photo[:12, :16]), size=8, on_cell=arrived.append
-    )
+    image = enhancer.read(np.ascontiguousarray(photo[:12, :16]))
+    box = choose_box(16, 12, None, None, 8)
+    comparison = enhancer.compare_region(image, box, Job("comparison"), on_cell=arrived.append)
 
     here = [one["name"] for one in enhancer.presets() if one["available"] and one["name"] != "auto"]
     assert [cell.settings.preset for cell in comparison.cells] == here
@@ -68,14 +70,16 @@ def test_a_cell_of_a_result_smaller_than_the_photo_has_its_time_only(enhancer, p
 def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, tmp_path, passes):
     path = tmp_path / "tall.png"
     Image.fromarray(np.tile(photo, (8, 1, 1))).save(path)
-    stop, before = threading.Event(), sorted(tmp_path.rglob("*"))
+    before = sorted(tmp_path.rglob("*"))
+    job = Job("comparison")
 
     def stopping(*_) -> None:
-        stop.set()
+        job.stop.set()
 
+    settings = [FAST.changed(tile=64), ANIME]
     with pytest.raises(Cancelled):
-        enhancer.compare(
-            path, size=320, settings=[FAST.changed(tile=64), ANIME], progress=stopping, stop=stop
+        enhancer.compare_region(
+            enhancer.read(path), Box(0, 0, 28, 320), job, settings, progress=stopping
         )
 
     assert passes == [FAST.model]

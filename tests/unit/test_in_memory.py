@@ -148,6 +148,36 @@ def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, 
         list(enhancer.run_many(images, RAW))
 
 
+def test_run_many_writes_results_into_a_folder_and_replaces_no_other_file(
+    enhancer, photo_file, tmp_path
+):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "photo.png").write_bytes(b"somebody's")
+    list(enhancer.run_many([photo_file], RAW, output=folder))
+    (result,) = enhancer.run_many(photo_file, RAW, output=folder)
+
+    assert result.path == folder / "photo-2.png"
+    assert result.info["cached"]
+    assert sorted(path.name for path in folder.iterdir()) == ["photo-2.png", "photo.png"]
+    with pytest.raises(StorageError, match="already exists"):
+        result.save(folder / "photo.png")
+
+
+def test_enhance_reports_its_progress_and_can_be_cancelled(enhancer, small):
+    stop = Event()
+    with pytest.raises(Cancelled):
+        enhance(small, RAW, enhancer=enhancer, progress=lambda *_: stop.set(), stop=stop)
+
+
+def test_an_error_names_the_image_and_not_a_temporary_file(enhancer, tmp_path):
+    with pytest.raises(PictureError, match=r"^image\.png "):
+        enhance(b"hello", RAW, enhancer=enhancer)
+    (tmp_path / "note.txt").write_text("hello")
+    with (tmp_path / "note.txt").open() as file, pytest.raises(PictureError, match="TextIOWrapper"):
+        enhance(file, RAW, enhancer=enhancer)
+
+
 def test_run_many_reads_its_sources_as_needed_and_can_be_abandoned_or_cancelled(enhancer, small):
     sources, failed, stop = iter([small[:rows] for rows in range(4, 12)]), [], Event()
 
