@@ -18,6 +18,7 @@ from enhance import Enhancer
 from enhance.config import Config, version
 from enhance.formats.encoding import FORMATS
 from enhance.settings import RANGES, all_presets
+from enhance.web.api import Endpoints
 from enhance.web.owners import KEY_HEADER
 
 from ..site import ADDED_SETTINGS, SETTINGS, photo, served, wait_until
@@ -83,6 +84,7 @@ def check_description(server: Any, tools: dict[str, Any]) -> None:
     """Check how a server describes itself, its tools and their parameters."""
     assert (server.name, server.version) == ("Enhance", version())
     assert {f"/{name}" for name in tools} == ENDPOINTS
+    assert {*tools} == {name for name in vars(Endpoints) if not name.startswith("_")}
     for name, tool in tools.items():
         assert tool.description, name
         assert tool.annotations.idempotentHint
