@@ -168,11 +168,11 @@ class Planner:
         with self._lock:
             facts = self._facts.get(image)
         if facts is None:
-            limits = {
-                "max_pixels": self._enhancer.max_pixels,
-                "max_bytes": self._enhancer.max_bytes,
-            }
-            facts = {**asdict(inspect(path, **limits)), "focus": self._enhancer.focus(image)}
+            enhancer = self._enhancer
+            facts = asdict(
+                inspect(path, max_pixels=enhancer.max_pixels, max_bytes=enhancer.max_bytes)
+            )
+            facts["focus"] = enhancer.focus(image)
             with self._lock:
                 self._facts[image] = facts
         return {**facts, "address": self._addresses.region_address(owner, "photo", path)}
