@@ -131,11 +131,6 @@ def press(page: Page, slider: str, key: str, times: int = 1) -> None:
     handle = page.locator(f"#{slider} input[type=range]")
     if not handle.is_visible():
         open_section(page, "tuning")
-        handle.wait_for()
-        shown = "Number(document.querySelector(`#${slider} input[type=number]`).value)"
-        wait_for(
-            page, f"{shown} === (state.changed[slider] ?? plan.settings[slider])", slider=slider
-        )
     handle.focus()
     for _ in range(times):
         page.keyboard.press(key)

@@ -74,6 +74,8 @@ def _build_settings(texts: Texts) -> None:
     controls |= _build_format(texts)
     controls |= _build_advanced(texts)
     for name, control in controls.items():
+        if isinstance(control, gr.Accordion):
+            continue
         _in_browser(control.input, f"(value) => enhance.set('{name}', value)", [control])
     names = list(controls)
     presets.apply(
@@ -114,6 +116,15 @@ def _section(name: str) -> gr.Column:
     return gr.Column(elem_id=f"section-{name}", elem_classes="section", min_width=0)
 
 
+def _fold(texts: Texts, name: str) -> gr.Accordion:
+    """Build a section that opens in place. It is open until the state closes it.
+
+    Gradio builds the controls of a closed one when it opens, and then undoes what the user has just
+    changed.
+    """
+    return gr.Accordion(texts(name), open=True, elem_id=f"{name}-fold")
+
+
 def _build_size(texts: Texts) -> Controls:
     with _section("size"):
         _part("size-title")
@@ -140,10 +151,11 @@ def _build_presets(texts: Texts) -> gr.HTML:
 
 def _build_tuning(texts: Texts) -> Controls:
     start = Settings(REFERENCE_PRESET).as_dict()
-    with _section("tuning"), gr.Accordion(texts("tuning"), open=False, elem_id="tuning-fold"):
+    with _section("tuning"), _fold(texts, "tuning") as fold:
         info = texts("tuning_info")
         controls: Controls = {
-            "tuning": _switch(texts("apply_tuning"), "tuning", start["tuning"], info=info)
+            "tuning-fold": fold,
+            "tuning": _switch(texts("apply_tuning"), "tuning", start["tuning"], info=info),
         }
         for name in (*NEUTRAL, "denoise"):
             controls[name] = _slider(texts, name, start[name])
@@ -172,8 +184,11 @@ def _build_format(texts: Texts) -> Controls:
 
 
 def _build_advanced(texts: Texts) -> Controls:
-    with _section("advanced"), gr.Accordion(texts("advanced"), open=False, elem_id="advanced-fold"):
-        controls: Controls = {"tile": _slider(texts, "tile", Settings().tile)}
+    with _section("advanced"), _fold(texts, "advanced") as fold:
+        controls: Controls = {
+            "advanced-fold": fold,
+            "tile": _slider(texts, "tile", Settings().tile),
+        }
         _part("link")
     return controls
 

@@ -52,7 +52,7 @@ export function followState(trigger) {
 
 /**
  * @param {string} name
- * @param {{ value: any }} wanted
+ * @param {{ value?: any }} wanted
  */
 function isToChange(name, wanted) {
   if (!shown.has(name)) return true;
@@ -63,9 +63,10 @@ function isToChange(name, wanted) {
  * Returns what a control shows, and whether the user can change it.
  * @param {State} state
  * @param {string} name
- * @returns {{ value: any, interactive?: boolean, info?: string }}
+ * @returns {{ value?: any, interactive?: boolean, info?: string, open?: boolean }}
  */
 function appearanceOf(state, name) {
+  if (name.endsWith("-fold")) return { open: false }; // Only at the start, because it has no value.
   const value = shownValue(state, name);
   if (name === "denoise") return { value, ...denoiseOf(state) };
   const isTuning = (constants.ranges[name]?.neutral ?? null) !== null;
