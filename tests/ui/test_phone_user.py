@@ -67,7 +67,7 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, visit,
     sheet, panel = page.locator("#settings"), page.locator("#panel")
     for close in (lambda: page.keyboard.press("Escape"), lambda: page.touchscreen.tap(90, 160)):
         sheet.tap()
-        wait_for(page, "state.isPanelOpen")
+        page.locator("body[data-panel=open]").wait_for()
         assert box(panel)["y"] >= box(page.locator("#stage"))["y"] + 139, (
             "the photo stays visible above the sheet"
         )

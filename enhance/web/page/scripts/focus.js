@@ -20,8 +20,9 @@ export function holdFocus(element, close, first = firstFocusable(element), usabl
   for (const other of others) other.inert = true;
   const ending = new AbortController();
   document.addEventListener("keydown", (event) => closeByKey(event, close), ending);
+  // At its end, because the press itself moves the focus.
   document.addEventListener(
-    "pointerdown",
+    "click",
     (event) => {
       const target = /** @type {Node} */ (event.target);
       // An open list of choices can be gone already.
