@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Generator, Hashable
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
-from enhance.models.memory import Cut, divide_to_fit, stream_bytes, total_rows
+from enhance.models.memory import Cut, divide_to_fit, stream_bytes
 
 from .. import models
 from ..errors import MemoryShortError, SettingsError
@@ -85,25 +85,12 @@ class Engine:
         self._model: Any = None  # with `name` and `bytes`
         self._model_key: Hashable = None
         self._lock = threading.Lock()
-        # A page asks for the time of each preset whenever a control changes.
-        self._streamed_rows = lru_cache(maxsize=256)(self._count_streamed_rows)
         self._statistics: dict[tuple[str | None, WeightInterpolation], Statistics] = {}
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """Return the expected seconds of a network on this machine for an image of this size."""
         dtype = PRECISIONS[self.precision(bits, model)]
-        along = max(height, width)
-        across = min(height, width)
-        return self._estimates.seconds(
-            model,
-            dtype,
-            self._streamed_rows(model, dtype, along, across) * across,
-        )
-
-    def _count_streamed_rows(self, model: str, dtype: torch.dtype, along: int, across: int) -> int:
-        """Return the rows that a network streams for an image, which are more than its own in
-        several parts."""
-        return total_rows(self._cuts(model, dtype, along, across)) or along
+        return self._estimates.seconds(model, dtype, height * width)
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
         """Return the precision of a model, or of any, for an image of `bits` bits per channel."""
@@ -180,9 +167,8 @@ class Engine:
         dtype = PRECISIONS[self.precision(8 * rgb.itemsize, recipe.model)]
         columns = streams_columns(*rgb.shape[:2])
         along, across, _ = swap_axes(rgb, columns).shape
-        cuts = self._cuts(recipe.model, dtype, along, across, begins=True)
-        pixels = (total_rows(cuts) or along) * across
-        clock = run_clock(along, self._estimates.seconds(recipe.model, dtype, pixels))
+        cuts = self._cuts(recipe.model, dtype, along, across)
+        clock = run_clock(along, self._estimates.seconds(recipe.model, dtype, along * across))
 
         def report(share: float) -> None:
             if progress is not None:
@@ -239,20 +225,12 @@ class Engine:
             filled += len(rows)
         return result
 
-    def _cuts(
-        self,
-        model: str,
-        dtype: torch.dtype,
-        along: int,
-        across: int,
-        *,
-        begins: bool = False,
-    ) -> list[Cut]:
+    def _cuts(self, model: str, dtype: torch.dtype, along: int, across: int) -> list[Cut]:
         """Return the parts of an image that is too large for memory.
 
         The list is empty if it is processed as a whole.
 
-        The limit of a GPU is its free memory when the run begins. All CPUs have the same limit and
+        The limit of a GPU is its free memory. All CPUs have the same limit and
         count as two cores, so that neither their number nor the tile changes a pixel.
         """
         graph = models.graph_of(model)
@@ -260,8 +238,6 @@ class Engine:
             return []
         room = float(_STREAM_BYTES)
         if self.device.type == "cuda":
-            if not begins:
-                return []
             room = DEVICE_THREAD.call(lambda: free_memory(self.device))
 
         def bytes_of(width: int) -> int:

@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from enhance.models.memory import Cut, total_rows
+from enhance.models.memory import Cut
 
 from ..errors import StorageError
 from ..files import AtomicFile, check_disk_space, storage_errors
@@ -218,33 +218,29 @@ def strips_of_parts(
     """
     columns = streams_columns(*rgb.shape[:2])
     image = swap_axes(rgb, columns)
-    total = total_rows(cuts)
+    total = sum(cut.height for cut in cuts)
     done = 0
-    for first, last, top, bottom in cuts:
-        shape = OutputShape(
-            scale * (last - first),
-            scale * image.shape[1],
-            rgb.dtype.name,
-            columns=True,
-        )
-        own_rows = slice(scale * (first - top), scale * (last - top))
+    for cut in cuts:
+        height = scale * (cut.last - cut.first)
+        shape = OutputShape(height, scale * image.shape[1], rgb.dtype.name, columns=True)
+        own_rows = slice(scale * (cut.first - cut.top), scale * (cut.last - cut.top))
 
-        def report_part(share: float, done: int = done, height: int = bottom - top) -> None:
+        def report_part(share: float, done: int = done, height: int = cut.height) -> None:
             report((done + share * height) / total)
 
         with NetworkOutput.create(shape, folder=folder) as part:
-            # Of the output.
-            remaining = (len(image) - first) * scale * shape.width * shape.pixel_bytes
+            remaining_rows = scale * (len(image) - cut.first)
+            remaining = remaining_rows * shape.width * shape.pixel_bytes
             if folder is not None and remaining > IN_MEMORY:
                 check_disk_space(folder, remaining + shape.bytes)
-            rgb_part = swap_axes(image[top:bottom], columns)
+            rgb_part = swap_axes(image[cut.top : cut.bottom], columns)
             with closing(run(rgb_part, not columns, report_part)) as strips:
                 for strip in strips:
                     part.add(swap_axes(strip, columns)[own_rows])
-            done += bottom - top
-            height = max(1, _BLOCK_BYTES // (shape.width * shape.pixel_bytes))
-            for low in range(0, shape.height, height):
-                high = min(low + height, shape.height)
+            done += cut.height
+            block = max(1, _BLOCK_BYTES // (shape.width * shape.pixel_bytes))
+            for low in range(0, shape.height, block):
+                high = min(low + block, shape.height)
                 yield swap_axes(part.rows(low, high), columns)
 
 

@@ -7,13 +7,26 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate, chain, pairwise
 from math import prod
 from operator import mul, sub
+from typing import NamedTuple
 
 from .graphs import Add, Conv, Gate, Graph, Multiply, Node, value_bytes
 from .phases import split
 
-Cut = tuple[int, int, int, int]
-"""A part of an image: the `first` and `last` of its own rows, the `top` and `bottom` of the rows
-that it depends on."""
+
+class Cut(NamedTuple):
+    """A part of an image: its own rows [first, last), and the rows [top, bottom) that they depend
+    on."""
+
+    first: int
+    last: int
+    top: int
+    bottom: int
+
+    @property
+    def height(self) -> int:
+        """The number of rows that the part depends on."""
+        return self.bottom - self.top
+
 
 _LEAST_PART = 2
 """Height of the smallest part in receptive radii, so that at most half of the rows are computed
@@ -63,7 +76,7 @@ def cut(rows: int, count: int, graph: Graph) -> list[Cut]:
     radius = graph.receptive_radius
     cuts: list[Cut] = []
     for first, last in pairwise([*ends, rows]):
-        cuts.append((first, last, max(0, first - radius), min(rows, last + radius)))
+        cuts.append(Cut(first, last, max(0, first - radius), min(rows, last + radius)))
     return cuts
 
 
@@ -94,12 +107,7 @@ def divide_to_fit(
 
 def longest_part(cuts: Sequence[Cut]) -> int:
     """Return the most rows that a part depends on."""
-    return max(bottom - top for *_, top, bottom in cuts)
-
-
-def total_rows(cuts: Sequence[Cut]) -> int:
-    """Return the number of rows that the parts depend on, counting shared rows twice."""
-    return sum(bottom - top for *_, top, bottom in cuts)
+    return max(part.height for part in cuts)
 
 
 def _in_chunks(count: float, chunk: int) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
+from functools import reduce
 from math import prod
 
 import numpy as np
@@ -206,10 +206,7 @@ class _Reader:
         return node if isinstance(node, Conv) and is_read_once and is_convolved else None
 
     def nodes(self, blob: str) -> tuple[int, ...]:
-        nodes = self.blobs[blob]
-        if not isinstance(nodes, tuple):
-            raise NotImplementedError
-        return nodes
+        return _nodes(self.blobs[blob])
 
     def node(self, blob: str) -> int:
         """Return the node of a blob. Only a convolution can read the several nodes of a Concat."""
@@ -223,18 +220,39 @@ class _Reader:
         return name
 
     def store_for(self, node: int, name: str, values: np.ndarray) -> str:
-        """WeightStore one value for each channel of a node."""
+        """Store one value for each channel of a node."""
         return self.store(name, np.broadcast_to(values, (self.graph.nodes[node].channels,)))
 
-    def combine(self, operation: str, first: int, second: int, factor: float = 1.0) -> int:
-        """Return the node of `first * second` or `first + factor * second`."""
+    def multiply(self, first: int, second: int) -> int:
+        self._check_sizes(first, second)
+        return self.graph.append(Multiply, first, second)
+
+    def weighted_sum(self, nodes: list[int], factors: list[float]) -> int:
+        """Return the node of a sum of nodes, each times its factor."""
+        # `add` multiplies only its first operand, so the first node of the sum has the factor 1 or
+        # needs a node of its own.
+        if factors[0] != 1 and factors[1] == 1:
+            nodes[:2] = nodes[1::-1]
+            factors[:2] = factors[1::-1]
+        total, *others = nodes
+        if factors[0] != 1:
+            total = self.graph.append(Affine, total, gain=factors[0])
+        for other, factor in zip(others, factors[1:], strict=True):
+            self._check_sizes(total, other)
+            total = self.graph.add(other, total, factor)
+        return total
+
+    def _check_sizes(self, first: int, second: int) -> None:
         one = self.graph.nodes[first]
         other = self.graph.nodes[second]
         if one.channels != other.channels or one.scale != other.scale:
             raise ValueError("two blobs of different sizes")
-        if operation == "multiply":
-            return self.graph.append(Multiply, first, second)
-        return self.graph.add(second, first, factor)
+
+
+def _nodes(blob: Blob | float) -> tuple[int, ...]:
+    if not isinstance(blob, tuple):
+        raise NotImplementedError
+    return blob
 
 
 # Each function returns the blob of a layer. NotImplementedError means that the layer is not
@@ -326,48 +344,35 @@ def _activation(reader: _Reader, layer: _Layer) -> Blob:
     return (reader.graph.append(Activate, source, activation=activation),)
 
 
-_ARITHMETIC = {"0": "add", "1": "subtract", "2": "multiply", "7": "subtract from"}
-_SWAPPED = {"subtract": "subtract from", "subtract from": "subtract"}
+_PRODUCT = "2"
+_SUMS = {"0": (1.0, 1.0), "1": (1.0, -1.0), "7": (-1.0, 1.0)}
+"""The factors of both operands of an addition, a subtraction and a reversed subtraction."""
 
 
 def _binary(reader: _Reader, layer: _Layer) -> Blob:
     """Read an operation on a blob and another blob, a constant for each channel or a number."""
-    operation = _ARITHMETIC.get(layer.get(0), "")
-    layer.require(operation != "")
-    first = layer.inputs[0]
+    operation = layer.get(0)
+    layer.require(operation == _PRODUCT or operation in _SUMS)
+    factor, other_factor = _SUMS.get(operation, (1.0, 1.0))
+    operands: list[Blob | float] = [reader.blobs[blob] for blob in layer.inputs]
     if layer.get(1) == "1":
-        return _with_constant(reader, layer, operation, first, float(layer.get(2)))
-    _, second = layer.inputs
-    first_value = reader.blobs[first]
-    if isinstance(first_value, np.ndarray):
-        operation = _SWAPPED.get(operation, operation)
-        return _with_constant(reader, layer, operation, second, first_value)
-    second_value = reader.blobs[second]
-    if isinstance(second_value, np.ndarray):
-        return _with_constant(reader, layer, operation, first, second_value)
-    layer.require(operation != "subtract from")
-    factor = -1.0 if operation == "subtract" else 1.0
-    return (reader.combine(operation, reader.node(first), reader.node(second), factor),)
-
-
-def _with_constant(
-    reader: _Reader,
-    layer: _Layer,
-    operation: str,
-    blob: str,
-    value: np.ndarray | float,
-) -> Blob:
-    """Append an operation on a blob and a number, or a constant with one value for each channel."""
-    source = reader.node(blob)
-    if operation == "subtract":
-        value = -value
-    operand = value
-    if isinstance(value, np.ndarray):
-        operand = reader.store_for(source, layer.name, value)
-    if operation == "multiply":
+        operands.append(float(layer.get(2)))
+    first, second = operands
+    if isinstance(first, np.ndarray):
+        first, second = second, first
+        factor, other_factor = other_factor, factor
+    (source,) = _nodes(first)
+    if isinstance(second, tuple):
+        (other,) = second
+        if operation == _PRODUCT:
+            return (reader.multiply(source, other),)
+        return (reader.weighted_sum([source, other], [factor, other_factor]),)
+    operand = other_factor * second
+    if isinstance(operand, np.ndarray):
+        operand = reader.store_for(source, layer.name, operand)
+    if operation == _PRODUCT:
         return (reader.graph.append(Affine, source, gain=operand),)
-    gain = -1.0 if operation == "subtract from" else 1.0
-    return (reader.graph.append(Affine, source, gain=gain, shift=operand),)
+    return (reader.graph.append(Affine, source, gain=factor, shift=operand),)
 
 
 def _eltwise(reader: _Reader, layer: _Layer) -> Blob:
@@ -376,19 +381,9 @@ def _eltwise(reader: _Reader, layer: _Layer) -> Blob:
     operation = layer.get(0)
     layer.require(len(nodes) > 1 and operation in ("0", "1"))
     if operation == "0":
-        return (reduce(partial(reader.combine, "multiply"), nodes),)
+        return (reduce(reader.multiply, nodes),)
     factors = layer.array(1) or [1.0] * len(nodes)
-    # `combine` multiplies only its second operand, so the first one has the factor 1 or needs a
-    # node of its own.
-    if factors[0] != 1 and factors[1] == 1:
-        nodes[:2] = nodes[1::-1]
-        factors[:2] = factors[1::-1]
-    total, *others = nodes
-    if factors[0] != 1:
-        total = reader.graph.append(Affine, total, gain=factors[0])
-    for other, factor in zip(others, factors[1:], strict=True):
-        total = reader.combine("add", total, other, factor)
-    return (total,)
+    return (reader.weighted_sum(nodes, factors),)
 
 
 def _interp(reader: _Reader, layer: _Layer) -> Blob:

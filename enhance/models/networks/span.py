@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..graphs import Activation, Affine, Gate, Graph, State, Tensors
-
-if TYPE_CHECKING:
-    import torch
 
 TITLE = "SPAN"
 ARCHITECTURE = "SPAN"
@@ -56,50 +53,15 @@ def span(
     return graph.keep_ends_precise()
 
 
-def _fold_branches(state: State) -> Tensors:
-    """Return the tensors with each convolution of two branches folded into its `eval_conv`, whose
-    name is dropped.
-
-    The branches are a 1x1 convolution, and a 3x3 convolution between two of 1x1 with twice the
-    channels. They are folded in float64.
-    """
-    tensors: Tensors = {}
-    for key, tensor in state.items():
-        if ".sk." not in key and ".conv." not in key:
-            tensors[key.replace(".eval_conv", "")] = tensor
-    for key in state:
-        if key.endswith(".sk.weight"):
-            layer = key.removesuffix(".sk.weight")
-            weight, bias = _fold_layer(state, layer)
-            tensors[f"{layer}.weight"] = weight.float()
-            tensors[f"{layer}.bias"] = bias.float()
-    return tensors
-
-
-def _fold_layer(state: State, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the weight [out, in, 3, 3] and the bias [out], in float64, of a convolution of two
-    branches."""
-    parts = [f"{layer}.{part}" for part in ("conv.0", "conv.1", "conv.2", "sk")]
-    first, middle, last, side = (state[f"{part}.weight"].double() for part in parts)
-    biases = [state[f"{part}.bias"].double() for part in parts]
-    first_bias, middle_bias, last_bias, side_bias = biases
-    outputs, inputs = side.shape[:2]
-    # A 1x1 convolution is a matrix for the channels, so the three kernels are multiplied as
-    # matrices. `reshape` rejects forged shapes.
-    first = first.reshape(2 * inputs, inputs)
-    last = last.reshape(outputs, 2 * outputs)
-    kernels = (last @ middle.flatten(1)).view(outputs, -1, *middle.shape[2:])
-    weight = (first.T @ kernels.flatten(2)).view(outputs, inputs, *middle.shape[2:])
-    weight[:, :, 1, 1] += side[:, :, 0, 0]
-    # The image is padded before the first convolution, whose bias is therefore also added beyond
-    # the edges.
-    bias = last @ (middle.sum((2, 3)) @ first_bias + middle_bias) + last_bias + side_bias
-    return weight, bias
-
-
 def convert(network: Any) -> tuple[Graph, State]:
     """Return the graph and the tensors of spandrel's network."""
-    tensors = _fold_branches(network.state_dict())
+    for module in network.modules():
+        if hasattr(module, "update_params"):
+            module.update_params()  # folds the three branches into `eval_conv`
+    tensors: Tensors = {}
+    for name, tensor in network.state_dict().items():
+        if ".sk." not in name and ".conv." not in name:
+            tensors[name.replace(".eval_conv", "")] = tensor
     tensors.pop("no_norm", None)
     if network.is_norm:
         shift = [-mean * SPAN_RANGE for mean in SPAN_MEAN]
