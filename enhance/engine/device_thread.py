@@ -163,7 +163,6 @@ class Step(Generic[T]):
 DEVICE_THREAD = DeviceThread()
 # A thread inside PyTorch while the interpreter exits would crash the process.
 atexit.register(DEVICE_THREAD.close)
-if hasattr(
-    os, "register_at_fork"
-):  # A forked process has none of the threads, and their locks stay locked.
+if hasattr(os, "register_at_fork"):
+    # A forked process has none of the threads, and their locks stay locked.
     os.register_at_fork(after_in_child=DEVICE_THREAD.__init__)

@@ -198,9 +198,8 @@ class Engine:
 
         It is not if the network needs statistics of the image and no run has measured them yet.
         """
-        return (key, recipe) in self._statistics or not models.graph_of(
-            recipe.model,
-        ).needs_statistics
+        graph = models.graph_of(recipe.model)
+        return not graph.needs_statistics or (key, recipe) in self._statistics
 
     def enlarge(
         self,

@@ -65,8 +65,7 @@ class RowStatistics:
 class PhasedStream:
     """The computation of one image by one network, with a `Stream` for each phase.
 
-    A network without barriers has one phase. `dtype` is the precision of the convolutions. The
-    attributes `height` and `width` are those of the network's grid.
+    A network without barriers has one phase. `dtype` is the precision of the convolutions.
 
     The feature maps between two phases are unnamed files in `folder` if they are large. `known` are
     the statistics of a larger image that contains this one. With them, there are fewer phases.
@@ -81,20 +80,15 @@ class PhasedStream:
         folder: Path | None = None,
         known: Statistics | None = None,
     ):
-        self._image = image
-        self.graph = image.graph
-        self.transposed = image.transposed
-        self.device = image.device
-        self.height = image.height
-        self.width = image.width
+        self.image = image
         self.statistics: dict[int, torch.Tensor] = dict(known or {})
         """The statistics that were measured so far."""
-        scaled = [node for node in self.graph.nodes if isinstance(node, Scaled)]
+        scaled = [node for node in image.graph.nodes if isinstance(node, Scaled)]
         self._normalised = {node.sources[0] for node in scaled}
-        self._phases, slots = split(self.graph, settled=known is not None)
+        self._phases, slots = split(image.graph, settled=known is not None)
         self._phase = 0
         self._measured: dict[int, RowStatistics] = {}  # in the current phase
-        self.work = self.graph.work / len(self._phases)
+        self.work = image.graph.work / len(self._phases)
         """Multiply-adds for one image pixel in one pass, on average."""
         self.maps = self._allocate(slots, dtype, folder or Path(tempfile.gettempdir()))
         self.current = self._begin(self._phases[0])
@@ -137,8 +131,8 @@ class PhasedStream:
         phase = self._phases[self._phase]
         for index, (place, node) in enumerate(zip(phase.places, phase.graph.nodes, strict=True)):
             if isinstance(node, Scaled):
-                source = self.graph.nodes[place].sources[0]
-                gain, shift = kernels[place](self.statistics[source].to(self.device))
+                source = self.image.graph.nodes[place].sources[0]
+                gain, shift = kernels[place](self.statistics[source].to(self.image.device))
                 found[index] = partial(scale, gain=gain, shift=shift)
             # A stored map has no sources, but the place of the node that computed it.
             elif node.sources and place in kernels:
@@ -155,30 +149,33 @@ class PhasedStream:
             sinks[index] = [partial(_write, feature_map)]
             place = phase.places[index]
             if place in self._normalised and place not in self.statistics:
-                measured = RowStatistics(len(feature_map), feature_map.shape[2], self.device)
+                measured = RowStatistics(len(feature_map), feature_map.shape[2], self.image.device)
                 self._measured[place] = measured
                 sinks[index].append(measured.add)
         loads = {index: self.maps[slot] for index, slot in phase.loads.items()}
-        return Stream(phase.graph, self._image, loads, sinks)
+        return Stream(phase.graph, self.image, loads, sinks)
 
     def _allocate(
         self, slots: list[Stored], dtype: torch.dtype, folder: Path
     ) -> list[torch.Tensor]:
         """Return memory for the slots, [H, W, C] each: of the GPU if there is enough, else mapped
         files if large."""
-        needed = sum(slot.bytes(self.height, self.width, dtype.itemsize) for slot in slots)
-        on_gpu = self.device.type == "cuda" and needed <= _GPU_SHARE * free_memory(self.device)
+        device = self.image.device
+        height = self.image.height
+        width = self.image.width
+        needed = sum(slot.bytes(height, width, dtype.itemsize) for slot in slots)
+        on_gpu = device.type == "cuda" and needed <= _GPU_SHARE * free_memory(device)
         if needed > IN_MEMORY and not on_gpu:
-            output = 3 * math.prod(self._image.output_size)
+            output = 3 * math.prod(self.image.output_size)
             with storage_errors(folder / "temporary"):
                 folder.mkdir(parents=True, exist_ok=True)
                 check_disk_space(folder, needed + output)
         maps = []
         for slot in slots:
             slot_dtype = dtype if is_rounded(slot) else torch.float32
-            shape = slot.length(self.height), slot.length(self.width), slot.channels
+            shape = slot.length(height), slot.length(width), slot.channels
             if on_gpu:
-                maps.append(torch.empty(shape, dtype=slot_dtype, device=self.device))
+                maps.append(torch.empty(shape, dtype=slot_dtype, device=device))
             else:
                 integer = f"int{8 * slot_dtype.itemsize}"  # NumPy has no bfloat16
                 pixels = allocate_pixels(shape, integer, folder)

@@ -169,9 +169,11 @@ class Steps:
     ):
         self.stream = stream
         self.dtype = dtype
-        self._threads = threads or Threads.for_device(stream.device, dtype)
-        self.rows = strip_rows(stream.width, tile, stream.device, self._threads)
-        free = free_memory(stream.device)
+        image = stream.image
+        self._device = image.device
+        self._threads = threads or Threads.for_device(image.device, dtype)
+        self.rows = strip_rows(image.width, tile, image.device, self._threads)
+        free = free_memory(image.device)
         if free < math.inf:
             while self.rows > 1 and self._bytes() > free:
                 self.rows //= 2
@@ -194,28 +196,21 @@ class Steps:
             self.stream.current.restore(before)
             rows = self._fitting_step(model, torch.float32, check)
         # A GPU only queues its work, but a step has to last as long as the work.
-        wait_for_device(self.stream.device)
+        wait_for_device(self._device)
         return rows
 
     def _bytes(self) -> int:
         """Return the peak memory of a strip."""
-        return stream_bytes(self.stream.graph, self.stream.width, self.rows, self.dtype.itemsize)
+        image = self.stream.image
+        return stream_bytes(image.graph, image.width, self.rows, self.dtype.itemsize)
 
     def _fitting_step(self, model: RowNetwork, dtype: torch.dtype, check: Check) -> torch.Tensor:
         while True:
             try:
-                kernels = model.kernels_for(
-                    self.stream.device,
-                    dtype,
-                    transposed=self.stream.transposed,
-                )
-                return self.stream.step(
-                    kernels,
-                    self.rows,
-                    check,
-                    self._threads.strips,
-                    self._rounds,
-                )
+                transposed = self.stream.image.transposed
+                kernels = model.kernels_for(self._device, dtype, transposed=transposed)
+                strips = self._threads.strips
+                return self.stream.step(kernels, self.rows, check, strips, self._rounds)
             # PyTorch raises RuntimeError for every device.
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
@@ -223,7 +218,7 @@ class Steps:
                 self._halve(error)
 
     def _halve(self, error: Exception) -> None:
-        if self.stream.device.type == "cuda":
+        if self._device.type == "cuda":
             torch.cuda.empty_cache()
         if self.rows == 1:
             raise MemoryShortError("memory_short") from error

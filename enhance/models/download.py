@@ -83,22 +83,16 @@ def fetch(model: Model, folder: Path, progress: Progress) -> Located:
             [{"source": str(source), "error": str(error)} for source, error in errors.items()],
         )
     *_, why = errors.values()
+    facts = {"name": model.name, "folder": folder}
     official = model.manual_download
     if official is None:
         file = model.sources[-1].file
-        raise WeightsError(
-            "weights_not_installed",
-            name=model.name,
-            why=why,
-            folder=folder,
-            file=file,
-        ) from why
+        raise WeightsError("weights_not_installed", **facts, why=why, file=file) from why
     tried = [WeightsError(f"tried_{source.site}", why=error) for source, error in errors.items()]
     raise WeightsError(
         "weights_not_fetched",
-        name=model.name,
+        **facts,
         tried=tried,
-        folder=folder,
         file=official.file,
         url=official.url,
     ) from why

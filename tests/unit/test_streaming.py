@@ -165,7 +165,7 @@ def test_a_gpu_with_little_free_memory_uses_smaller_strips(monkeypatch):
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1e8)
     rows = ImageRows(graph, 9, width, lambda first, last: torch.zeros(last - first, width, 3))
     run = PhasedStream(rows, torch.float16)
-    run.device = torch.device("cuda")
+    rows.device = torch.device("cuda")
 
     def rows_for(free: float) -> int:
         """Return the rows of a strip if this much is free, of which PyTorch has 4e8 bytes in its

@@ -4,6 +4,7 @@ channel gates."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ..graphs import (
@@ -183,14 +184,11 @@ def _untranspose(weight: torch.Tensor, step: int) -> torch.Tensor:
     # Output row step * q + phase is a sum over input rows q + place - 1, each with tap phase + 1 -
     # step * (place - 1). That is a transposed convolution with a padding of 1. Networks have 3 or
     # 2: `valid` or a crop removes the rest.
-    taps = [
-        (phase, place, tap)
-        for phase in range(step)
-        for place in range(3)
-        if 0 <= (tap := phase + 1 - step * (place - 1)) < size
-    ]
     kernel = weight.new_zeros(outputs, step, step, inputs, 3, 3)
-    for row, above, down in taps:
-        for column, left, across in taps:
+    taps = range(size)
+    for row, above, column, left in product(range(step), range(3), range(step), range(3)):
+        down = row + 1 - step * (above - 1)
+        across = column + 1 - step * (left - 1)
+        if down in taps and across in taps:
             kernel[:, row, column, :, above, left] = weight[:, :, down, across].T
     return kernel.reshape(outputs * step**2, inputs, 3, 3)
