@@ -82,6 +82,10 @@ MISPLACED = """(least) => {
       || hit.contains(part) && !hit.matches("#app, body, html")
       || hit.closest("label")?.contains(part));
   };
+  const isUnderPinned = (part, hit) => {
+    const pinned = hit?.closest("#next-run, #grip");
+    return Boolean(pinned) && pinned.parentElement.contains(part) && !pinned.contains(part);
+  };
   const areas = new Set([...document.querySelectorAll(selector)].filter(isSeen).map(areaOf));
   for (const area of areas) {
     const rect = area.getBoundingClientRect(), clip = clipOf(area);
@@ -94,6 +98,7 @@ MISPLACED = """(least) => {
       continue;
     }
     const x = rect.left + rect.width / 2, y = rect.top + rect.height / 2;
+    if (isUnderPinned(area, document.elementFromPoint(x, y))) continue;
     if (!hits(area, x, y)) {
       found.push(`${nameOf(area)} is covered by ${nameOf(document.elementFromPoint(x, y))}`);
       continue;
@@ -101,7 +106,8 @@ MISPLACED = """(least) => {
     const far = least / 2 - 1;
     const reach = [[x - far, y], [x + far, y], [x, y - far], [x, y + far]];
     const isInside = (x, y) => x >= 0 && y >= 0 && x < width && y < height;
-    const small = reach.some(([x, y]) => isInside(x, y) && !hits(area, x, y));
+    const isHit = (x, y) => hits(area, x, y) || isUnderPinned(area, document.elementFromPoint(x, y));
+    const small = reach.some(([x, y]) => isInside(x, y) && !isHit(x, y));
     if (least && small) found.push(`${nameOf(area)} is small: ${rect.width} × ${rect.height}`);
   }
   for (const part of document.body.querySelectorAll("*")) {
@@ -113,6 +119,7 @@ MISPLACED = """(least) => {
     const { pointerEvents, clipPath } = getComputedStyle(part);
     if (pointerEvents === "none" || clipPath !== "none") continue;
     const hit = document.elementFromPoint(rect.left + rect.width / 2, rect.top + rect.height / 2);
+    if (isUnderPinned(part, hit)) continue;
     if (hit && !part.contains(hit) && !hit.contains(part)) {
       found.push(`${nameOf(part)} lies under ${nameOf(hit)}`);
     }
@@ -126,7 +133,7 @@ MISPLACED = """(least) => {
   return found;
 }"""
 """Return what is covered, cut, outside of the screen, or smaller than `least` pixels around its
-centre."""
+centre. What is scrolled under the pinned parts of the panel is not covered."""
 
 NAMES = re.compile(
     r"[\w.-]*\.(png|jpg|jpeg)|`[^`]*`|SHA-256 \w+|\b[0-9a-f]{16,}\b|realesr\S*|Stefan van der "

@@ -45,6 +45,6 @@ export function fileButton(id, { kind, image, text, slot, isDisabled = false }) 
     aria-busy="${isBusy}"
     ${isDisabled && html`disabled`}
   >
-    ${isBusy ? html`<i class="ring"></i>` : icon(image)} ${text}
+    ${isBusy ? html`<i class="ring"></i>` : icon(image)} <span>${text}</span>
   </button>`;
 }

@@ -120,7 +120,10 @@ function previewChip(state, look) {
   if (name === "failed") {
     return { name, sign: "failed", text: state.previewProblem?.text ?? word("chip_failed") };
   }
-  if (name === "outdated") return { name, sign: "outdated", text: word("chip_outdated") };
+  if (name === "outdated") {
+    const text = look.isNarrow ? word("chip_outdated_short") : word("chip_outdated");
+    return { name, sign: "outdated", text };
+  }
   if (name === "none") return { name, sign: "none", text: word("chip_none") };
   if (look.isMarked) return { name, sign: "matches", text: markedText(look) };
   const text = look.isNarrow ? word("chip_matches_short") : word("chip_matches");
@@ -135,7 +138,8 @@ function previewChip(state, look) {
  */
 function busyChip(state, look, name) {
   if (state.isOffline) return { name, sign: "ring", text: word("chip_offline") };
-  const plain = name === "quick" ? word("chip_quick") : word("chip_running");
+  const running = look.isNarrow ? word("chip_running_short") : word("chip_running");
+  const plain = name === "quick" ? word("chip_quick") : running;
   const text = look.isMarked ? markedText(look) : plain;
   return { name, sign: "ring", text, isTimed: true };
 }

@@ -64,12 +64,8 @@ function cancelUploads() {
 
 function photoChooser() {
   const { file } = state;
-  const content = file ? photoUpload(file) : photoChoice();
-  return chooser(word("welcome_head"), word("welcome_text"), content);
-}
-
-function photoChoice() {
-  return html`${dropBox(word("upload_here"), word("upload_choose"))} ${examples()}`;
+  const box = file ? photoUpload(file) : dropBox(word("upload_here"), word("upload_choose"));
+  return chooser(word("welcome_head"), word("welcome_text"), html`${box} ${examples()}`);
 }
 
 function batchChooser() {
@@ -132,8 +128,10 @@ function examples() {
         <span>${text()}</span>
       </button>`,
   );
-  return html`<p class="caption">${word("examples")}</p>
-    <div class="examples">${buttons}</div>`;
+  return html`<section>
+    <p class="caption">${word("examples")}</p>
+    <div class="examples">${buttons}</div>
+  </section>`;
 }
 
 /** @param {ChosenFile} file */
@@ -171,7 +169,9 @@ function batchUpload(files) {
       ${progressBar(upload.share, title)}
       <ul data-own></ul>
     </div>
-    <p class="caption">${word("upload_more")}</p>`;
+    <p class="caption">
+      <span class="drag">${word("upload_more")}</span> ${word("upload_cancel")}
+    </p>`;
 }
 
 /**

@@ -14,7 +14,7 @@ let opened = new Set();
 let wasFolded = false;
 
 /** @param {State} state */
-const isFolded = (state) => state.tab === "single" && stageMode(state) === "result";
+export const isFolded = (state) => state.tab === "single" && stageMode(state) === "result";
 
 /**
  * Shows the title of a section, which folds it.

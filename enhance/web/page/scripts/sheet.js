@@ -4,6 +4,7 @@
 import { closeButton } from "./buttons.js";
 import { draw, html, onPress } from "./dom.js";
 import { holdFocus } from "./focus.js";
+import { isFolded } from "./folds.js";
 import { change, onChange, state } from "./store.js";
 import { word } from "./words.js";
 
@@ -25,14 +26,18 @@ const close = () => change({ isPanelOpen: false });
 export function mountGrip(element) {
   onPress(element, { close });
   element.addEventListener("pointerdown", drag);
-  draw(
-    element,
-    html`<div class="grip"><i></i></div>
-      <div class="drawer-head">
-        <span class="label">${word("settings")}</span>
-        ${closeButton()}
-      </div>`,
+  return onChange(() =>
+    draw(
+      element,
+      html`<div class="grip"><i></i></div>
+        <div class="drawer-head"><span class="label">${title()}</span> ${closeButton()}</div>`,
+    ),
   );
+}
+
+/** Returns the name of the panel: that of the button in the bar that opens it. */
+function title() {
+  return isFolded(state) ? word("facts") : word("settings");
 }
 
 /**
@@ -75,7 +80,7 @@ function showPanel(isOpen) {
 /** @param {HTMLElement} panel */
 function openPanel(panel) {
   panel.setAttribute("role", "dialog");
-  panel.setAttribute("aria-label", word("settings"));
+  panel.setAttribute("aria-label", title());
   panel.tabIndex = -1;
   panel.scrollTop = 0;
   const bar = document.getElementById("bar");

@@ -107,11 +107,13 @@ export function assetAddress(name) {
 }
 
 /**
- * Returns a text whose lines end neither between a number and its unit nor before a quotation mark.
+ * Returns a text whose lines end neither within a size, nor between a number and its unit, nor before a
+ * quotation mark.
  * @param {string} text
  */
 export function joinUnits(text) {
   return text
+    .replace(/ × /g, "\u00a0×\u00a0")
     .replace(/(\d) (?=\p{L})/gu, "$1\u00a0")
     .replace(/(\p{sc=Han}) (?=\d)/gu, "$1\u00a0")
     .replace(/(?<=\p{sc=Han})“/gu, "\u2060“");
