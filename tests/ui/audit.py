@@ -82,8 +82,8 @@ MISPLACED = """(least) => {
       || hit.contains(part) && !hit.matches("#app, body, html")
       || hit.closest("label")?.contains(part));
   };
-  const isUnderPinned = (part, hit) => {
-    const pinned = hit?.closest("#next-run, #grip");
+  const isUnderPinned = (part, x, y) => {
+    const pinned = document.elementFromPoint(x, y)?.closest("#next-run, #grip");
     return Boolean(pinned) && pinned.parentElement.contains(part) && !pinned.contains(part);
   };
   const areas = new Set([...document.querySelectorAll(selector)].filter(isSeen).map(areaOf));
@@ -98,7 +98,7 @@ MISPLACED = """(least) => {
       continue;
     }
     const x = rect.left + rect.width / 2, y = rect.top + rect.height / 2;
-    if (isUnderPinned(area, document.elementFromPoint(x, y))) continue;
+    if (isUnderPinned(area, x, y)) continue;
     if (!hits(area, x, y)) {
       found.push(`${nameOf(area)} is covered by ${nameOf(document.elementFromPoint(x, y))}`);
       continue;
@@ -106,7 +106,7 @@ MISPLACED = """(least) => {
     const far = least / 2 - 1;
     const reach = [[x - far, y], [x + far, y], [x, y - far], [x, y + far]];
     const isInside = (x, y) => x >= 0 && y >= 0 && x < width && y < height;
-    const isHit = (x, y) => hits(area, x, y) || isUnderPinned(area, document.elementFromPoint(x, y));
+    const isHit = (x, y) => hits(area, x, y) || isUnderPinned(area, x, y);
     const small = reach.some(([x, y]) => isInside(x, y) && !isHit(x, y));
     if (least && small) found.push(`${nameOf(area)} is small: ${rect.width} × ${rect.height}`);
   }
@@ -118,8 +118,9 @@ MISPLACED = """(least) => {
     if (rect.width < 2 || rect.height < 2 || isScrolledAway(rect, clipOf(part))) continue;
     const { pointerEvents, clipPath } = getComputedStyle(part);
     if (pointerEvents === "none" || clipPath !== "none") continue;
-    const hit = document.elementFromPoint(rect.left + rect.width / 2, rect.top + rect.height / 2);
-    if (isUnderPinned(part, hit)) continue;
+    const [x, y] = [rect.left + rect.width / 2, rect.top + rect.height / 2];
+    const hit = document.elementFromPoint(x, y);
+    if (isUnderPinned(part, x, y)) continue;
     if (hit && !part.contains(hit) && !hit.contains(part)) {
       found.push(`${nameOf(part)} lies under ${nameOf(hit)}`);
     }
