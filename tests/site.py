@@ -185,7 +185,7 @@ def photo(height: int, width: int) -> np.ndarray:
     return np.ascontiguousarray(data.astronaut()[60 : 60 + height, 150 : 150 + width])
 
 
-def wait_until(condition, seconds: float = 60) -> None:
+def wait_until(condition, seconds: float = 120) -> None:
     """Wait for a condition; fail if it does not become true."""
     end = time.monotonic() + seconds
     while not condition():
@@ -287,7 +287,11 @@ def guarded_site(folder: Path, *keys: str, login: bool = True) -> Iterator[Site]
 
 @contextmanager
 def busy_device(scheduler: Scheduler, jobs: int = 1) -> Iterator[None]:
-    """Occupy the device, and the next positions of the queue, until the end of the block."""
+    """Occupy the device, and the next positions of the queue, until the end of the block.
+
+    The jobs of earlier tests must have ended, which can take a moment after their clients have.
+    """
+    wait_until(lambda: not scheduler.count())
     with ExitStack() as stack:
         for ahead in range(jobs):
             stack.enter_context(scheduler.queue_job(Job(caller=f"other {ahead}"), ahead))

@@ -1,4 +1,7 @@
-"""Deleting a result also deletes all downloads that contain it, and no others."""
+"""Deleting a result also deletes all downloads that contain it, and no others.
+
+No other test has photos of these sizes, because users who have the same photo share its result.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def owner(connect: Callable[..., Client]) -> Client:
 def enhance(site: Site, owner: Client, name: str, **given: Any) -> tuple[str, str]:
     """Enhance a photo with this name, and return the name of the job and the id of the task."""
     job = secrets.token_hex(16)
-    image = handle_file(site.photo(name, 40, 44))
+    image = handle_file(site.photo(name, 43, 57))
     _, info = owner.predict(image=image, job=job, api_name="/enhance", **OPTIONS, **given)
     return job, info["task_id"]
 
@@ -63,7 +66,7 @@ def test_a_deleted_result_leaves_the_downloads_of_other_results(site: Site, owne
 
 def test_a_deleted_file_of_a_batch_leaves_no_archive_that_contains_it(site: Site, owner: Client):
     images, job = (
-        [handle_file(site.photo(f"packed-{side}.png", side, side)) for side in (30, 31)],
+        [handle_file(site.photo(f"packed-{side}.png", side, 57)) for side in (30, 31)],
         "batch-to-delete",
     )
     owner.predict(images=images, job=job, api_name="/batch", **OPTIONS)

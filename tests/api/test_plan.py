@@ -198,8 +198,10 @@ def test_a_hazy_photo_gets_a_tip_with_the_values_that_carry_it_out(site, client,
         == []
     )
 
-    monkeypatch.setattr("enhance.enhancer.LONG_SECONDS", 0)
-    monkeypatch.setattr("enhance.web.advice.LONG_SECONDS", 0)
+    def estimate(_width: int, _height: int, settings: Settings, *_: int) -> float:
+        return 300.0 if settings.preset == "gentle" else 10.0
+
+    monkeypatch.setattr(site.enhancer, "estimate", estimate)
     plan = client.predict(image=handle_file(path), preset="gentle", scale=8, **PLAN)
     values = [one["values"] for tip in plan["tips"] for one in tip["solutions"]]
     assert {"scale": 4} in values
