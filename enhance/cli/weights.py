@@ -18,10 +18,10 @@ from ..config import terminal_language
 from ..errors import EnhanceError, WeightsError
 from ..i18n import translate
 from ..models.catalogue import Catalogue, add_by_name, find, get
-from ..models.download import Progress, read_attempts
+from ..models.download import DownloadProgress, read_attempts
 from ..models.manifest import UNKNOWN_LICENCE, Model, allows_commercial_use, catalogue
 from ..models.user_models import add, files_in, own_models, remove
-from ..models.weights import ModelFiles, WeightStore, ensure, inspect, rename_corrupt_files
+from ..models.weights import ModelFiles, WeightStore, ensure, rename_corrupt_files, verify_files
 from ..models.weights_folder import forget_digests
 
 DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
-    records = [_record(inspect(name, store), store.folder) for name in _all_names(store)]
+    records = [_record(verify_files(name, store), store.folder) for name in _all_names(store)]
     text = _table(records, "name", "size", "status", "licence", "source", "purpose")
     missing = [record for record in records if record.get("by_hand") or record.get("tried")]
     if missing:
@@ -189,7 +189,7 @@ def _fetch(options: argparse.Namespace, store: WeightStore) -> tuple[Records, st
     status = 0
     for name in dict.fromkeys(names or [*DEFAULT_SET, *OPTIONAL]):
         error = None
-        files = inspect(name, store)
+        files = verify_files(name, store)
         if files.located is None:
             print(f"Downloading {name} ({files.model.bytes / 1e6:.1f} MB)", file=sys.stderr)
         try:
@@ -205,14 +205,14 @@ def _fetch(options: argparse.Namespace, store: WeightStore) -> tuple[Records, st
             else:
                 print(error, file=sys.stderr)
                 status = 1
-        record = _record(inspect(name, store), store.folder)
+        record = _record(verify_files(name, store), store.folder)
         record["error"] = error
         records.append(record)
     return records, _table(records, "name", "size", "status", "source"), status
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Progress]:
+def _progress(name: str) -> Iterator[DownloadProgress]:
     """Show the progress of a download, if the output is a terminal."""
     from tqdm import tqdm
 
@@ -231,7 +231,7 @@ def _verify(options: argparse.Namespace, store: WeightStore) -> tuple[Records, s
     status = 0
     for name in _all_names(store):
         renamed = rename_corrupt_files(name, store)
-        files = inspect(name, store)
+        files = verify_files(name, store)
         is_lost = files.model.own and not files.located
         if renamed or is_lost:
             status = 1
@@ -262,7 +262,7 @@ def _add(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str,
                     raise
                 print(error.message(terminal_language()), file=sys.stderr)
                 status = 1
-    records = [_record(inspect(model.name, store), store.folder) for model in added]
+    records = [_record(verify_files(model.name, store), store.folder) for model in added]
     columns = "name", "scale", "size", "network", "licence", "source"
     return records, _table(records, *columns), status
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from enhance.models.memory import Cut, divide_to_fit, stream_bytes
+from enhance.models.memory import ImagePart, divide_to_fit, stream_bytes
 
 from .. import models
 from ..errors import MemoryShortError, SettingsError
@@ -224,7 +224,7 @@ class Engine:
             filled += len(rows)
         return result
 
-    def _cuts(self, model: str, dtype: torch.dtype, along: int, across: int) -> list[Cut]:
+    def _cuts(self, model: str, dtype: torch.dtype, along: int, across: int) -> list[ImagePart]:
         """Return the parts of an image that is too large for memory.
 
         The list is empty if it is processed as a whole.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from enhance.models.graphs import Scaled, Stored, is_rounded
+from enhance.models.graphs import Scaled, StoredMap, is_rounded
 from enhance.models.phases import Phase, split
 
 from ..files import check_disk_space, storage_errors
@@ -156,7 +156,7 @@ class PhasedStream:
         return Stream(phase.graph, self.image, loads, sinks)
 
     def _allocate(
-        self, slots: list[Stored], dtype: torch.dtype, folder: Path
+        self, slots: list[StoredMap], dtype: torch.dtype, folder: Path
     ) -> list[torch.Tensor]:
         """Return memory for the slots, [H, W, C] each: of the GPU if there is enough, else mapped
         files if large."""

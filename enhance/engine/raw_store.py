@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from enhance.models.memory import Cut
+from enhance.models.memory import ImagePart
 
 from ..errors import StorageError
 from ..files import AtomicFile, check_disk_space, storage_errors
@@ -203,7 +203,7 @@ class NetworkOutput:
 
 def strips_of_parts(
     rgb: np.ndarray,
-    cuts: Sequence[Cut],
+    cuts: Sequence[ImagePart],
     scale: int,
     run: Callable[[np.ndarray, bool, ShareDone], Strips],
     report: ShareDone,

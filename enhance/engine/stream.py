@@ -147,6 +147,7 @@ class Stream:
         self._maps = maps
         self._sinks = sinks
         self._heights = [node.length(image.height) for node in graph.nodes]
+        self._node_work = graph.node_work()
         self._windows = [Window() for _ in graph.nodes]
         self._readers = graph.readers()
         self._earlier_operands = earlier_operands(graph)
@@ -178,11 +179,9 @@ class Stream:
 
     def work_done(self) -> float:
         """Return the share of all multiply-adds that is done, 0..1."""
-        node_work = self.graph.node_work()
-        done = 0.0
-        for work, window, height in zip(node_work, self._windows, self._heights, strict=True):
-            done += work * window.end / height
-        return done / sum(node_work)
+        layers = zip(self._node_work, self._windows, self._heights, strict=True)
+        done = sum(work * window.end / height for work, window, height in layers)
+        return done / sum(self._node_work)
 
     def snapshot(self) -> list[Window]:
         """Return the state between two steps of one thread.

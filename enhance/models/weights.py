@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import WeightsError, check_stop
-from .download import Progress, fetch, is_installed, read_origin
+from .download import DownloadProgress, fetch, is_installed, read_origin
 from .graphs import Graph
 from .manifest import Located, Model, manifest
 from .networks import SHIPPED
@@ -89,12 +89,12 @@ def locate(name: str, store: WeightStore | None = None) -> Located | None:
 
     Raises WeightsError for an unknown name.
     """
-    return inspect(name, store or WeightStore()).located
+    return verify_files(name, store or WeightStore()).located
 
 
 def ensure(
     name: str,
-    progress: Progress | None = None,
+    progress: DownloadProgress | None = None,
     store: WeightStore | None = None,
     *,
     stop: threading.Event | None = None,
@@ -119,11 +119,11 @@ def ensure(
     if name in PAIRS:
         parts = [ensure(part, progress, store, stop=stop) for part in parts_of(name)]
         return _joined(name, parts, store.folder)
-    files = inspect(name, store)
+    files = verify_files(name, store)
     if files.located:
         return files.located
     with locked(store.folder, name, lambda: report(0, files.model.bytes)):
-        files = inspect(name, store)  # Another process can have downloaded it meanwhile.
+        files = verify_files(name, store)  # Another process can have downloaded it meanwhile.
         for corrupt in files.corrupt:
             rename_corrupt(corrupt)
         if files.located:
@@ -161,7 +161,7 @@ def is_convertible(name: str) -> bool:
     return any(map(is_installed, store.find(name).packages)) and is_writable(store.folder)
 
 
-def inspect(name: str, store: WeightStore) -> ModelFiles:
+def verify_files(name: str, store: WeightStore) -> ModelFiles:
     """Verify the files of a model in the weights folder and change nothing.
 
     Raises WeightsError for an unknown name.
@@ -191,10 +191,10 @@ def rename_corrupt_files(name: str, store: WeightStore) -> list[Path]:
 
     Raises WeightsError for an unknown name and StorageError if a file cannot be renamed.
     """
-    if not inspect(name, store).corrupt:
+    if not verify_files(name, store).corrupt:
         return []
     with locked(store.folder, name):
-        return [*map(rename_corrupt, inspect(name, store).corrupt)]
+        return [*map(rename_corrupt, verify_files(name, store).corrupt)]
 
 
 def _in_hub_cache(model: Model) -> Located | None:

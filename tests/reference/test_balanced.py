@@ -16,7 +16,7 @@ from spandrel.architectures.SPAN import SPAN
 
 from enhance import Enhancer, Settings, WeightsError, models
 from enhance.engine.engine import Engine
-from enhance.models.manifest import Source
+from enhance.models.manifest import WeightSource
 from enhance.models.networks import span, srvgg
 from enhance.models.weights_folder import digest
 from enhance.presets import available_presets
@@ -34,7 +34,7 @@ def describe(model: models.Model, file: Path) -> models.Model:
         "bytes": file.stat().st_size,
         "sha256": digest(file),
     }
-    source = Source("hub", "nobody/nothing", "main", file.name, **facts)
+    source = WeightSource("hub", "nobody/nothing", "main", file.name, **facts)
     return replace(model, **facts, sources=(source,))
 
 

@@ -17,7 +17,7 @@ from typing import cast
 import pytest
 
 from enhance.models import download
-from enhance.models.manifest import Model, Source
+from enhance.models.manifest import Model, WeightSource
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -41,7 +41,7 @@ def made_up_model(content: bytes, name: str = "tiny") -> Model:
         {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
         f"{name}.pth",
     )
-    source = Source("hub", "someone/models", COMMIT, f"small/{file}", file, **sums)  # type: ignore[arg-type]
+    source = WeightSource("hub", "someone/models", COMMIT, f"small/{file}", file, **sums)  # type: ignore[arg-type]
     return Model(
         name, "Stands in for a real model.", "srvgg", file, licence="MIT", sources=(source,), **sums
     )  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ import pytest
 from enhance.cli.weights import main
 from enhance.errors import WeightsError
 from enhance.models import Located, WeightStore, download, ensure, locate
-from enhance.models.manifest import Source
+from enhance.models.manifest import WeightSource
 from tests.site import wait_until
 from tests.unit.hub_server import COMMIT, HubServer, go_online, made_up_model, weight_files
 
@@ -29,7 +29,7 @@ UNKNOWN_ORIGIN = "official file (origin not recorded)"
 
 HUB_MODEL = made_up_model(CONTENT)
 (HUB,) = HUB_MODEL.files
-RELEASE = Source(
+RELEASE = WeightSource(
     "release", "authors/code", "v1.0", "tiny.pth", "tiny.pth", len(CONTENT), HUB.sha256
 )
 MODEL = dataclasses.replace(HUB_MODEL, sources=(HUB, RELEASE))
