@@ -20,7 +20,7 @@ from .info import PreviewInfo
 from .restore.faces import FacePatch
 from .restore.fidelity import METER_HALO, Fidelity, Photo, Rows
 from .restore.resample import Cut, Grid, enlarge, has_second_pass
-from .restore.result import ResultRows, faces_over
+from .restore.result import ResultRows
 from .settings import Settings
 
 MARGIN = 48
@@ -168,9 +168,7 @@ def result_rows(
         # Its input is tuned already and has the faces.
         settings = replace(settings, tuning=False)
         patches = ()
-    seen = cut.box.downscale(settings.reduce)
-    faces = faces_over(patches, settings, (seen.top, seen.left))
-    return ResultRows(image, network, settings, photo, faces, cut)
+    return ResultRows(image, network, settings, photo, patches, cut)
 
 
 def _channels(image: SourceImage) -> np.ndarray:

@@ -109,6 +109,8 @@ class FaceRestorer:
     another network.
     """
 
+    name = RESTORER
+
     def __init__(self, state: Mapping[str, torch.Tensor], device: torch.device | str = "cpu"):
         import torch
 
@@ -126,10 +128,6 @@ class FaceRestorer:
             raise WeightsError("faces_other_weights", model=RESTORER) from error
         self._network = network.eval().requires_grad_(False).to(self.device)
         _log.info("Loaded %s in %.1f s", RESTORER, time.perf_counter() - started)
-
-    @property
-    def name(self) -> str:
-        return RESTORER
 
     def restore(
         self,
@@ -229,28 +227,23 @@ def blend_faces(
     touching = [patch for patch in patches if patch.touches(first, last, left, right)]
     if strength == 0 or not touching:
         return rows
-    start = max(left, min(patch.left for patch in touching))
-    end = min(right, max(patch.right for patch in touching))
-    part = rows[:, start - left : end - left]
-    mixed = np.zeros(part.shape, np.float32)
-    total = np.zeros((*part.shape[:2], 1), np.float32)
+    mixed = np.zeros(rows.shape, np.float32)
+    total = np.zeros((*rows.shape[:2], 1), np.float32)
     share = np.zeros_like(total)
     for patch in touching:
         area_rows = slice(max(first, patch.top), min(last, patch.bottom))
-        area_columns = slice(max(start, patch.left), min(end, patch.right))
+        area_columns = slice(max(left, patch.left), min(right, patch.right))
         restored, mask = _warp(patch, area_rows, area_columns)
-        inside = _shifted(area_rows, -first), _shifted(area_columns, -start)
+        inside = _shifted(area_rows, -first), _shifted(area_columns, -left)
         # Squared weights make the transition between overlapping faces smooth.
         mixed[inside] += mask * mask * restored
         total[inside] += mask * mask
         share[inside] = np.maximum(share[inside], mask)
     faces = mixed / np.maximum(total, 1e-12)
-    blended = part + strength * share * (faces - part)
-    result = rows.copy()
+    blended = rows + strength * share * (faces - rows)
     if rows.dtype != np.float32:
         blended = np.rint(np.clip(blended, 0, np.iinfo(rows.dtype).max))
-    result[:, start - left : end - left] = blended
-    return result
+    return blended.astype(rows.dtype, copy=False)
 
 
 def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, output: np.ndarray) -> FacePatch:

@@ -26,10 +26,10 @@ from ..metadata.source_type import label_of, read_source_type, with_source_type
 from ..settings import Settings
 from .deblocking import deblocked_rows, has_blocks
 from .dehaze import remove_haze
-from .faces import FacePatch, Faces, blend_faces
+from .faces import FacePatch, Faces
 from .fidelity import FidelityMeter, Photo, Rows, fidelity_grade
 from .resample import Cut, Grid, enlarge
-from .tuning import Overlay, Tuning
+from .tuning import Tuning
 
 _STRIP = 64
 
@@ -116,7 +116,7 @@ class ResultRows:
     grey.
 
     `network` returns rows of the network's output for `image`, [n, s * width, 3] in the image's own
-    type, and `photo` is the network's input. `overlay` adds restored faces. `cut` is the region of
+    type, and `photo` is the network's input. `patches` are restored faces. `cut` is the region of
     the whole image that `image` is, if it is a part.
     """
 
@@ -124,7 +124,7 @@ class ResultRows:
     network: Rows
     settings: Settings
     photo: Photo
-    overlay: Overlay | None = None
+    patches: Sequence[FacePatch] = ()
     cut: Cut | None = None
 
     @cached_property
@@ -137,7 +137,7 @@ class ResultRows:
         alpha = self.image.alpha
         if alpha is not None:
             alpha = self.image.downscale(self.settings.reduce).alpha
-        return Tuning(self.network, self.photo, self.settings, self.grid, self.overlay, alpha)
+        return Tuning(self.network, self.photo, self.settings, self.grid, self.patches, alpha)
 
     @property
     def size(self) -> Size:
@@ -175,23 +175,6 @@ class ResultRows:
             return colour
         alpha = enlarge(self.image.alpha, self.grid, first, last)  # [n, W]
         return np.concatenate([colour, alpha[..., None]], axis=2)  # [n, W, 2 or 4]
-
-
-def faces_over(
-    patches: Sequence[FacePatch],
-    settings: Settings,
-    origin: tuple[int, int],
-) -> Overlay | None:
-    """Return the overlay that adds restored faces with the strength of the settings.
-
-    `origin` is the top and left, in input pixels, of an image that is a part. The result is None
-    without faces.
-    """
-    if not patches:
-        return None
-    top = settings.factor * origin[0]
-    left = settings.factor * origin[1]
-    return lambda rows, first: blend_faces(rows, top + first, patches, settings.strength, left=left)
 
 
 def encode_gain_map(image: SourceImage, size: Size) -> bytes | None:
@@ -240,7 +223,7 @@ def write_png(
     xmp = metadata.xmp
     is_labelled = bool(result.settings.model)
     if is_labelled:
-        has_faces = result.overlay is not None
+        has_faces = bool(result.patches)
         metadata = replace(metadata, xmp=_labelled(xmp, generated=has_faces))
     gain_map = encode_gain_map(image, result.size)
     header = PngHeader(width, height, result.channels, image.bits, image.icc, metadata, gain_map)

@@ -6,7 +6,7 @@ needs above and below are read with them, and running sums are computed in fixed
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,12 +16,9 @@ import numpy as np
 from ..images import widen
 from ..settings import Settings
 from .deblocking import without_steps
+from .faces import FacePatch, blend_faces
 from .fidelity import BaseLayer, Photo, Rows
 from .resample import Grid, enlarge_rows, rounded
-
-Overlay = Callable[[np.ndarray, int], np.ndarray]
-"""A function of rows at the network's size and the number of the first; returns them with restored
-faces."""
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 _SHARPEN_SIGMA = 1.5
@@ -38,14 +35,14 @@ class Tuning:
 
     `network` returns rows of the network's output [s * height, s * width, 3] for `photo`, both
     uint8 (`levels` 255) or both uint16 (65535). The result has the same type and lies on `grid`.
-    `alpha` is that of the photo, if it has one.
+    `patches` are restored faces. `alpha` is that of the photo, if it has one.
     """
 
     network: Rows
     photo: Photo
     settings: Settings
     grid: Grid
-    overlay: Overlay | None = None
+    patches: Sequence[FacePatch] = ()
     alpha: np.ndarray | None = None
 
     def rows(self, first: int, last: int) -> np.ndarray:
@@ -53,7 +50,7 @@ class Tuning:
         height, width = self.grid.size
         corrects_edges = self.settings.tuning and self.alpha is not None
         if not (self.grid.resizes or self._mixes or self._adjusts_colour or corrects_edges):
-            rows = self._overlaid(self.network(first, last), first)
+            rows = self._with_faces(self.network(first, last), first)
             return rows[:, :width]
         halo = 0
         if self.settings.tuning and self.settings.sharpen > 0:
@@ -128,12 +125,14 @@ class Tuning:
             base = enlarge_rows(self._base, self.photo.height, self.settings.factor, first, last)
             scale = self.photo.levels / 255
             rows = cv2.addWeighted(rows, self.settings.blend, base, scale, 0, dst=rows)
-        return self._overlaid(rows, first)
+        return self._with_faces(rows, first)
 
-    def _overlaid(self, rows: np.ndarray, first: int) -> np.ndarray:
-        if self.overlay is None:
-            return rows
-        return self.overlay(rows, first)
+    def _with_faces(self, rows: np.ndarray, first: int) -> np.ndarray:
+        settings = self.settings
+        seen = self.grid.cut.box.downscale(settings.reduce)
+        top = settings.factor * seen.top
+        left = settings.factor * seen.left
+        return blend_faces(rows, top + first, self.patches, settings.strength, left=left)
 
 
 def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:

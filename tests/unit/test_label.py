@@ -17,11 +17,12 @@ from enhance.files import file_sha256
 from enhance.formats.encoding import ENDINGS, FORMATS, Encoding, export
 from enhance.formats.png_reader import is_intact
 from enhance.images import jxl
-from enhance.images.image import SourceImage
 from enhance.metadata import Metadata
 from enhance.metadata.source_type import with_source_type
+from enhance.restore.faces import FacePatch
 from enhance.restore.result import ResultRows, Scene, write_png
 from tests.unit import photos_with_metadata
+from tests.unit.image_files import source_image
 from tests.unit.photos_with_metadata import read_by_exiftool
 
 FILES = [form.ending for name, form in FORMATS.items() if name != "jxl" or jxl.is_available()]
@@ -56,21 +57,10 @@ def others_of(path: Path) -> dict[str, Any]:
 def write_result(
     folder: Path, xmp: bytes | None, settings: Settings = NETWORK, **changes: Any
 ) -> Path:
-    """Write a result whose network returned `network` (default: enlarged pixels); `overlay` adds
-    faces."""
+    """Write a result whose network returned `network` (default: enlarged pixels); `patches` are
+    restored faces."""
     rgb = np.ascontiguousarray(data.astronaut()[:30, :40])
-    image = SourceImage(
-        "photo.jpg",
-        "a" * 64,
-        1,
-        "JPEG",
-        "RGB",
-        rgb,
-        None,
-        False,
-        None,
-        Metadata(xmp=xmp).variants(),
-    )
+    image = source_image(rgb, variants=Metadata(xmp=xmp).variants())
     network = changes.pop(
         "network", np.kron(rgb, np.ones((settings.factor, settings.factor, 1), np.uint8))
     )
@@ -105,6 +95,9 @@ def test_label_is_removed_if_it_is_off(tmp_path, ending, own):
         assert others_of(path) == (others_of(png) if metadata == "keep" else {})
 
 
+FACE = FacePatch(np.zeros(0), np.eye(2, 3), 0, 0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("own", "changes", "label"),
     [
@@ -112,7 +105,7 @@ def test_label_is_removed_if_it_is_off(tmp_path, ending, own):
         ("digitalCapture", {}, ENHANCED),
         (COMPOSITE, {}, COMPOSITE),
         ("trainedAlgorithmicMedia", {}, "trainedAlgorithmicMedia"),
-        ("digitalCapture", {"overlay": lambda rows, first: rows}, COMPOSITE),  # Restored faces.
+        ("digitalCapture", {"patches": [FACE]}, COMPOSITE),
         (
             "digitalCapture",
             {"network": np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)},
