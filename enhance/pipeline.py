@@ -546,13 +546,9 @@ def _earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encodi
     its origin."""
     if not encoding.is_stored:
         image = run.inputs.image
-        notes = encoding.notes(
-            alpha=image.alpha is not None,
-            bits=image.bits,
-            icc=image.icc,
-            variants=image.variants,
-            has_gain_map=run.inputs.has_gain_map,
-        )
+        has_alpha = image.alpha is not None
+        has_gain_map = run.inputs.has_gain_map
+        notes = encoding.notes(image, has_alpha=has_alpha, has_gain_map=has_gain_map)
         output = exported_output_info(output, encoding, notes)
     with suppress(ValueError):  # another program can have changed the text
         average = float(origin.fidelity_db or "nan")

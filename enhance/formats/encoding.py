@@ -18,6 +18,7 @@ from typing import Any
 from ..errors import MemoryShortError, PictureError, SettingsError, check_stop
 from ..files import link_or_copy, write_atomically
 from ..i18n import PixelCount
+from ..images import SourceImage
 from ..images.worker import free_memory
 from ..metadata import CHOICES, Metadata
 from ..metadata.metadata import INPUT_NOTES
@@ -128,11 +129,9 @@ class Encoding:
 
     def notes(
         self,
+        image: SourceImage | PngReader,
         *,
-        alpha: bool,
-        bits: int,
-        icc: bytes | None,
-        variants: Mapping[str, Metadata],
+        has_alpha: bool,
         has_gain_map: bool,
     ) -> list[str]:
         """Return notes on what an image loses in this format.
@@ -142,19 +141,19 @@ class Encoding:
         the notes of `enhance.metadata.output_formats.fit_to_format`.
         """
         form = self.file_format
-        metadata = variants["keep"]
-        wanted = variants[self.metadata]
+        metadata = image.variants["keep"]
+        wanted = image.variants[self.metadata]
         notes = []
-        if alpha and not form.alpha:
+        if has_alpha and not form.alpha:
             notes.append(f"on_{self.background}")
-        if bits > 8 and form.bits == 8:
+        if image.bits > 8 and form.bits == 8:
             notes.append("eight_bits")
-        if bits > 8 and form.bits == 10:
+        if image.bits > 8 and form.bits == 10:
             notes.append("ten_bits")
         has_location = (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc)
         if self.metadata == "no-location" and has_location:
             notes.append("location_left")
-        if form.converts_to_srgb(self.quality, icc):
+        if form.converts_to_srgb(self.quality, image.icc):
             notes.append("in_srgb")
         _, left = fit_to_format(wanted, self.format, has_gain_map=has_gain_map)
         return notes + left
@@ -279,11 +278,7 @@ def notes_of(png: Path, encoding: Encoding, input_notes: Iterable[str] = ()) -> 
     Raises PictureError.
     """
     with PngReader(png) as image:
-        notes = encoding.notes(
-            alpha=image.channels in (2, 4),
-            bits=image.bits,
-            icc=image.icc,
-            variants=image.variants,
-            has_gain_map=image.has_gain_map,
-        )
-        return encoding.input_notes(input_notes, has_gain_map=image.has_gain_map) + notes
+        has_alpha = image.channels in (2, 4)
+        has_gain_map = image.has_gain_map
+        notes = encoding.notes(image, has_alpha=has_alpha, has_gain_map=has_gain_map)
+        return encoding.input_notes(input_notes, has_gain_map=has_gain_map) + notes
