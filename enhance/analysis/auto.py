@@ -172,17 +172,14 @@ def choose(
     height, width = size or (4 * analysis.height, 4 * analysis.width)
     if height <= analysis.height and width <= analysis.width:
         return Choice(RESIZE, "large_enough")
+    reduce = 1
+    if analysis.softness >= SOFT and width <= 4 / REDUCE * analysis.width:
+        reduce = REDUCE
     rules = (rule for rule in RULES if rule.preset != BALANCED or BALANCED in available)
     rule = next(rule for rule in rules if analysis.kind in rule.kinds and rule.condition(analysis))
-    preset, tuning = (
-        (rule.preset, rule.tuning) if rule.preset in available else (REFERENCE_PRESET, {})
-    )
-    is_reduced = (
-        analysis.kind == "photo"
-        and analysis.softness >= SOFT
-        and width <= 4 / REDUCE * analysis.width
-    )
-    return Choice(preset, rule.reason, REDUCE if is_reduced else 1, tuning)
+    if rule.preset in available:
+        return Choice(rule.preset, rule.reason, reduce, rule.tuning)
+    return Choice(REFERENCE_PRESET, rule.reason, reduce)
 
 
 def faster_preset(preset: str, analysis: Analysis, available: Collection[str]) -> str | None:

@@ -144,8 +144,10 @@ def _white_noise(blocks: np.ndarray, usable: np.ndarray, is_photo: bool, is_jpeg
     """
     planes = blocks[usable]
     light = planes.mean((1, 2))
-    noise = _noise_of_smoothest(planes, light if is_photo else None)
-    if not is_photo or is_jpeg or noise < _LEAST_TEXTURE:
+    if not is_photo:
+        return _noise_of_smoothest(planes, None)
+    noise = _noise_of_smoothest(planes, light)
+    if is_jpeg or noise < _LEAST_TEXTURE:
         return noise
     fine, finest = _noise_without_texture(planes, light)
     differences = _differences(blocks, usable)

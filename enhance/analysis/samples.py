@@ -100,7 +100,8 @@ def blocks_of(samples: np.ndarray, side: int) -> np.ndarray:
     """Return the blocks of `side` x `side` pixels of squares [n, h, w, ...] as
     [m, side, side, ...]."""
     count, height, width, *rest = samples.shape
-    rows, columns = height // side, width // side
+    rows = height // side
+    columns = width // side
     whole = samples[:, : rows * side, : columns * side]
     cells = whole.reshape(count, rows, side, columns, side, *rest).swapaxes(2, 3)
     return cells.reshape(count * rows * columns, side, side, *rest)

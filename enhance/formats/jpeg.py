@@ -102,6 +102,9 @@ def _pillow_metadata(image: FinishedImage, attached: bytes) -> dict[str, Any]:
     It has none for IPTC and for more than one comment.
     """
     metadata = image.metadata
+    exif = b""
+    if metadata.exif:
+        exif = b"Exif\0\0" + metadata.exif
     xmp = metadata.xmp
     segments = []
     if metadata.iptc:
@@ -114,7 +117,7 @@ def _pillow_metadata(image: FinishedImage, attached: bytes) -> dict[str, Any]:
         xmp = with_directory(xmp, attached)
         segments += [version_segment(attached), index_segment(0, 0, len(attached))]
     return {
-        "exif": b"Exif\0\0" + metadata.exif if metadata.exif else b"",
+        "exif": exif,
         "xmp": xmp,
         "icc_profile": image.png.icc,
         "dpi": metadata.dpi or (0, 0),

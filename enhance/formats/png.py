@@ -85,7 +85,7 @@ class PngWriter:
         self.sha256 = hashlib.sha256()
         self._sink = sink
         self._rows_left = header.height
-        self._dtype = np.dtype(np.uint8 if header.bits == 8 else np.uint16)
+        self._dtype = np.dtype(f"u{header.bits // 8}")
         self._row_shape = (header.width, header.channels)
         self._row_above = np.empty(header.width * header.channels * header.bits // 8, np.uint8)
         self._rows_of_chunk = rows_per_chunk(self._row_above.size)

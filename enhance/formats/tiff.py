@@ -156,11 +156,13 @@ def _image_entries(image: FinishedImage, layout: _Layout) -> dict[int, _Entry]:
     shorts = {
         258: [image.png.bits] * channels,
         259: [8],  # deflate
-        262: [1 if channels < 3 else 2],  # grey or RGB
+        262: [2],  # RGB
         277: [channels],
         284: [1],  # all channels of a pixel together
         317: [2],  # the predictor
     }
+    if channels < 3:
+        shorts[262] = [1]  # grey
     if channels in (2, 4):
         shorts[338] = [2]  # alpha that is not premultiplied
     longs = {256: width, 257: height, 278: min(image.strip_rows, height)}

@@ -17,6 +17,7 @@ from PIL import Image, ImageCms
 from enhance import Encoding
 from enhance.formats.encoding import export
 from enhance.formats.png import PngHeader, create_png
+from enhance.images import SourceImage
 from enhance.metadata import Metadata
 from enhance.metadata.png_chunks import SIGNATURE, make_chunk
 from enhance.metadata.provenance import Origin
@@ -88,6 +89,12 @@ def cmyk_profile() -> bytes:
     """Return a CMYK profile with Lab values for the 16 corners. All inks only darken, even yellow
     is neutral grey."""
     return (FILES / "cmyk.icc").read_bytes()
+
+
+def source_image(rgb: np.ndarray, alpha: np.ndarray | None = None, **fields: Any) -> SourceImage:
+    """Return a decoded image with these pixels."""
+    pixels = np.ascontiguousarray(rgb)
+    return SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", pixels, alpha, False, None, **fields)
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:

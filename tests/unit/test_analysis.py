@@ -14,8 +14,10 @@ from skimage import data
 
 from enhance.analysis import Analysis, analyse
 from enhance.analysis.auto import Choice, choose
-from enhance.images import SourceImage, read_image
+from enhance.images import read_image
 from tests.quality.photos import REPORTED, TUNING, reference_of
+
+from .image_files import source_image
 
 NAMES = [
     "astronaut",
@@ -44,11 +46,7 @@ def photo(name: str, factor: float = 2) -> np.ndarray:
 
 
 def measure(rgb: np.ndarray, alpha: np.ndarray | None = None) -> Analysis:
-    return analyse(
-        SourceImage(
-            "a.png", "0" * 64, 0, "PNG", "RGB", np.ascontiguousarray(rgb), alpha, False, None
-        )
-    )
+    return analyse(source_image(rgb, alpha))
 
 
 def choice(rgb: np.ndarray) -> Choice:

@@ -5,13 +5,15 @@ import numpy as np
 import pytest
 from skimage import data
 
-from enhance.images import Degradation, SourceImage
+from enhance.images import Degradation
 from enhance.restore.fidelity import AreaAverage, Fidelity, FidelityMeter, Photo, fidelity_grade
 from enhance.restore.resample import Grid
 from enhance.restore.result import ResultRows
 from enhance.restore.tuning import Tuning
 from enhance.settings import Settings
 from tests.conftest import psnr
+
+from .image_files import source_image
 
 FAITHFUL = Settings.from_preset("anime", strength=0.65, fidelity=1)
 RAW = Settings.from_preset("original")
@@ -51,10 +53,6 @@ def tune(
 
 def average(large: np.ndarray) -> np.ndarray:
     return large.astype(np.float64).reshape(large.shape[0] // 4, 4, -1, 4, 3).mean((1, 3))
-
-
-def image_of(rgb: np.ndarray) -> SourceImage:
-    return SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", rgb, None, False, None)
 
 
 def test_strength_and_fidelity_keep_the_result_close_to_the_photo():
@@ -129,7 +127,7 @@ def test_fidelity_does_not_add_noise():
     )
     noisy = np.clip(clean + RNG.normal(0, 8, clean.shape), 0, 255).astype(np.uint8)
     network = cv2.resize(clean, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
-    degradation = image_of(noisy).degradation
+    degradation = source_image(noisy).degradation
 
     result = tune(noisy, network, FAITHFUL, degradation)
 
@@ -147,7 +145,7 @@ def add_colour_noise(rgb: np.ndarray) -> np.ndarray:
 def test_colour_noise_is_removed_and_the_luma_remains():
     clean = piece(120, 120)
     noisy = add_colour_noise(clean)
-    colour_noise = image_of(noisy).colour_noise
+    colour_noise = source_image(noisy).colour_noise
 
     with_noise, result = (
         average(tune(noisy, upscaled(noisy), FAITHFUL, Degradation(noise=1.0, colour_noise=one)))
@@ -169,9 +167,9 @@ def test_only_noise_that_differs_between_the_channels_is_colour_noise(photo):
     grain = RNG.normal(0, 8, small.shape[:2])[..., None]
     grainy = np.clip(small + grain, 0, 255).astype(np.uint8)
 
-    assert image_of(small).colour_noise < 0.3
-    assert image_of(grainy).colour_noise < 0.3
-    assert image_of(add_colour_noise(small)).colour_noise > 3
+    assert source_image(small).colour_noise < 0.3
+    assert source_image(grainy).colour_noise < 0.3
+    assert source_image(add_colour_noise(small)).colour_noise > 3
 
 
 @pytest.mark.parametrize("small", [(75, 64), (97, 61), (300, 256), (1, 1)])
@@ -189,7 +187,7 @@ def test_area_averages_do_not_depend_on_the_strips(small, step):
 
 
 def fidelity_of(photo: np.ndarray, network: np.ndarray, settings: Settings = RAW) -> Fidelity:
-    image = image_of(photo)
+    image = source_image(photo)
     seen = tuning_of(photo, network, settings, image.degradation).photo
     result = ResultRows(image, lambda a, b: network[a:b], settings, seen)
     meter = result.meter()
@@ -318,7 +316,7 @@ def test_noise_is_measured(dtype):
     for sigma in (0, 2, 12):
         grain = RNG.normal(0, sigma, smooth.shape[:2])[..., None]
         rgb = np.clip((smooth + grain) * (highest / 255), 0, highest).astype(dtype)
-        assert image_of(rgb).noise == pytest.approx(sigma, rel=0.1, abs=0.4)
+        assert source_image(rgb).noise == pytest.approx(sigma, rel=0.1, abs=0.4)
 
 
 def degrade(photo: np.ndarray, blur: float, noise: float) -> np.ndarray:
@@ -331,8 +329,8 @@ def degrade(photo: np.ndarray, blur: float, noise: float) -> np.ndarray:
 def test_soft_and_sharp_images_are_distinguished(photo, noise):
     small = cv2.resize(photo(), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
 
-    assert image_of(degrade(small, 0, noise)).softness < 0.2
-    assert image_of(degrade(small, 1.2, noise)).softness > 0.5
+    assert source_image(degrade(small, 0, noise)).softness < 0.2
+    assert source_image(degrade(small, 1.2, noise)).softness > 0.5
     blurred = cv2.GaussianBlur(small, (0, 0), 3)
     blurred[20:70, 30:80] = small[20:70, 30:80]
-    assert image_of(blurred).softness < 0.2, "a sharp subject on a blurred background is sharp"
+    assert source_image(blurred).softness < 0.2, "a sharp subject on a blurred background is sharp"

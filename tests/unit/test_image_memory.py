@@ -14,6 +14,7 @@ import pytest
 from skimage import data
 
 from enhance.analysis.haze import find_haze
+from enhance.formats.png_reader import PngReader
 from enhance.formats.thumbnails import resize_for_screen, whole_image
 from enhance.images import SourceImage, worker
 from enhance.report.photo_report import make_report
@@ -21,13 +22,11 @@ from enhance.restore.dehaze import remove_haze
 from enhance.restore.result import Scene
 from enhance.settings import Settings
 
+from .image_files import source_image
+
 HEIGHT, WIDTH = 4000, 3000
 BYTE_A_PIXEL = HEIGHT * WIDTH
 """The minimum bytes of a copy of the large image, or of one plane of it."""
-
-
-def image_of(rgb: np.ndarray, alpha: np.ndarray | None = None) -> SourceImage:
-    return SourceImage("large.png", "0" * 64, 0, "PNG", "RGB", rgb, alpha, False, None)
 
 
 def mapped(channels: int, dtype: type) -> SourceImage:
@@ -39,7 +38,7 @@ def mapped(channels: int, dtype: type) -> SourceImage:
         pixels[: HEIGHT // 2] = np.iinfo(dtype).max // 2
         return pixels
 
-    return image_of(plane(HEIGHT, WIDTH, 3), plane(HEIGHT, WIDTH) if channels == 4 else None)
+    return source_image(plane(HEIGHT, WIDTH, 3), plane(HEIGHT, WIDTH) if channels == 4 else None)
 
 
 def small(channels: int, dtype: type) -> SourceImage:
@@ -49,7 +48,7 @@ def small(channels: int, dtype: type) -> SourceImage:
     )
     if dtype == np.uint16:
         rgb = rgb * np.uint16(251) + np.arange(300, dtype=np.uint16)[:, None] % 251
-    return image_of(rgb, alpha if channels == 4 else None)
+    return source_image(rgb, alpha if channels == 4 else None)
 
 
 def peak_of(work: Callable[[], object]) -> int:
@@ -63,14 +62,14 @@ def peak_of(work: Callable[[], object]) -> int:
         tracemalloc.stop()
 
 
-class UniformRows:
+class UniformRows(PngReader):
     """A result of any size without pixels in memory."""
 
     def __init__(self, height: int, width: int):
         self.size, self.channels = (height, width), 4
 
-    def rows(self, first: int, last: int) -> np.ndarray:
-        return np.full((last - first, self.size[1], 4), 20_000, np.uint16)
+    def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
+        return np.full((last - first, self.size[1], 4), 20_000, np.uint16)[:, columns]
 
 
 def test_report_copies_neither_the_image_nor_the_result(enhancer, photo_file):

@@ -9,9 +9,10 @@ from PIL import Image
 from skimage import data
 
 from enhance import PRESETS, Settings
-from enhance.images import SourceImage
 from tests.conftest import agreement, psnr
 from tests.site import photo as piece
+
+from .image_files import source_image
 
 FAST = Settings.from_preset("anime-fast", strength=0.65, fidelity=1, sharpen=0.2, saturation=1.2)
 
@@ -23,10 +24,6 @@ def save(path, pixels: np.ndarray):
     return path
 
 
-def image_of(rgb: np.ndarray) -> SourceImage:
-    return SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", rgb, None, False, None)
-
-
 @pytest.mark.parametrize("size", [(25, 35), (1, 7)])
 def test_a_reduced_image_is_the_mean_of_its_blocks(size):
     rgb = np.random.default_rng(4).integers(0, 65_536, (*size, 3), np.uint16)
@@ -35,7 +32,7 @@ def test_a_reduced_image_is_the_mean_of_its_blocks(size):
         for y in range(0, size[0], 3)
     ]
 
-    reduced = image_of(rgb).downscale(3)
+    reduced = source_image(rgb).downscale(3)
 
     assert reduced.rgb.dtype == np.uint16
     assert np.abs(reduced.rgb - np.array(means)).max() < 0.501
@@ -43,7 +40,7 @@ def test_a_reduced_image_is_the_mean_of_its_blocks(size):
 
 def test_the_result_equals_the_result_of_the_averages(enhancer, tmp_path):
     photo = piece(96, 84)
-    small = save(tmp_path / "small.png", image_of(photo).downscale(3).rgb)
+    small = save(tmp_path / "small.png", source_image(photo).downscale(3).rgb)
 
     reduced = enhancer.run(save(tmp_path / "photo.png", photo), FAST.changed(reduce=3, scale=4 / 3))
     expected = enhancer.run(small, FAST.changed(scale=4))

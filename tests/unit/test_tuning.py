@@ -15,6 +15,8 @@ from enhance.restore.result import ResultRows, Scene
 from enhance.restore.tuning import Tuning
 from enhance.settings import Settings
 
+from .image_files import source_image
+
 
 @pytest.fixture
 def network(photo) -> np.ndarray:
@@ -83,7 +85,7 @@ def image_of(kind: str, tmp_path) -> SourceImage:
         )
     pixels = pixels.astype(np.uint16) * 257 if kind == "16 bits" else pixels
     alpha = pixels[..., 1] | 1 if kind == "alpha" else None
-    return SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", pixels, alpha, False, None)
+    return source_image(pixels, alpha)
 
 
 @pytest.mark.parametrize("kind", ["8 bits", "16 bits", "alpha", "JPEG", "shifted JPEG"])
