@@ -12,11 +12,13 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import NoReturn
 
 from ..config import terminal_language, unknown_variables
 from ..engine.device_thread import DEVICE_THREAD
 from ..errors import Cancelled, SettingsError, expected_error
+from ..files import storage_error
 from ..i18n import translate
 from . import weights
 from .analyse import analyse
@@ -89,6 +91,10 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         discard_unread_output()
         return 0
+    except OSError as error:  # Files raise StorageError, so this is the output.
+        print_error(storage_error(Path("standard output"), error))
+        discard_unread_output()
+        return 1
     except Exception as error:
         print_error(expected_error(error, "The command failed"))
         if isinstance(error, SettingsError):

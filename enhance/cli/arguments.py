@@ -85,6 +85,7 @@ def _add_run(run: ArgumentParser) -> None:
     )
     names = ", ".join(PRESETS)
     run.add_argument(
+        "-p",
         "--preset",
         default=DEFAULT_PRESET,
         help=f"{names} or a user model (see `enhance weights list`); default {DEFAULT_PRESET}",
@@ -121,6 +122,7 @@ def _add_sliders(run: ArgumentParser) -> None:
 
 def _add_format(run: ArgumentParser) -> None:
     run.add_argument(
+        "-f",
         "--format",
         help="png, jpeg, webp, avif, tiff or jxl (default: the extension of the output file, "
         "otherwise png)",
@@ -187,17 +189,19 @@ def path_or_address(text: str) -> Path | str:
     return Path(text)
 
 
-def _add_number(parser: ArgumentParser, name: str, text: str, unit: str | None = None) -> None:
+def _add_number(
+    parser: ArgumentParser, name: str, text: str, unit: str | None = None, *short: str
+) -> None:
     kind: type[float] = float
     if name in WHOLE:
         kind = int
     option = f"--{name.replace('_', '-')}"
-    parser.add_argument(option, type=kind, metavar=unit, help=text)
+    parser.add_argument(*short, option, type=kind, metavar=unit, help=text)
 
 
 def _add_size(parser: ArgumentParser) -> None:
     scale = "enlargement factor, 1 to 16 (default: the scale of the network, usually 4)"
-    _add_number(parser, "scale", scale)
+    _add_number(parser, "scale", scale, "FACTOR", "-s")
     long_side = "long side of the result in pixels, instead of --scale"
     _add_number(parser, "long_side", long_side, "PX")
     megapixels = "size of the result in megapixels, instead of --scale"

@@ -25,13 +25,13 @@ def print_error(error: EnhanceError, subject: object = "") -> None:
 
 
 def discard_unread_output() -> None:
-    """Redirect closed output streams to the null device, as after `| head -1`."""
+    """Redirect output streams that cannot be written to the null device, as after `| head -1`."""
     for stream in (sys.stdout, sys.stderr):
         if stream.closed:  # by the server of `enhance mcp`
             continue
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

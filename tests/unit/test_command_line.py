@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -240,6 +241,15 @@ def test_a_progress_bar_without_a_reader_does_not_block(monkeypatch):
         thread.start()
         thread.join(10)
     assert not any(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /dev/full")
+def test_an_output_that_cannot_be_written_is_an_error_with_a_message(photo_file):
+    command = [sys.executable, "-m", "enhance", "analyse", photo_file]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "Not enough disk space to save standard output" in done.stderr
 
 
 @can_fork
