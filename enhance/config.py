@@ -182,20 +182,20 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
 
     Logs a warning about unknown variables.
     """
-    given = {
-        name: text.strip()
-        for name, text in (os.environ if environment is None else environment).items()
-    }
-    variables = {one.metadata["variable"]: one for one in fields(Config)}
-    values = {
-        one.name: one.metadata["parse"](name, given[name])
-        for name, one in variables.items()
-        if given.get(name)
-    }
-    if host := given.get("SPACE_HOST", "").lower():
-        values = {"public_host": host, "frame_ancestors": _SPACE_ANCESTORS, **values}
-    if removed := [name for name in given if name.startswith("ENHANCE_C2PA_") and given[name]]:
-        raise SettingsError("config_c2pa", variable=removed[0])
+    if environment is None:
+        environment = os.environ
+    given = {name: text.strip() for name, text in environment.items()}
+    values: dict[str, Any] = {}
+    host = given.get("SPACE_HOST", "").lower()
+    if host:
+        values = {"public_host": host, "frame_ancestors": _SPACE_ANCESTORS}
+    for one in fields(Config):
+        name = one.metadata["variable"]
+        if given.get(name):
+            values[one.name] = one.metadata["parse"](name, given[name])
+    for name, text in given.items():
+        if name.startswith("ENHANCE_C2PA_") and text:
+            raise SettingsError("config_c2pa", variable=name)
     log_unknown_variables(given)
     return Config(**values)
 

@@ -77,18 +77,18 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
     """
     if not isinstance(size, Real) or not 1 <= size <= LARGEST:
         raise SettingsError("size_range", largest=LARGEST, value=repr(size))
-    for value in (x, y):
-        if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
-            raise SettingsError("place_number", value=repr(value))
     across = min(size, width)
     down = min(size, height)
-    if x is None:
-        x = width / 2
-    if y is None:
-        y = height / 2
-    left = max(round(x - across / 2), 0)
-    top = max(round(y - down / 2), 0)
-    return Box(min(left, width - across), min(top, height - down), across, down)
+    return Box(_start(x, across, width), _start(y, down, height), across, down)
+
+
+def _start(centre: float | None, size: int, length: int) -> int:
+    if centre is None:
+        centre = length / 2
+    if not (isinstance(centre, Real) and math.isfinite(centre)):
+        raise SettingsError("place_number", value=repr(centre))
+    start = max(round(centre - size / 2), 0)
+    return min(start, length - size)
 
 
 def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
