@@ -128,6 +128,18 @@ def test_a_keyboard_user_enhances_an_example(site: Site, visit):
     press_key("ArrowLeft")
     wait_for(page, "plan.result.width === 768 && chip === 'matches'")
 
+    # Enter chooses from a menu, which keeps the focus. Escape closes its list.
+    menu = page.locator("#metadata input")
+    tab_to(page, "#metadata input")
+    press_key("End")
+    press_key("Enter")
+    wait_for(page, "state.encoding.metadata === 'none'")
+    has_focus(page, "#metadata input")
+    press_key("ArrowDown")
+    expect(menu).to_have_attribute("aria-expanded", "true")
+    press_key("Escape")
+    expect(menu).to_have_attribute("aria-expanded", "false")
+
     # The run is cancelled and started again. Its progress is announced, and the result is
     # downloaded.
     page.evaluate(LISTEN)
@@ -154,9 +166,15 @@ def test_a_keyboard_user_enhances_an_example(site: Site, visit):
     found = parts_in_order(page, parts)
     at = found.index("#head")
     assert found[at:] + found[:at] == parts
+    # The divider moves to the place with the lowest fidelity.
+    tab_to(page, "#summary [data-act=place]")
+    press_key("Enter")
+    wait_for(page, "stage.split > 0.02 && stage.zoom >= 1")
     tab_to(page, "#again")
     press_key("Enter")
     wait_for(page, "!state.file")
     tab_to(page, "#head .page-buttons [data-act=language]")
     press_key("Enter")
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+    expect(page.locator("#early")).to_have_count(0)
+    tab_to(page, "#tab-single")

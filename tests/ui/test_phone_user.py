@@ -65,7 +65,16 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, visit,
 
     # The settings are a sheet. Escape, a tap on the photo or a swipe closes it.
     sheet, panel = page.locator("#settings"), page.locator("#panel")
-    for close in (lambda: page.keyboard.press("Escape"), lambda: page.touchscreen.tap(90, 160)):
+
+    def swipe_down() -> None:
+        x, y = middle(panel.locator(".grip"))
+        swipe([(x, y)], [(x, y + 60)], [(x, y + 120)])
+
+    for close in (
+        lambda: page.keyboard.press("Escape"),
+        lambda: page.touchscreen.tap(90, 160),
+        swipe_down,
+    ):
         sheet.tap()
         page.locator("body[data-panel=open]").wait_for()
         assert box(panel)["y"] >= box(page.locator("#stage"))["y"] + 139, (

@@ -15,6 +15,7 @@ from .journey import (
     download,
     drop,
     pick,
+    pick_preset,
     row,
     rows,
     select,
@@ -116,6 +117,7 @@ def test_files_are_added_removed_and_cancelled_during_a_batch(site: Site, visit,
         page.locator("#batch-enhance").click()
         expect(row(page, "quick.png")).to_have_attribute("data-state", "done")
         expect(row(page, "held.png")).to_have_attribute("data-state", "running")
+        wait_for(page, "/^[1-9]\\d% Enhance$/.test(document.title)")
         row(page, "quick.png").locator("[data-act=select]").click()
         wait_for(page, "file.name === 'quick.png' && stage.mode === 'result'")
         path = download(page, tmp_path, page.locator(".batch-result [data-act=download]"))
@@ -128,7 +130,16 @@ def test_files_are_added_removed_and_cancelled_during_a_batch(site: Site, visit,
         expect(row(page, "late.png")).to_be_visible()
     expect(page.locator("#batch-enhance")).to_be_enabled()
 
-    # Cancelling keeps what is finished.
+    # Arrow keys select files.
+    row(page, "quick.png").locator("[data-act=select]").focus()
+    page.keyboard.press("ArrowDown")
+    wait_for(page, "file.name === 'late.png'")
+    page.keyboard.press("ArrowUp")
+    wait_for(page, "file.name === 'quick.png'")
+
+    # Cancelling keeps what is finished, and only new files are enhanced.
+    results = {path: path.stat().st_ino for path in enhancer.tasks.processed.rglob("*.png")}
+    assert results
     add_files(page, site.photo("stopped.png", 300, 35))
     with enhancer.paused("progress", of="stopped.png"):
         page.locator("#batch-enhance").click()
@@ -138,4 +149,9 @@ def test_files_are_added_removed_and_cancelled_during_a_batch(site: Site, visit,
         wait_until(lambda: enhancer.status()["running"] == 0)
         expect(row(page, "stopped.png")).to_have_attribute("data-state", "ready")
     expect(rows(page, "done")).to_have_count(2)
+    assert all(path.stat().st_ino == number for path, number in results.items())
     expect(page.locator("#batch-download")).to_be_enabled()
+
+    # Auto selects a preset for each photo.
+    pick_preset(page, "auto")
+    expect(page.locator("#about-auto")).to_contain_text("3 Precise")

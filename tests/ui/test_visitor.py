@@ -118,5 +118,8 @@ def test_a_run_that_fails_says_so_and_a_failed_preview_is_retried(site: Site, vi
     with enhancer.failing("run", EnhanceError("memory_short")):
         page.locator("#enhance").click()
         expect(page.locator("#problem")).to_contain_text("memory")
+    page.locator("#bar").get_by_role("button", name="Use 2×").click()
+    wait_for(page, "state.size.kind === '2x' && document.activeElement.id === 'enhance'")
+    expect(page.locator("#problem")).to_have_count(0)
     enhance(page)
     expect(page.locator("#problem")).to_have_count(0)

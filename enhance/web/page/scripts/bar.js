@@ -3,19 +3,20 @@
 
 import {
   announcement,
+  cancelButton,
+  comebackText,
   offlineLine,
   problem,
   save,
   settingsButton,
   solveProblem,
+  startButton,
 } from "./bar_parts.js";
 import { BATCH_ACTIONS, batchBar } from "./batch_bar.js";
 import { fileButton } from "./buttons.js";
-import { comebackOf } from "./connection.js";
 import { draw, html, icon, onPress } from "./dom.js";
 import { factsLine, fileText, pixelSize } from "./facts.js";
 import { gradeName, gradeOf } from "./fidelity.js";
-import { placeOf } from "./notices.js";
 import { announcedPercent, percentOf, progressBar, wholeSeconds } from "./progress.js";
 import {
   canEnhance,
@@ -23,6 +24,7 @@ import {
   isResultCurrent,
   emptyControl,
   isRunning,
+  placeOf,
   resultOf,
   runPreset,
   savedFile,
@@ -37,9 +39,8 @@ import {
   startOver,
   state,
 } from "./store.js";
-import { constants, formatDuration, nameOf, word } from "./words.js";
+import { formatDuration, nameOf, nameOfFormat, word } from "./words.js";
 
-/** @typedef {import("./state.js").Encoding} Encoding */
 /** @typedef {import("./state.js").Plan} Plan */
 /** @typedef {import("./state.js").Result} Result */
 /** @typedef {import("./state.js").Run} Run */
@@ -108,7 +109,7 @@ function whyNot({ problem }) {
 
 /** @param {Plan} plan */
 function planText({ time }) {
-  return word("plan_text", { time, format: formatName(state.encoding) });
+  return word("plan_text", { time, format: nameOfFormat(state.encoding.format) });
 }
 
 /** @param {Plan} plan */
@@ -118,22 +119,9 @@ function briefPlan({ settings, estimated_seconds: seconds }) {
   return word("auto_summary", { preset, time: formatDuration(seconds) });
 }
 
-/** @param {Encoding} encoding */
-const formatName = (encoding) => constants.formats[encoding.format].name;
-
 /** @param {boolean} isPossible */
-function enhanceButton(isPossible) {
-  return html`<button
-    type="button"
-    id="enhance"
-    class="button primary"
-    data-act="enhance"
-    aria-describedby="${state.isOffline ? "offline" : "why"}"
-    ${!isPossible && html`disabled`}
-  >
-    ${word("enhance")}
-  </button>`;
-}
+const enhanceButton = (isPossible) =>
+  startButton("enhance", word("enhance"), { isPossible, why: "why" });
 
 /**
  * Returns the bar during a run. Its words are those of the run, not those of the controls.
@@ -144,7 +132,7 @@ function runningBar(run) {
   const share = progress?.total ? progress.done / progress.total : 0;
   const size = run.plan && pixelSize(run.plan.result.width, run.plan.result.height);
   const preset = nameOf("preset", runPreset(state));
-  const about = word("run_text", { preset, format: formatName(run.encoding) });
+  const about = word("run_text", { preset, format: nameOfFormat(run.encoding.format) });
   return html`<div class="bar running ${isOffline && "offline"}">
     ${problem()} ${announcement(announcedProgress(share))}
     ${settingsButton("sliders", word("settings"))}
@@ -156,7 +144,7 @@ function runningBar(run) {
         <b>${size}</b>
         <span class="caption">${isOffline ? word("no_answer") : about}</span>
       </div>
-      ${isOffline ? enhanceButton(false) : cancelButton()}
+      ${isOffline ? enhanceButton(false) : cancelButton("cancel")}
     </div>
   </div>`;
 }
@@ -173,7 +161,7 @@ const runSentence = () => word("enhancing_with", { preset: nameOf("preset", runP
 function progressLine(share) {
   const percent = word("share_done", { percent: percentOf(share) });
   if (state.isOffline) return offlineLine(percent);
-  const comeback = comebackOf();
+  const comeback = comebackText();
   if (comeback) return comebackLine(comeback, percent);
   return html`<p class="line">
     <b>${percent}</b>
@@ -198,23 +186,16 @@ function stepText(sentence) {
 }
 
 /**
- * @param {"continues" | "restarted"} comeback
+ * @param {string} comeback
  * @param {string} percent
  */
 function comebackLine(comeback, percent) {
-  const isRestarted = comeback === "restarted";
   const left = state.progress?.seconds_left;
   return html`<p class="line comeback" role="status">
-    ${icon("check")} <b>${isRestarted ? word("server_restarted") : word("continues")}</b>
+    ${icon("check")} <b>${comeback}</b>
     ${left && html`<span>${word("about_left", { time: wholeSeconds(left) })}</span>`}
     <span class="caption end">${percent}</span>
   </p>`;
-}
-
-function cancelButton() {
-  return html`<button type="button" id="cancel" class="button secondary" data-act="cancel">
-    ${word("cancel")}
-  </button>`;
 }
 
 /**
@@ -256,7 +237,7 @@ function reportButton() {
  * @param {"primary" | "secondary"} kind
  */
 function downloadButton(result, kind) {
-  const text = word("download_as", { format: formatName(state.encoding) });
+  const text = word("download_as", { format: nameOfFormat(state.encoding.format) });
   const file = savedFile(state, result);
   if (file) {
     return html`<a
@@ -270,5 +251,5 @@ function downloadButton(result, kind) {
     </a>`;
   }
   const shown = "export" in state.requests ? word("preparing") : text;
-  return fileButton("download", { kind, image: "download", text: shown, slot: "export" });
+  return fileButton("download", { kind, text: shown, slot: "export" });
 }

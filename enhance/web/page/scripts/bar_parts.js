@@ -1,5 +1,6 @@
 // @ts-check
 // What the bar of a photo and the bar of the batch have in common.
+import { comebackOf } from "./connection.js";
 import { closeButton } from "./buttons.js";
 import { html, icon } from "./dom.js";
 import { saveFile } from "./files.js";
@@ -71,6 +72,39 @@ export function settingsButton(image, label) {
   >
     ${icon(isPanelOpen ? "down" : image)} <span>${label}</span>
   </button>`;
+}
+
+/**
+ * Returns the button that starts a run.
+ * @param {string} id of the button and of its action
+ * @param {string} text
+ * @param {{ isPossible: boolean, why: string }} when with the id of the text that says why not
+ */
+export function startButton(id, text, { isPossible, why }) {
+  return html`<button
+    type="button"
+    id="${id}"
+    class="button primary"
+    data-act="${id}"
+    aria-describedby="${state.isOffline ? "offline" : why}"
+    ${!isPossible && html`disabled`}
+  >
+    ${text}
+  </button>`;
+}
+
+/** @param {string} id of the button and of its action */
+export function cancelButton(id) {
+  return html`<button type="button" id="${id}" class="button secondary" data-act="${id}">
+    ${word("cancel")}
+  </button>`;
+}
+
+/** Returns how the run goes on after the server did not answer; null at other times. */
+export function comebackText() {
+  const comeback = comebackOf();
+  if (!comeback) return null;
+  return comeback === "restarted" ? word("server_restarted") : word("continues");
 }
 
 /** @param {string | null} percent */

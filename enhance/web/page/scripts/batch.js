@@ -1,12 +1,12 @@
 // @ts-check
 // The batch: the choice among its files, and the runs of all of them as one job.
-import { filesToRun, fileState, isSizeProblem, planOf } from "./batch_state.js";
+import { filesToRun, fileState, planOf } from "./batch_state.js";
 import { addressOf, call, createName, fileOf } from "./client.js";
 import { applyValues, set } from "./controls.js";
 import { analyse, changeFile, requestNow, sendAgainOrShow } from "./requests.js";
 import { explain } from "./runs.js";
-import { afterChange, change, inSlot, showProblem, state, stop } from "./slots.js";
-import { emptyControl, isSame, newBatch, planKey, settingsOf } from "./state.js";
+import { change, inSlot, showProblem, state, stop, whenSettled } from "./slots.js";
+import { emptyControl, isSame, newBatch, placeOf, planKey, settingsOf } from "./state.js";
 import { fileFrom, sendNext, stopSending } from "./uploads.js";
 
 /**
@@ -25,17 +25,14 @@ function changeBatch(patch) {
 }
 
 // Each file is planned, one after the other, so that bad ones are found before a run.
-let timer = 0;
-let wanted = "";
-afterChange(() => {
-  const { tab, batch, isOffline } = state;
-  const paths = batch.files.map((file) => file.path);
-  const now = JSON.stringify([tab, isOffline, batch.isRunning, planKey(state, ""), paths]);
-  if (now === wanted) return;
-  wanted = now;
-  clearTimeout(timer);
-  timer = Number(setTimeout(planNext, PLAN_MS));
-});
+whenSettled(
+  ({ tab, batch, isOffline }) => {
+    const paths = batch.files.map((file) => file.path);
+    return [tab, isOffline, batch.isRunning, planKey(state, ""), paths];
+  },
+  PLAN_MS,
+  planNext,
+);
 
 function planNext() {
   if (state.tab !== "batch" || state.isOffline || emptyControl(state) !== null) return;
@@ -150,7 +147,7 @@ export function enlargeFile(id) {
   const file = state.batch.files.find((one) => one.id === id);
   const plan = file && planOf(state, file);
   if (!plan?.problem) return;
-  if (isSizeProblem(plan)) set("largest", true);
+  if (placeOf(plan.problem) === "size") set("largest", true);
   else applyValues(plan.problem.solutions[0].values);
 }
 

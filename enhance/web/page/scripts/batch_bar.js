@@ -1,6 +1,15 @@
 // @ts-check
 // The bar of the batch: the selected photo, the progress of a run, and the next step.
-import { announcement, offlineLine, problem, save, settingsButton } from "./bar_parts.js";
+import {
+  announcement,
+  cancelButton,
+  comebackText,
+  offlineLine,
+  problem,
+  save,
+  settingsButton,
+  startButton,
+} from "./bar_parts.js";
 import {
   countStates,
   countUnsent,
@@ -9,9 +18,8 @@ import {
   unfinishedFiles,
 } from "./batch_state.js";
 import { fileButton } from "./buttons.js";
-import { comebackOf } from "./connection.js";
 import { html, icon } from "./dom.js";
-import { pixelSize } from "./facts.js";
+import { factHtml, pixelSize } from "./facts.js";
 import { announcedPercent, progressBar, wholeSeconds } from "./progress.js";
 import { currentFile, currentPlan, isSame, settingsOf } from "./state.js";
 import { cancelBatch, prepareArchive, runBatch, state } from "./store.js";
@@ -101,16 +109,7 @@ function failures() {
 /** @param {number} count of the files that it enhances */
 function enhanceButton(count) {
   const text = count > 0 ? word("batch_enhance_n", { n: count }) : word("batch_enhance");
-  return html`<button
-    type="button"
-    id="batch-enhance"
-    class="button primary"
-    data-act="batch-enhance"
-    aria-describedby="${state.isOffline ? "offline" : "batch-why"}"
-    ${whyNot(count) && html`disabled`}
-  >
-    ${text}
-  </button>`;
+  return startButton("batch-enhance", text, { isPossible: !whyNot(count), why: "batch-why" });
 }
 
 /**
@@ -122,13 +121,7 @@ function downloadButton(kind) {
   if (n === 0) return null;
   const text = word("batch_download_n", { n });
   const isDisabled = state.isOffline;
-  return fileButton("batch-download", {
-    kind,
-    image: "download",
-    text,
-    slot: "archive",
-    isDisabled,
-  });
+  return fileButton("batch-download", { kind, text, slot: "archive", isDisabled });
 }
 
 /** Returns what is known of the selected photo. */
@@ -139,22 +132,15 @@ function selectedFacts() {
   const { photo, settings } = plan;
   const output = resultOfFile(state, file)?.info.output ?? plan.result;
   const facts = [
-    [word("batch_selected"), file.name],
-    [word("fact_size"), pixelSize(photo.width, photo.height)],
-    [word("fact_result"), pixelSize(output.width, output.height)],
+    { label: word("batch_selected"), value: file.name },
+    { label: word("fact_size"), value: pixelSize(photo.width, photo.height) },
+    { label: word("fact_result"), value: pixelSize(output.width, output.height) },
   ];
-  const isAuto = state.preset === "auto";
-  if (isAuto) facts.push([word("batch_auto_chose"), nameOf("preset", settings.preset)]);
+  if (state.preset === "auto") {
+    facts.push({ label: word("batch_auto_chose"), value: nameOf("preset", settings.preset) });
+  }
   return html`<div class="facts-line">
-    <dl id="facts">
-      ${facts.map(
-        ([label, value]) =>
-          html`<div>
-            <dt>${label}</dt>
-            <dd title="${value}">${value}</dd>
-          </div>`,
-      )}
-    </dl>
+    <dl id="facts">${facts.map(factHtml)}</dl>
   </div>`;
 }
 
@@ -168,19 +154,7 @@ function runningBar() {
       ${progressBar(share, word("enhancing"))}
     </div>
     <div class="step">
-      ${downloadButton("secondary")}
-      ${
-        isOffline
-          ? enhanceButton(0)
-          : html`<button
-              type="button"
-              id="batch-cancel"
-              class="button secondary"
-              data-act="batch-cancel"
-            >
-              ${word("cancel")}
-            </button>`
-      }
+      ${downloadButton("secondary")} ${isOffline ? enhanceButton(0) : cancelButton("batch-cancel")}
     </div>
   </div>`;
 }
@@ -198,14 +172,13 @@ function countText() {
 }
 
 function progressLine() {
-  const comeback = comebackOf();
+  const comeback = comebackText();
   const { failed } = countStates(state);
   const failures = failed > 0 && word("batch_count_failed", { n: failed });
   const end = html`<span class="caption end">${joinTexts([stepText(), failures])}</span>`;
   if (comeback) {
-    const text = comeback === "restarted" ? word("server_restarted") : word("continues");
     return html`<p class="line comeback" role="status">
-      <b>${countText()}</b> ${icon("check")} <span>${text}</span> ${end}
+      <b>${countText()}</b> ${icon("check")} <span>${comeback}</span> ${end}
     </p>`;
   }
   return html`<p class="line">

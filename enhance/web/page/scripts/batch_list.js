@@ -1,18 +1,11 @@
 // @ts-check
 // The list of the batch: those files first that need attention, then the others, each with its state.
-import {
-  fileState,
-  isLimited,
-  isSizeProblem,
-  needsAttention,
-  planOf,
-  resultOfFile,
-} from "./batch_state.js";
+import { fileState, isLimited, needsAttention, planOf, resultOfFile } from "./batch_state.js";
 import { iconButton } from "./buttons.js";
 import { draw, drawRows, html, icon, onPress } from "./dom.js";
 import { pixelSize } from "./facts.js";
 import { gradeName, gradeOf } from "./fidelity.js";
-import { chooseBatchFiles } from "./files.js";
+import { openBatchDialog } from "./files.js";
 import { percentOf, progressBar, wholeSeconds } from "./progress.js";
 import {
   clearFiles,
@@ -24,6 +17,7 @@ import {
   selectFile,
   state,
 } from "./store.js";
+import { CHOICES, placeOf } from "./state.js";
 import { keepPictures, picture, pictureOf, reducedAddress } from "./thumbnails.js";
 import { problemOf } from "./uploads.js";
 import { word } from "./words.js";
@@ -35,23 +29,20 @@ import { word } from "./words.js";
  */
 
 /** The fields of the state that the list shows. Others change much more often. */
-const SHOWN = /** @type {const} */ ([
-  ...["tab", "batch", "plans", "results"],
-  ...["preset", "size", "changed", "encoding", "largest"],
-]);
+const SHOWN = ["tab", "batch", "plans", "results", ...CHOICES];
 /** The shorter side of a thumbnail in device pixels, on a screen with two of them for a CSS pixel. */
 const THUMBNAIL_SIDE = 88;
 
 /** @param {HTMLElement} element */
 export function mountList(element) {
   onPress(element, {
-    add: () => chooseBatchFiles(),
+    add: () => openBatchDialog(),
     clear: clearFiles,
     select: (button) => selectFile(idOf(button)),
     remove: (button) => removeRow(element, idOf(button)),
     retry: (button) => retryFile(idOf(button)),
     enlarge: (button) => enlargeFile(idOf(button)),
-    replace: (button) => chooseBatchFiles(([blob]) => replaceFile(idOf(button), blob)),
+    replace: (button) => openBatchDialog(([blob]) => replaceFile(idOf(button), blob)),
   });
   element.addEventListener("keydown", (event) => moveByKey(element, event));
   /** @type {any[]} */
@@ -297,7 +288,7 @@ function shareOf(file, now) {
 
 /** @param {Row} row */
 function attentionRow(row) {
-  const reason = reasonOf(row);
+  const reason = shortReason(row);
   return html`${selectButton(row, html`<span class="reason">${reason}</span>`)}
     <span class="actions">
       ${repairButton(row)}
@@ -306,15 +297,15 @@ function attentionRow(row) {
 }
 
 /** Returns the reason without the name of the file, which is above it. @param {Row} row */
-function reasonOf(row) {
-  const reason = reasonWithName(row) ?? "";
+function shortReason(row) {
+  const reason = fullReason(row) ?? "";
   const { name } = row.file;
   if (!reason.startsWith(name)) return reason;
   return word("this_file_is", { reason: reason.slice(name.length).trimStart() });
 }
 
 /** @param {Row} row */
-function reasonWithName({ file, now }) {
+function fullReason({ file, now }) {
   if (now === "unsent") return file.upload?.error;
   if (now === "unreadable") return file.problem;
   if (now === "refused") return planOf(state, file)?.problem?.text;
@@ -336,11 +327,11 @@ const canSendAgain = ({ blob }) => blob !== null && problemOf(blob) === null;
 /** @param {ChosenFile} file */
 function solutionButton(file) {
   const plan = planOf(state, file);
-  const [solution] = plan?.problem?.solutions ?? [];
-  if (!plan || !solution) return null;
+  if (!plan?.problem) return null;
+  const [solution] = plan.problem.solutions;
   const { width, height } = plan.result;
   const size = word("use_size", { size: pixelSize(width, height) });
-  return actionButton("enlarge", isSizeProblem(plan) ? size : solution.text);
+  return actionButton("enlarge", placeOf(plan.problem) === "size" ? size : solution.text);
 }
 
 /**

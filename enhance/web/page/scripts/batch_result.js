@@ -4,7 +4,7 @@ import { save } from "./bar_parts.js";
 import { draw, html, icon, onPress } from "./dom.js";
 import { stageMode } from "./state.js";
 import { onChange, prepareDownload, report, state } from "./store.js";
-import { constants, word } from "./words.js";
+import { nameOfFormat, word } from "./words.js";
 
 /** @param {HTMLElement} element */
 export function mountBatchResult(element) {
@@ -19,7 +19,7 @@ export function mountBatchResult(element) {
 }
 
 function buttons() {
-  const format = constants.formats[state.encoding.format].name;
+  const format = nameOfFormat(state.encoding.format);
   return html`<div class="batch-result">
     ${button("report", word("report"), "report")}
     ${button("download", word("download_as", { format }), "export")}

@@ -1,6 +1,6 @@
 // @ts-check
 // What follows from the state of the batch: the states of its files, and what a run would do.
-import { isSame, planKey, settingsOf, SIZE_SETTINGS, sizeSettings } from "./state.js";
+import { isSame, planKey, settingsOf, sizeSettings } from "./state.js";
 import { isOnItsWay } from "./upload_progress.js";
 
 /**
@@ -193,14 +193,4 @@ export function countStates(state) {
 export function isLimited(state, plan) {
   const wanted = Object.entries(sizeSettings(state.size));
   return wanted.some(([name, value]) => value !== null && plan.settings[name] !== value);
-}
-
-/**
- * Returns whether a smaller or larger size solves the problem of a plan.
- * @param {Plan} plan
- */
-export function isSizeProblem(plan) {
-  const [solution] = plan.problem?.solutions ?? [];
-  if (!solution) return false;
-  return Object.keys(solution.values).every((name) => SIZE_SETTINGS.includes(name));
 }

@@ -32,10 +32,10 @@ export function closeButton(act = "close") {
  * Returns a button for a file, which shows a ring while the file is requested.
  * @param {string} id of the button and of its action
  * @param {{
- *   kind: "primary" | "secondary", image: string, text: string, slot: string, isDisabled?: boolean,
+ *   kind: "primary" | "secondary", text: string, slot: string, image?: string, isDisabled?: boolean,
  * }} look with the slot of the request
  */
-export function fileButton(id, { kind, image, text, slot, isDisabled = false }) {
+export function fileButton(id, { kind, text, slot, image = "download", isDisabled = false }) {
   const isBusy = slot in state.requests;
   return html`<button
     type="button"

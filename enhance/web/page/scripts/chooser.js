@@ -4,7 +4,7 @@
 
 import { iconButton } from "./buttons.js";
 import { draw, drawRows, html, icon, onPress } from "./dom.js";
-import { chooseBatchFiles, choosePhoto } from "./files.js";
+import { openBatchDialog, openPhotoDialog } from "./files.js";
 import { percentOf, progressBar, wholeSeconds } from "./progress.js";
 import { currentPlan, stageMode } from "./state.js";
 import {
@@ -33,7 +33,7 @@ const EXAMPLES = {
 /** @param {Element} element */
 export function mountChooser(element) {
   onPress(element, {
-    choose: () => (state.tab === "batch" ? chooseBatchFiles() : choosePhoto()),
+    choose: () => (state.tab === "batch" ? openBatchDialog() : openPhotoDialog()),
     example: (button) => chooseExample(button.dataset.name ?? ""),
     cancel: cancelUploads,
     remove: (button) => removeFile(button.dataset.id ?? ""),

@@ -5,12 +5,12 @@ import { html } from "./dom.js";
 import { gradeName, gradeOf } from "./fidelity.js";
 import { currentPlan, isResultCurrent, resultOf, savedFile } from "./state.js";
 import {
-  constants,
   formatBytes,
   formatDuration,
   formatNumber,
   formatPixels,
   nameOf,
+  nameOfFormat,
   word,
 } from "./words.js";
 
@@ -33,7 +33,7 @@ export function factsLine(state) {
   if (!plan) return null;
   const main = mainFacts(state, plan, shownResult(state));
   return html`<div class="facts-line">
-      <dl id="facts">${main.map(fact)}</dl>
+      <dl id="facts">${main.map(factHtml)}</dl>
       <button type="button" class="button plain" popovertarget="all-facts">${word("more")}</button>
     </div>
     <dl id="all-facts" popover>${allFacts(state)}</dl>`;
@@ -51,11 +51,11 @@ export function allFacts(state) {
   if (!plan) return null;
   const result = shownResult(state);
   const others = result ? resultFacts(state, result) : photoFacts(state, plan);
-  return [...mainFacts(state, plan, result), ...others].map(fact);
+  return [...mainFacts(state, plan, result), ...others].map(factHtml);
 }
 
 /** @param {Fact} fact */
-function fact({ label, value }) {
+export function factHtml({ label, value }) {
   return html`<div>
     <dt>${label}</dt>
     <dd title="${value}">${value}</dd>
@@ -188,7 +188,7 @@ function resultFacts(state, result) {
  * @param {Result} result
  */
 export function fileText(state, result) {
-  const format = constants.formats[state.encoding.format].name;
+  const format = nameOfFormat(state.encoding.format);
   const file = savedFile(state, result);
   return file ? word("format_size", { format, size: formatBytes(file.bytes) }) : format;
 }

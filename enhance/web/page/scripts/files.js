@@ -34,7 +34,7 @@ let batchInput;
 let takeNext = /** @type {((files: File[]) => void) | null} */ (null);
 
 /** Opens the dialog for a photo. */
-export function choosePhoto() {
+export function openPhotoDialog() {
   photoInput.click();
 }
 
@@ -42,7 +42,7 @@ export function choosePhoto() {
  * Opens the dialog for photos of the batch. They are added to it, or given to `take`.
  * @param {((files: File[]) => void) | null} [take]
  */
-export function chooseBatchFiles(take = null) {
+export function openBatchDialog(take = null) {
   takeNext = take;
   batchInput.multiple = !take;
   batchInput.click();

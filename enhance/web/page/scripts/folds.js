@@ -5,7 +5,7 @@ import { draw, html, icon, onPress } from "./dom.js";
 import { effectivePreset } from "./native.js";
 import { stageMode } from "./state.js";
 import { onChange, state } from "./store.js";
-import { constants, formatNumber, nameOf, word } from "./words.js";
+import { constants, formatNumber, nameOf, nameOfFormat, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
 
@@ -75,7 +75,7 @@ function presetSummary(state) {
 
 /** @param {State} state */
 function formatSummary({ encoding }) {
-  const names = constants.formats[encoding.format].name;
+  const names = nameOfFormat(encoding.format);
   return word("names_joined", { names, name: nameOf("metadata", encoding.metadata) });
 }
 

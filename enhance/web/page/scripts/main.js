@@ -18,7 +18,7 @@ import { mountPresets } from "./presets.js";
 import { mountRecent } from "./recent.js";
 import { mountGrip } from "./sheet.js";
 import { mountStage } from "./stage.js";
-import * as state from "./state.js";
+import { currentFile, currentPlan, isRunning, stageMode } from "./state.js";
 import * as store from "./store.js";
 import { mountSummary } from "./summary.js";
 import { watchTitle } from "./title.js";
@@ -100,17 +100,17 @@ const ACTIONS = {
 function markBody(now) {
   const { dataset } = document.body;
   dataset.tab = now.tab;
-  dataset.stage = state.stageMode(now);
-  dataset.running = String(state.isRunning(now));
+  dataset.stage = stageMode(now);
+  dataset.running = String(isRunning(now));
   dataset.comparing = String(now.isComparing);
-  dataset.hasPhoto = String(state.currentPlan(now) !== null);
+  dataset.hasPhoto = String(currentPlan(now) !== null);
 }
 
 let hasAskedForPresets = false;
 
 /** Before there is a photo, nothing shows the presets. @param {import("./state.js").State} now */
 function loadPresets(now) {
-  if (hasAskedForPresets || state.currentFile(now) === null) return;
+  if (hasAskedForPresets || currentFile(now) === null) return;
   hasAskedForPresets = true;
   store.loadPresets();
 }
@@ -130,7 +130,7 @@ addEventListener("pagehide", store.save);
 watchFiles();
 watchConnection();
 store.onChange(markBody);
-if (mounted.length === 0 && !state.currentFile(store.state)) showWelcome();
+if (mounted.length === 0 && !currentFile(store.state)) showWelcome();
 for (const [name, element, trigger] of mounted) mount(name, element, trigger);
 watchTitle();
 watchSteps();

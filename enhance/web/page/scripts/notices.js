@@ -9,8 +9,8 @@ import {
   currentPlan,
   emptyControl,
   isPlanned,
+  placeOf,
   previewState,
-  SIZE_SETTINGS,
 } from "./state.js";
 import { applyValues, onChange, set, state } from "./store.js";
 import { formatNumber, joinUnits, nameOf, word } from "./words.js";
@@ -20,18 +20,6 @@ import { formatNumber, joinUnits, nameOf, word } from "./words.js";
 
 /** The room between a notice that came into view and the end of the panel, in pixels. */
 const ROOM_BELOW = 16;
-const FORMAT_SETTINGS = ["format", "quality", "metadata", "background"];
-
-/**
- * Returns the place of a piece of advice: that of the controls which its solutions change.
- * @param {Advice} advice
- */
-export function placeOf(advice) {
-  const names = Object.keys(advice.solutions[0]?.values ?? {});
-  if (names.some((name) => SIZE_SETTINGS.includes(name))) return "size";
-  if (names.some((name) => FORMAT_SETTINGS.includes(name))) return "format";
-  return "preset";
-}
 
 /** @param {string} name the control of the output size that has no number */
 function emptyNotice(name) {

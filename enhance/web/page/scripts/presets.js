@@ -7,7 +7,7 @@ import { followState } from "./native.js";
 import { noticesHtml, solve } from "./notices.js";
 import { currentPlan } from "./state.js";
 import { onChange, set, state } from "./store.js";
-import { formatDuration, joinUnits, nameOf, word } from "./words.js";
+import { formatDuration, joinTexts, joinUnits, nameOf, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
 
@@ -200,6 +200,5 @@ function aboutAuto(state) {
   const names = frequent.map(([preset, n]) =>
     word("preset_count", { n, preset: nameOf("preset", preset) }),
   );
-  const presets = names.reduce((names, name) => word("names_joined", { names, name }));
-  return word("auto_batch", { presets, time: formatDuration(seconds) });
+  return word("auto_batch", { presets: joinTexts(names), time: formatDuration(seconds) });
 }

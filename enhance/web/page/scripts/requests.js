@@ -1,7 +1,7 @@
 // @ts-check
 // What is missing for the present state is requested, a moment after the last change.
 import { addressOf, call, fileOf, isStored, reasonOf, Refused, wait } from "./client.js";
-import { afterChange, change, inSlot, showProblem, state, stop } from "./slots.js";
+import { change, inSlot, showProblem, state, stop, whenSettled } from "./slots.js";
 import {
   canPreview,
   currentFile,
@@ -19,8 +19,6 @@ import {
 const IDLE_MS = 250;
 const BUSY_MS = 2000;
 
-let timer = 0;
-let last = "";
 /** @type {(file: ChosenFile) => void} */
 let sendAgain = () => {};
 
@@ -32,20 +30,12 @@ export function onLost(listener) {
   sendAgain = listener;
 }
 
-afterChange(() => {
-  // Progress and answers change the state too, but not what is wanted.
-  const wanted = JSON.stringify([planKey(state), state.region, canPreview(state), state.isOffline]);
-  if (wanted === last) return;
-  last = wanted;
-  clearTimeout(timer);
-  timer = setTimeout(request, IDLE_MS);
-});
-
-/** Requests what is missing without waiting for more changes. */
-export function requestNow() {
-  clearTimeout(timer);
-  request();
-}
+// Progress and answers change the state too, but not what is wanted.
+whenSettled(
+  () => [planKey(state), state.region, canPreview(state), state.isOffline],
+  IDLE_MS,
+  requestNow,
+);
 
 /**
  * Changes fields of a file of the batch, if it is still there.
@@ -57,7 +47,8 @@ export function changeFile(id, patch) {
   change({ batch: { ...state.batch, files } });
 }
 
-function request() {
+/** Requests what is missing, without waiting for more changes. */
+export function requestNow() {
   const file = currentFile(state);
   if (!file?.path || file.problem) return;
   if (emptyControl(state) === null && !isPlanned(state)) analyse(file, file.path);

@@ -63,32 +63,20 @@ function pick(values, name) {
 
 /** Restores the state of the tab after a reload, and the choices of the last visit otherwise. */
 export function restore() {
-  change(/** @type {Partial<State>} */ (withKnown(read(localStorageOrNull(), OF_VISITS))));
+  change(/** @type {Partial<State>} */ (withKnown(read(() => localStorage, OF_VISITS))));
   change(choicesFrom(new URLSearchParams(location.search), state));
-  if (wasReloaded()) restoreTab(read(sessionStorageOrNull(), OF_TAB));
+  if (wasReloaded()) restoreTab(read(() => sessionStorage, OF_TAB));
 }
 
-/** A browser that blocks storage throws at the first look at it. */
-function localStorageOrNull() {
-  try {
-    return localStorage;
-  } catch {
-    return null;
-  }
-}
-
-function sessionStorageOrNull() {
-  try {
-    return sessionStorage;
-  } catch {
-    return null;
-  }
-}
-
-/** @param {Storage | null} storage @param {string} name @returns {Record<string, any>} */
+/**
+ * Reads what was saved. A browser that blocks storage throws at the first look at it.
+ * @param {() => Storage} storage
+ * @param {string} name
+ * @returns {Record<string, any>}
+ */
 function read(storage, name) {
   try {
-    return JSON.parse(storage?.getItem(name) ?? "{}");
+    return JSON.parse(storage().getItem(name) ?? "{}");
   } catch {
     return {};
   }

@@ -37,6 +37,24 @@ export function afterChange(follow) {
 }
 
 /**
+ * Calls `act` when what `wanted` returns has changed and then stayed the same for a while.
+ * @param {(state: State) => any[]} wanted
+ * @param {number} milliseconds
+ * @param {() => void} act
+ */
+export function whenSettled(wanted, milliseconds, act) {
+  let last = "";
+  let timer = 0;
+  afterChange(() => {
+    const key = JSON.stringify(wanted(state));
+    if (key === last) return;
+    last = key;
+    clearTimeout(timer);
+    timer = setTimeout(act, milliseconds);
+  });
+}
+
+/**
  * Changes fields of the state.
  * @param {Partial<State>} patch
  */

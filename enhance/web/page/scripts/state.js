@@ -210,6 +210,7 @@ export const SIZE_SETTINGS = [
   "print_height",
   "dpi",
 ];
+const FORMAT_SETTINGS = ["format", "quality", "metadata", "background"];
 
 /** @returns {State} */
 export function newState() {
@@ -550,4 +551,15 @@ export function workShare([, , width, height], photo) {
   const across = Math.min(width + 2 * PREVIEW_MARGIN, photo.width);
   const down = Math.min(height + 2 * PREVIEW_MARGIN, photo.height);
   return (across * down) / (photo.width * photo.height);
+}
+
+/**
+ * Returns the place of a piece of advice: that of the controls which its solutions change.
+ * @param {Advice} advice
+ */
+export function placeOf(advice) {
+  const names = Object.keys(advice.solutions[0]?.values ?? {});
+  if (names.some((name) => SIZE_SETTINGS.includes(name))) return "size";
+  if (names.some((name) => FORMAT_SETTINGS.includes(name))) return "format";
+  return "preset";
 }

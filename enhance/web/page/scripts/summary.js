@@ -8,7 +8,7 @@ import { wholeSeconds } from "./progress.js";
 import { showPlace } from "./stage.js";
 import { currentPlan, resultOf, savedFile, stageMode } from "./state.js";
 import { onChange, state } from "./store.js";
-import { constants, nameOf, word } from "./words.js";
+import { nameOf, nameOfFormat, word } from "./words.js";
 
 /** @typedef {import("./state.js").Result} Result */
 
@@ -61,7 +61,7 @@ function summary(result) {
  * @param {string} format
  */
 function notes(keys, format) {
-  const { name } = constants.formats[format];
+  const name = nameOfFormat(format);
   return keys.map(
     (key) => html`<p class="caption">${nameOf("note", key).replace("{format}", name)}</p>`,
   );

@@ -2,6 +2,7 @@
 // The top bar: the tabs, and the buttons that concern the whole page.
 
 import { draw, html, icon, onPress } from "./dom.js";
+import { openPhotoDialog } from "./files.js";
 import { switchLanguage, switchTheme } from "./preferences.js";
 import { currentPlan } from "./state.js";
 import { change, onChange, set, state } from "./store.js";
@@ -18,7 +19,7 @@ const TABS = /** @type {const} */ (["single", "batch"]);
 export function mountHead(element) {
   onPress(element, {
     tab: (button) => set("tab", button.dataset.tab),
-    replace: () => document.getElementById("upload-input")?.click(),
+    replace: openPhotoDialog,
     recent: (button) => closeMenuAnd(button, () => change({ isRecentOpen: true })),
     language: (link, event) => {
       event.preventDefault(); // A reload keeps the photo, the settings and a run, unlike the link.

@@ -47,13 +47,13 @@ export function problemOf(blob) {
  */
 export function chooseFiles(files) {
   if (files.length === 0) return;
-  if (state.tab === "single" && files.length === 1) return choosePhoto(fileFrom(files[0]));
+  if (state.tab === "single" && files.length === 1) return replacePhoto(fileFrom(files[0]));
   change({ tab: "batch" });
   addFiles(files);
 }
 
 /** @param {ChosenFile} file */
-function choosePhoto(file) {
+function replacePhoto(file) {
   const error = file.upload?.error;
   if (error) return showProblem(error);
   // The photo that is shown comes back if the upload is cancelled.

@@ -56,6 +56,9 @@ export function joinTexts(texts) {
   return given.reduce((names, name) => word("names_joined", { names, name }));
 }
 
+/** @param {string} format @returns {string} its name for the user */
+export const nameOfFormat = (format) => constants.formats[format].name;
+
 /** @param {number} number */
 export function formatNumber(number) {
   return number.toLocaleString("en", { maximumFractionDigits: 2 });
