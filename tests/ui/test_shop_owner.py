@@ -14,6 +14,7 @@ from .journey import (
     add_files,
     download,
     drop,
+    has_focus,
     pick,
     pick_preset,
     row,
@@ -61,6 +62,7 @@ def test_a_shop_owner_enhances_good_small_damaged_and_transparent_files(
     page.locator("#batch-enhance").click()
     expect(rows(page, "done")).to_have_count(3)
     expect(page.locator("#batch-download")).to_contain_text("(3)")
+    has_focus(page, "#batch-download")
     row(page, "tiny.png").locator("[data-act=enlarge]").click()
     wait_for(page, "state.largest")
     page.locator("#batch-enhance").click()
@@ -115,6 +117,7 @@ def test_files_are_added_removed_and_cancelled_during_a_batch(site: Site, visit,
     expect(page.locator("#list .file")).to_have_count(3)
     with enhancer.paused("run", of="held.png"):
         page.locator("#batch-enhance").click()
+        has_focus(page, "#batch-cancel")
         expect(row(page, "quick.png")).to_have_attribute("data-state", "done")
         expect(row(page, "held.png")).to_have_attribute("data-state", "running")
         wait_for(page, "/^[1-9]\\d% Enhance$/.test(document.title)")
@@ -146,6 +149,7 @@ def test_files_are_added_removed_and_cancelled_during_a_batch(site: Site, visit,
         expect(row(page, "late.png")).to_have_attribute("data-state", "done")
         expect(row(page, "stopped.png")).to_have_attribute("data-state", "running")
         page.locator("#batch-cancel").click()
+        has_focus(page, "#batch-enhance")
         wait_until(lambda: enhancer.status()["running"] == 0)
         expect(row(page, "stopped.png")).to_have_attribute("data-state", "ready")
     expect(rows(page, "done")).to_have_count(2)

@@ -11,7 +11,13 @@ const NEXT = {
   photo: "#stage canvas",
   live: "#cancel",
   result: "#download",
+  batch: "#stage canvas",
+  "live batch": "#batch-cancel",
+  "batch result": "#batch-download",
 };
+
+/** The control of the next step after a run was cancelled, by the step to which that leads. */
+const AFTER_CANCEL = { photo: "#enhance", batch: "#batch-enhance" };
 
 let shown = "";
 
@@ -22,8 +28,13 @@ export function watchSteps() {
   onChange(() => queueMicrotask(moveFocus));
 }
 
-/** Returns what the stage shows, or that a photo for it is on its way. */
+/** Returns what the stage shows, that a photo for it is on its way, or how far the batch is. */
 function currentStep() {
+  const { tab, batch } = state;
+  if (tab === "batch" && batch.isOpen) {
+    if (batch.isRunning) return "live batch";
+    return batch.archive ? "batch result" : "batch";
+  }
   const mode = stageMode(state);
   return mode === "empty" && currentFile(state) ? "upload" : mode;
 }
@@ -31,10 +42,10 @@ function currentStep() {
 function moveFocus() {
   const step = currentStep();
   if (step === shown) return;
-  const isCancelled = shown === "live" && step === "photo";
+  const isCancelled = shown.startsWith("live") && step in AFTER_CANCEL;
   shown = step;
   if (isElsewhere()) return;
-  const next = document.querySelector(isCancelled ? "#enhance" : NEXT[step]);
+  const next = document.querySelector((isCancelled ? AFTER_CANCEL : NEXT)[step]);
   if (next instanceof HTMLElement) next.focus({ preventScroll: true });
 }
 
