@@ -158,4 +158,4 @@ def test_files_are_added_removed_and_cancelled_during_a_batch(site: Site, visit,
 
     # Auto selects a preset for each photo.
     pick_preset(page, "auto")
-    expect(page.locator("#about-auto")).to_contain_text("3 Precise")
+    expect(page.locator("#about-auto")).to_contain_text("2 Gentle, 1 Precise")
