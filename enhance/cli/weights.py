@@ -17,9 +17,9 @@ from typing import Any
 from ..config import terminal_language
 from ..errors import EnhanceError, WeightsError
 from ..i18n import translate
-from ..models.catalogue import Catalogue, add_by_name, find, get
+from ..models.catalogue import add_by_name, find, get
 from ..models.download import DownloadProgress, read_attempts
-from ..models.manifest import UNKNOWN_LICENCE, Model, allows_commercial_use, catalogue
+from ..models.manifest import UNKNOWN_LICENCE, Model, allows_commercial_use
 from ..models.user_models import add, files_in, own_models, remove
 from ..models.weights import ModelFiles, WeightStore, ensure, rename_corrupt_files, verify_files
 from ..models.weights_folder import forget_digests
@@ -31,19 +31,11 @@ OPTIONAL = ("span-x4", "realesr-general-x4v3", "realesr-general-wdn-x4v3")
 Records = list[dict[str, Any]]
 
 
-def main(
-    arguments: Sequence[str] | None = None,
-    store: WeightStore | None = None,
-    offered: Catalogue | None = None,
-) -> int:
-    """Run one command and return its exit status.
-
-    `offered` is the catalogue of models that can be added by name.
-    """
+def main(arguments: Sequence[str] | None = None, store: WeightStore | None = None) -> int:
+    """Run one command and return its exit status."""
     store = store or WeightStore()
     parser = _parser()
     options = parser.parse_args(arguments)
-    options.catalogue = catalogue() if offered is None else offered
     unknown = [name for name in getattr(options, "names", []) if name not in store.models]
     if unknown:
         parser.error(f"Unknown model {unknown[0]!r}. Choose from {', '.join(store.models)}.")
@@ -153,7 +145,7 @@ def _list(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str
 
 def _find(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
     words = " ".join(options.text)
-    found = find(options.catalogue, words, photo=options.photo, commercial=options.commercial)
+    found = find(store.catalogue, words, photo=options.photo, commercial=options.commercial)
     records = [_offer(model) for model in found]
     if records:
         columns = "name", "scale", "architecture", "size", "licence", "author", "purpose"
@@ -274,7 +266,7 @@ def _is_offer(path: Path) -> bool:
 
 
 def _add_offer(options: argparse.Namespace, store: WeightStore) -> Model:
-    offer = get(str(options.file), options.catalogue)
+    offer = get(str(options.file), store.catalogue)
     if options.licence:
         raise WeightsError("weights_add_licence", name=offer.name)
     with _progress(offer.name) as progress:

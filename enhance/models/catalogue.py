@@ -13,11 +13,9 @@ from .user_models import add, check_name, own_models
 from .weights import WeightStore, ensure, locate
 from .weights_folder import folder_errors, locked
 
-Catalogue = Mapping[str, Model]
-
 
 def find(
-    catalogue: Catalogue,
+    catalogue: Mapping[str, Model],
     text: str = "",
     *,
     photo: bool = False,
@@ -44,7 +42,7 @@ def find(
     return found
 
 
-def get(name: str, catalogue: Catalogue) -> Model:
+def get(name: str, catalogue: Mapping[str, Model]) -> Model:
     """Return a model of the catalogue by its name, ignoring case.
 
     Raises WeightsError that suggests a similar name.

@@ -52,8 +52,8 @@ def offered(content: bytes) -> dict[str, Model]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> WeightStore:
-    return WeightStore(tmp_path / "weights")
+def store(tmp_path: Path, offered: dict[str, Model]) -> WeightStore:
+    return WeightStore(tmp_path / "weights", catalogue=offered)
 
 
 @pytest.fixture
@@ -73,9 +73,9 @@ def server(
 # --- Find
 
 
-def test_find_filters_by_words_licence_and_subject(offered, capsys: pytest.CaptureFixture):
+def test_find_filters_by_words_licence_and_subject(store, capsys: pytest.CaptureFixture):
     def found(*arguments: str) -> list[str]:
-        assert main(["find", *arguments, "--json"], offered=offered) == 0
+        assert main(["find", *arguments, "--json"], store) == 0
         return [record["name"] for record in json.loads(capsys.readouterr().out)]
 
     assert found() == [NAME, "4xOther"]
@@ -102,10 +102,8 @@ def test_each_model_of_the_catalogue_can_be_added(model: Model):
 # --- Add by name
 
 
-def test_a_model_is_downloaded_and_added_by_its_name(
-    server, store, offered, content, tmp_path, capsys
-):
-    assert main(["add", NAME.lower(), "--json"], store, offered) == 0
+def test_a_model_is_downloaded_and_added_by_its_name(server, store, content, tmp_path, capsys):
+    assert main(["add", NAME.lower(), "--json"], store) == 0
     (record,) = json.loads(capsys.readouterr().out)
 
     facts = {
@@ -124,7 +122,7 @@ def test_a_model_is_downloaded_and_added_by_its_name(
     (tmp_path / "file.pth").write_bytes(content)
     assert add(tmp_path / "file.pth", "by-file", store.folder).sha256 == record["sha256"]
 
-    assert main(["add", "4xOther", "--name", "own"], store, offered) == 0
+    assert main(["add", "4xOther", "--name", "own"], store) == 0
     assert "CC-BY-NC-SA-4.0 (not commercial)" in capsys.readouterr().out
     assert own_models(store.folder)["own"].origin == "Hugging Face someone/models@v1"
     located = locate("own", store)
@@ -162,15 +160,15 @@ def test_callers_that_add_a_model_at_once_get_the_same_one(server, store, offere
         ("qqq.pth", "Cannot read qqq.pth"),
     ],
 )
-def test_an_unknown_name_is_rejected_with_a_suggestion(typed, message, store, offered, capsys):
-    assert main(["add", typed], store, offered) == 1
+def test_an_unknown_name_is_rejected_with_a_suggestion(typed, message, store, capsys):
+    assert main(["add", typed], store) == 1
     assert message in capsys.readouterr().err
     assert not store.folder.exists()
 
 
 def test_a_wrong_file_is_renamed_and_nothing_is_added(server, store, offered, content, capsys):
     server.offer(offered[NAME], content[::-1])
-    assert main(["add", NAME], store, offered) == 1
+    assert main(["add", NAME], store) == 1
     printed = capsys.readouterr().err
     assert "does not match" in printed
     assert f"`enhance weights add {NAME}`" in printed
@@ -178,7 +176,7 @@ def test_a_wrong_file_is_renamed_and_nothing_is_added(server, store, offered, co
     assert own_models(store.folder) == {}
 
     server.offer(offered[NAME], content)
-    assert main(["add", NAME], store, offered) == 0
+    assert main(["add", NAME], store) == 0
 
 
 def test_a_full_disk_adds_nothing_and_the_download_is_resumed(server, store, offered):
