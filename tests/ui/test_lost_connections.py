@@ -130,9 +130,7 @@ def visit(start, browser, tmp_path, only_a_fast_network) -> Iterator[Visit]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "interruption", ["reload", "lose_connection", "stop_server", "kill_server"]
-)
+@pytest.mark.parametrize("interruption", ["reload", "lose_connection", "kill_server"])
 def test_the_page_goes_on_without_a_press(visit, interruption):
     interrupt = getattr(visit, interruption)
     if interruption == "reload":
@@ -143,14 +141,16 @@ def test_the_page_goes_on_without_a_press(visit, interruption):
     visit.wait_for("file?.name === 'a.png' && state.requests.preview")
     interrupt()
     visit.wait_for("chip === 'matches'")
-    visit.page.locator("#enhance").click()
-    visit.wait_for(
-        "state.progress?.done > 0 || chip === 'result'"
-    )  # A fast machine can be done already.
-    interrupt()
-    visit.wait_for("chip === 'result' && state.results[file.path]")
-    assert [one["state"] for one in visit.recent_results()] == ["done"]
+    interrupt_run(visit, interrupt)
     interrupt_batch(visit, interrupt)
+
+
+@pytest.mark.timeout(900)
+def test_jobs_that_end_with_a_stopped_server_go_on_without_a_press(visit):
+    visit.choose("a")
+    visit.wait_for("chip === 'matches'")
+    interrupt_run(visit, visit.stop_server)
+    interrupt_batch(visit, visit.stop_server)
 
 
 def interrupt_upload_by_reload(visit: Visit) -> None:
@@ -168,6 +168,15 @@ def upload_without_connection(visit: Visit, interrupt: Callable[[], None]) -> No
     visit.wait_for("file?.upload")
     interrupt()
     visit.wait_for("file?.path && chip === 'matches'")
+
+
+def interrupt_run(visit: Visit, interrupt: Callable[[], None]) -> None:
+    visit.page.locator("#enhance").click()
+    # A fast machine can be done already.
+    visit.wait_for("state.progress?.done > 0 || chip === 'result'")
+    interrupt()
+    visit.wait_for("chip === 'result' && state.results[file.path]")
+    assert [one["state"] for one in visit.recent_results()] == ["done"]
 
 
 def interrupt_batch(visit: Visit, interrupt: Callable[[], None]) -> None:
