@@ -167,18 +167,13 @@ class Comparison:
         return [cell.preview for cell in self.cells if cell.preview]
 
     @property
-    def first(self) -> Preview:
-        """The first preview, for what all have in common."""
-        return self.previews[0]
-
-    @property
     def info(self) -> dict[str, Any]:
         """The facts in English."""
-        return self.info_in(DEFAULT_LANGUAGE)
+        return self.facts(DEFAULT_LANGUAGE)
 
-    def info_in(self, language: str) -> dict[str, Any]:
+    def facts(self, language: str) -> dict[str, Any]:
         """Return the facts, with the keys of a run's `info`; `presets` has those of each preset."""
-        known = self.first.info
+        known = self.previews[0].info
         infos = [preview.info for preview in self.previews]
         seconds = {}
         for stage in ("wait", "scene", "tuning", "encode"):
@@ -211,16 +206,16 @@ class Comparison:
         content = encode_png(sheet, icc=SRGB, mark=Origin("comparison").mark())
         write_atomically(path, lambda part: part.write_bytes(content))
         height, width = sheet.shape[:2]
-        return self.info_in(language) | {"output": output_info(path, (height, width))}
+        return self.facts(language) | {"output": output_info(path, (height, width))}
 
     def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
         """Return the contact sheet, the photo first: uint8 [H, W, 3] in sRGB."""
-        before = self.first.before
+        first = self.previews[0]
         cells: list[SheetCell] = [
-            (translate(language, "before"), translate(language, "compare_before"), before)
+            (translate(language, "before"), translate(language, "compare_before"), first.before)
         ]
         for cell in self.cells:
             name = name_of(language, "preset", cell.settings.preset)
             after = cell.preview and cell.preview.after
             cells.append((name, cell.describe(language), after))
-        return draw_sheet(cells, icc_for_screen(self.first.region.image))
+        return draw_sheet(cells, icc_for_screen(first.region.image))

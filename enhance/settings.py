@@ -370,19 +370,23 @@ class Settings:
         return asdict(self)
 
     def describe(self, language: str, size: str | None = None) -> str:
-        """Return one line of text: the preset, the size (or `size`) and the sliders in use."""
-        words = [name_of(language, "preset", self.preset), size or self.describe_size(language)]
+        """Return one line of text: the preset, the size (or `size`) and the adjustments."""
+        preset = name_of(language, "preset", self.preset)
+        size = size or self.describe_size(language)
+        return " · ".join([preset, size, *self.describe_adjustments(language)])
+
+    def describe_adjustments(self, language: str) -> list[str]:
+        """Return the sliders in use with their values as texts. `auto` has none."""
         if self.is_auto:
-            return " · ".join(words)
+            return []
+        words = [translate(language, "untuned")]
         if self.tuning:
-            words += [f"{translate(language, name)} {getattr(self, name):g}" for name in NEUTRAL]
-        else:
-            words.append(translate(language, "untuned"))
+            words = [f"{translate(language, name)} {getattr(self, name):g}" for name in NEUTRAL]
         if self.denoises:
             words.append(f"{translate(language, 'denoise')} {self.denoise:g}")
         if self.reduce > 1:
             words.append(translate(language, "reduced_first", reduce=self.reduce))
-        return " · ".join(words)
+        return words
 
     def describe_size(self, language: str) -> str:
         """Return the size as text: a scale, a long side, megapixels or a print size."""

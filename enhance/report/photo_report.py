@@ -228,10 +228,10 @@ def _write_facts(document: ReportDocument, facts: Facts, widths: tuple[float, fl
 def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Facts:
     """Return the request and its outcome."""
     height, width = size
-    _, _, *adjustments = settings_in(info).describe(document.language).split(" · ")
+    adjustments = settings_in(info).describe_adjustments(document.language)
     facts = {
         "preset": describe_preset(document.language, info["preset"], info.get("auto")),
-        "settings": " · ".join(adjustments),  # without preset and size
+        "settings": " · ".join(adjustments),
         "size": _pixels(document, width, height),
     }
     if "faces" in info:
