@@ -134,6 +134,7 @@ def create_services(
 
 
 _OF_APPS: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()
+"""The services of all apps of the process, because Gradio gives a request only its app."""
 
 
 def register(blocks: gr.Blocks, services: Services) -> None:

@@ -36,7 +36,7 @@ _STEPS = {"contrast": 0.01, "tile": 64, "reduce": 1, "quality": 1}
 _STEP = 0.05
 
 
-@cache
+@cache  # For the process, because the files of a configuration never change.
 def page_files(config: Config) -> dict[str, bytes]:
     """Return the content of each file by its name. All scripts are one file, and so are all
     styles."""
@@ -122,7 +122,7 @@ def _quality() -> dict[str, Any]:
     return {"low": 1, "high": 100, "step": 1, "neutral": None}
 
 
-@cache
+@cache  # For the process, as `page_files`.
 def _version(config: Config) -> str:
     """Return the checksum of all files, which is a part of their addresses."""
     checksum = hashlib.sha256()
