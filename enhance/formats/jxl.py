@@ -8,17 +8,17 @@ coded in absolute colours, and only sRGB is possible.
 from __future__ import annotations
 
 import struct
+from importlib.util import find_spec
 from typing import BinaryIO
 
 import numpy as np
 
 from ..images import ceil_div
 from ..images.colour import grey_in_srgb
-from ..images.jxl import (
+from ..images.jxl_reader import (
     CONTAINER_START,
     BitReader,
     codestream_of,
-    is_available,
     load_library,
     read_boxes,
 )
@@ -93,7 +93,7 @@ JXL = Format(
     memory=(48, 48, 48),
     keeps_profiles=False,
     library="pyjpegxl",
-    is_available=is_available,
+    is_available=lambda: find_spec("pyjpegxl") is not None,
 )
 
 

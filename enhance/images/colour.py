@@ -23,7 +23,7 @@ from PIL import Image, ImageChops, ImageCms
 from ..errors import PictureError
 from ..metadata.png_chunks import pixel_chunks, transparent_level
 from ..metadata.profiles import fitting_profile, open_profile, profile_space
-from . import jxl, raw
+from . import jxl_reader, raw
 from .file_types import open_with_pillow
 from .header import Header
 from .image import Box
@@ -184,7 +184,7 @@ def _check_range(values: np.ndarray) -> None:
 
 def _jxl_pixels(header: Header, file: BinaryIO) -> Pixels:
     file.seek(0)
-    library = jxl.load_library()
+    library = jxl_reader.load_library()
     library.set_num_threads(1)
     dtype = "uint16" if header.bits > 8 else "uint8"
     _, stored = library.decode_to_numpy(file.read(), dtype=dtype)

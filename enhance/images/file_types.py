@@ -15,14 +15,14 @@ from PIL import ImageFile
 
 from ..metadata.jpeg_segments import START_OF_IMAGE
 from ..metadata.png_chunks import SIGNATURE
-from . import jxl, raw
+from . import jxl_reader, raw
 
 _STARTS = {
     "JPEG": START_OF_IMAGE,
     "PNG": SIGNATURE,
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     "GIF": (b"GIF87a", b"GIF89a"),
-    "JXL": jxl.STARTS,
+    "JXL": jxl_reader.STARTS,
     "RAW": raw.STARTS,
 }
 _AVIF_BRANDS = {b"avif", b"avis"}

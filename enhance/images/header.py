@@ -38,7 +38,7 @@ from ..metadata.jpeg_segments import JPEG_PIXELS_PER_BYTE, check_jpeg_markers
 from ..metadata.profiles import limit_profile
 from ..metadata.reading import pillow_metadata, tiff_metadata
 from ..metadata.xmp import accept_xmp
-from . import jxl, raw
+from . import jxl_reader, raw
 from .downscaling import Size
 from .file_types import detect_format, open_with_pillow
 from .limits import check_compression, check_size
@@ -330,9 +330,9 @@ def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
     """Read a JPEG XL. The reader applies its orientation."""
     file.seek(0)
     data = file.read()
-    if jxl.is_animated(data):
+    if jxl_reader.is_animated(data):
         raise PictureError("image_jxl_animated")
-    facts = jxl.load_library().probe(data)
+    facts = jxl_reader.load_library().probe(data)
     check_size(facts.width, facts.height, max_pixels)
     bits = 8 if facts.bits_per_sample <= 8 else 16
     mode = "L" if facts.num_color_channels == 1 else "RGB"

@@ -25,7 +25,7 @@ from enhance.formats import tiff
 from enhance.formats.encoding import FORMATS, export, notes_of
 from enhance.formats.png import PngHeader, create_png
 from enhance.formats.thumbnails import srgb_image
-from enhance.images import jxl, read_image
+from enhance.images import read_image
 from enhance.metadata import Metadata
 from enhance.metadata.provenance import origin_of
 from enhance.store import RecentRun
@@ -37,7 +37,9 @@ from .photos_with_metadata import IPTC
 from .test_image_memory import peak_of
 
 RAW = Settings.from_preset("anime-fast")
-NEEDS_JXL = pytest.mark.skipif(not jxl.is_available(), reason="pyjpegxl is not installed")
+NEEDS_JXL = pytest.mark.skipif(
+    not FORMATS["jxl"].is_available(), reason="pyjpegxl is not installed"
+)
 JXL = pytest.param("jxl", marks=NEEDS_JXL)
 JXL_PROGRAM = pytest.param("djxl", "jxl", marks=NEEDS_JXL)
 LOSSY = ("jpg", "webp", "avif", JXL)

@@ -7,7 +7,6 @@ PictureErrors raised here lack the file's name; the caller adds it.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import io
 import struct
 from collections.abc import Iterator
@@ -20,8 +19,8 @@ _CODESTREAM_START = b"\xff\x0a"
 CONTAINER_START = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A)
 STARTS = (_CODESTREAM_START, CONTAINER_START)
 """The first bytes of a bare codestream and of a container."""
-_SIDE = ((9, 1), (13, 1), (18, 1), (30, 1))
-"""The four ways to store a height or width: a count of bits and an offset."""
+_SIDE_BITS = (9, 13, 18, 30)
+"""The bits of a height or width, by the number before it."""
 _HEADER_BYTES = 256
 
 
@@ -53,12 +52,7 @@ class BitReader:
         if is_small:
             self.read(5)
         else:
-            count, _ = _SIDE[self.read(2)]
-            self.read(count)
-
-
-def is_available() -> bool:
-    return importlib.util.find_spec("pyjpegxl") is not None
+            self.read(_SIDE_BITS[self.read(2)])
 
 
 def load_library() -> Any:
