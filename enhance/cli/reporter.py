@@ -38,7 +38,7 @@ class Reporter(ProgressOutput):
         if self._failures:
             with storage_errors(self._failures):
                 self._failures.open("a").close()
-        self._positions = {key: position for position, key in enumerate(batch.files, 1)}
+        self._positions = {key: position for position, key in enumerate(batch.by_key, 1)}
         self._current_file = ""
         self._current_position = ""
 
@@ -50,15 +50,15 @@ class Reporter(ProgressOutput):
             discard_unread_output()
 
     def _report(self, batch: Batch) -> None:
-        item = batch.latest
-        if item is not None and item.state in ("done", "failed"):
-            self._print_item(item)
-        elif item is not None and item.state == "running":
-            self._current_file = PIPE if item.place == PIPE else item.name
-            self._current_position = f"{self._positions[item.key]} of {len(batch.files)}"
+        file = batch.latest
+        if file is not None and file.state in ("done", "failed"):
+            self._print_file(file)
+        elif file is not None and file.state == "running":
+            self._current_file = PIPE if file.place == PIPE else file.name
+            self._current_position = f"{self._positions[file.key]} of {len(batch.by_key)}"
         self.update(batch.share, batch.seconds_left, self._current_file, self._current_position)
 
-    def suggest_faster(self, enhancer: Enhancer, item: BatchFile, run: Run) -> None:
+    def suggest_faster(self, enhancer: Enhancer, file: BatchFile, run: Run) -> None:
         """Print a faster preset for a file whose preset Auto selected, if that is slow."""
         if not run.auto:
             return
@@ -71,7 +71,7 @@ class Reporter(ProgressOutput):
         language = terminal_language()
         seconds = faster.selected_seconds
         text = faster_text(language, settings.preset, seconds, faster.preset, faster.seconds)
-        print_message(text, item.place)
+        print_message(text, file.place)
 
     def conclude(self, batch: Batch) -> None:
         """Print how many hidden and other files were skipped."""
@@ -84,45 +84,45 @@ class Reporter(ProgressOutput):
         else:
             print_message(translate(terminal_language(), "files_skipped", **skipped))
 
-    def _print_item(self, item: BatchFile) -> None:
-        if item.state == "failed" and item.error and self._failures:
-            self._add_failure(item, item.error.message(terminal_language()))
+    def _print_file(self, file: BatchFile) -> None:
+        if file.state == "failed" and file.error and self._failures:
+            self._add_failure(file, file.error.message(terminal_language()))
         self.clear()
-        if item.info:
-            self._print_notes(item, item.info)
-        if item.error is not None:
-            print_error(item.error, item.place)
+        if file.info:
+            self._print_notes(file, file.info)
+        if file.error is not None:
+            print_error(file.error, file.place)
         if self._is_json_wanted:
-            self._print_json(_facts_of(item))
-        elif item.info and not self._is_piped:
-            print(_line_of(item.info), file=self._out, flush=True)
+            self._print_json(_facts_of(file))
+        elif file.info and not self._is_piped:
+            print(_line_of(file.info), file=self._out, flush=True)
 
-    def _add_failure(self, item: BatchFile, reason: str) -> None:
-        entry = item.entry or {"input": item.place}
+    def _add_failure(self, file: BatchFile, reason: str) -> None:
+        entry = file.entry or {"input": file.place}
         line = json.dumps({**entry, "reason": reason}, ensure_ascii=False)
         encoded = f"{line}\n".encode("utf-8", "backslashreplace")
-        with storage_errors(self._failures), self._failures.open("ab") as file:
-            file.write(encoded)
+        with storage_errors(self._failures), self._failures.open("ab") as output:
+            output.write(encoded)
 
-    def _print_notes(self, item: BatchFile, info: Info) -> None:
+    def _print_notes(self, file: BatchFile, info: Info) -> None:
         from ..formats.encoding import FORMATS
 
         output: Any = info["output"]
         form = FORMATS[output.get("format", "png")]
         for note in output.get("notes", ()):
             text = translate(terminal_language(), f"note_{note}", format=form.name)
-            print_message(text, item.place)
+            print_message(text, file.place)
 
     def _print_json(self, facts: dict[str, Any]) -> None:
         print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
 
 
-def _facts_of(item: BatchFile) -> dict[str, Any]:
-    facts: Any = item.info
+def _facts_of(file: BatchFile) -> dict[str, Any]:
+    facts: Any = file.info
     if not facts:
-        message = item.error and item.error.message(terminal_language())
-        facts = {"status": "failed", "input": {"name": item.name}, "error": message}
-    return {**facts, "input": {**facts["input"], "path": item.place}}
+        message = file.error and file.error.message(terminal_language())
+        facts = {"status": "failed", "input": {"name": file.name}, "error": message}
+    return {**facts, "input": {**facts["input"], "path": file.place}}
 
 
 def _line_of(info: Info) -> str:

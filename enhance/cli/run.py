@@ -70,8 +70,8 @@ def _settings_of(options: Namespace) -> Settings:
 
 def _named_by_pipe(batch: Batch) -> Batch:
     """Return the batch of standard input, whose temporary file is not named in messages."""
-    files = {key: replace(item, entry={"input": PIPE}) for key, item in batch.files.items()}
-    return replace(batch, files=files)
+    files = {key: replace(file, entry={"input": PIPE}) for key, file in batch.by_key.items()}
+    return replace(batch, by_key=files)
 
 
 def _process(
@@ -147,16 +147,16 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     output = path_or_address(options.output) if options.output else None
     ends_as_folder = (options.output or "").endswith(("/", os.sep))
     is_folder_wanted = options.files or shard.count > 1 or ends_as_folder
-    item = None if is_folder_wanted else _only_file(options.input, output)
-    if item is None:
+    file = None if is_folder_wanted else _only_file(options.input, output)
+    if file is None:
         return _plan_folder(options, output, shard)
     if isinstance(output, Path):
         encoding = _encoding(options, output)
         remove_leftovers(output.parent)
-        return plan([replace(item, output=output)]), encoding
+        return plan([replace(file, output=output)]), encoding
     address = str(output)
     check_bucket(address)
-    return plan([item], RemoteFile(address)), _encoding(options, Path(address))
+    return plan([file], RemoteFile(address)), _encoding(options, Path(address))
 
 
 def _plan_folder(
@@ -172,10 +172,10 @@ def _plan_folder(
         raise SettingsError("folder_required", output=output)
     listed = read_list(options.files) if options.files else []
     batch = find_images(options.input, output, shard, encoding.file_format.ending, listed)
-    if output is None and any(item.address for item in batch.items):
+    if output is None and any(file.address for file in batch.files):
         raise SettingsError("output_required")
     if not isinstance(output, str):
-        for folder in {Path(output or "", item.target).parent for item in batch.items}:
+        for folder in {Path(output or "", file.target).parent for file in batch.files}:
             remove_leftovers(folder)
     return batch, encoding
 
@@ -198,6 +198,6 @@ def _only_file(inputs: Sequence[Path | str], output: Path | str | None) -> Batch
         return None if is_folder(source) else BatchFile(source, Path(source.name))
     if not str(output).lower().endswith(tuple(ENDINGS)):
         return None
-    items = find_images(inputs).items
-    is_file = len(items) == 1 and items[0].place == str(source)
-    return items[0] if is_file else None
+    files = find_images(inputs).files
+    is_file = len(files) == 1 and files[0].place == str(source)
+    return files[0] if is_file else None

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def archive_names(batch: Batch) -> dict[BatchFile, str]:
     """Return a unique name in an archive for each finished file."""
     names = UniqueNames()
-    return {item: names.add(archive_name(item)) for item in batch.items if item.state == "done"}
+    return {file: names.add(archive_name(file)) for file in batch.files if file.state == "done"}
 
 
-def archive_name(item: BatchFile) -> str:
+def archive_name(file: BatchFile) -> str:
     """Return the name of a finished file in an archive: photo-4x.png for photo.jpg."""
-    assert item.info
-    assert item.result
-    return result_name(item.info, item.result.suffix, item.name)
+    assert file.info
+    assert file.result
+    return result_name(file.info, file.result.suffix, file.name)
 
 
 def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:
@@ -33,9 +33,9 @@ def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_L
     StorageError."""
     from ..report.batch_report import write_zip
 
-    size = (
-        translate(language, "sizes_differ") if any(item.settings for item in batch.items) else None
-    )
+    size = None
+    if any(file.settings for file in batch.files):
+        size = translate(language, "sizes_differ")
     return write_zip(
         path, lines_of(batch, language), settings.describe(language, size), language=language
     )
@@ -47,16 +47,16 @@ def lines_of(batch: Batch, language: str) -> list[Line]:
 
     names = archive_names(batch)
 
-    def reason(item: BatchFile) -> str:
-        return strip_direction_marks(item.error.message(language)) if item.error else ""
+    def reason(file: BatchFile) -> str:
+        return strip_direction_marks(file.error.message(language)) if file.error else ""
 
     return [
         Line(
-            strip_direction_marks(item.name),
-            item.state,
-            reason(item),
-            names.get(item, ""),
-            item.info,
+            strip_direction_marks(file.name),
+            file.state,
+            reason(file),
+            names.get(file, ""),
+            file.info,
         )
-        for item in batch.items
+        for file in batch.files
     ]

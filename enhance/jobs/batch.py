@@ -14,6 +14,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,23 +105,21 @@ class BatchFile:
 class Batch:
     """The files of a batch and its progress.
 
-    `share` is the finished part of the work, 0 to 1. `share_of_file` and `seconds_left_of_file`
-    belong to the current file. All `Batch` objects of one run share `files`, which changes during
-    the run.
+    `share` is the finished part of the work, 0 to 1. `rows_of_file`, its finished and all rows, and
+    `seconds_left_of_file` belong to the current file. All `Batch` objects of one run share
+    `by_key`, which changes during the run.
     """
 
-    files: dict[str, BatchFile]
+    by_key: dict[str, BatchFile]
     """The files by key, in order."""
     counts: Counter[str]
     """The number of files in each state."""
     latest: BatchFile | None = None
     """The file that changed last."""
     share: float = 0.0
-    share_of_file: float = 0.0
+    rows_of_file: tuple[int, int] = (0, 0)
     seconds_left: float | None = None
     seconds_left_of_file: float | None = None
-    ahead: int = 0
-    """Runs ahead of the next file in the queue."""
     names: ResultNames | None = None
     """Assigns the names of results in an output folder."""
     hidden: int = 0
@@ -128,18 +127,18 @@ class Batch:
     """Hidden and other files that were skipped."""
 
     @property
-    def items(self) -> tuple[BatchFile, ...]:
+    def files(self) -> tuple[BatchFile, ...]:
         """A copy of the files in order, which takes time for each file."""
-        return tuple(self.files.values())
+        return tuple(self.by_key.values())
 
     def count(self, state: str) -> int:
         return self.counts[state]
 
 
-def plan(items: Iterable[BatchFile], names: ResultNames | None = None) -> Batch:
-    """Return a batch of `items` whose results are stored as tasks, or where `names` assigns."""
-    files = {item.key: item for item in items}
-    return Batch(files, Counter(item.state for item in files.values()), names=names)
+def plan(files: Iterable[BatchFile], names: ResultNames | None = None) -> Batch:
+    """Return a batch of `files` whose results are stored as tasks, or where `names` assigns."""
+    by_key = {file.key: file for file in files}
+    return Batch(by_key, Counter(file.state for file in by_key.values()), names=names)
 
 
 @dataclass
@@ -147,7 +146,7 @@ class RunningBatch:
     """A batch that is being processed. Other threads can read `batch` and cancel files.
 
     - `on_change(batch)`: called after each change.
-    - `on_compute(item, run)`: called before a result is computed, unless it is cached.
+    - `on_compute(file, run)`: called before a result is computed, unless it is cached.
     - `report`: language of the PDF reports next to the results; None for no reports.
     - `hold`: stored results are not deleted until it is closed.
     - `caller`: identifies the user for fair scheduling.
@@ -167,14 +166,15 @@ class RunningBatch:
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
         self._waiting = deque[str]()  # keys in order, also of files that no longer wait
-        self._stops = dict[str, _StopOfFile]()  # of the files that were started, by key
+        self._jobs = dict[str, Job]()  # of the files that were started, by key
+        self._newest_job: Job | None = None
         self._work: defaultdict[str, float] = defaultdict(float)  # by state
         self._running_work = dict[str, float]()  # finished work of the running files, by key
         self._computed_work = 0.0  # of finished files that were not cached
         # The number of files that are processed at the same time.
-        self._at_once = min(sum(map(self._is_remote, self.batch.items)), _REMOTE_AT_ONCE) or 1
-        for item in self.batch.items:
-            self._work[item.state] += item.pixels
+        self._at_once = min(sum(map(self._is_remote, self.batch.files)), _REMOTE_AT_ONCE) or 1
+        for file in self.batch.files:
+            self._work[file.state] += file.pixels
 
     def run(self) -> Batch:
         """Process the files in order and return the batch at its end. After `stop`, finished
@@ -182,12 +182,12 @@ class RunningBatch:
         self._started = time.perf_counter()
         with self._lock:
             self._waiting.clear()
-            items = self.batch.items
-        for item in items:
-            if item.state in ("waiting", "failed"):  # Failed files are also reported.
-                is_unchecked = item.state == "waiting" and not item.address
-                checked = self._check(item) if is_unchecked else item
-                self._put(checked)
+            files = self.batch.files
+        for file in files:
+            if file.state == "waiting" and not file.address:
+                file = self._check(file)
+            if file.state in ("waiting", "failed"):  # Failed files are also reported.
+                self._put(file)
         with closing(
             work_in_parallel(self._process, iter(self._next, None), self._at_once, self.stop)
         ) as ended:
@@ -195,91 +195,103 @@ class RunningBatch:
                 self._end(future.result())
         return self.batch
 
+    @property
+    def ahead(self) -> int:
+        """The number of runs ahead of the batch in the queue."""
+        job = self._newest_job
+        return 0 if job is None else self.enhancer.scheduler.ahead(job)
+
     def cancel(self, key: str) -> None:
         """Cancel one file that waits or is processed."""
         with self._lock:
-            item = self.batch.files.get(key)
-            if item is None:
+            file = self.batch.by_key.get(key)
+            if file is None:
                 return
-            if item.state == "waiting":
-                self._put(replace(item, state="cancelled"))
-            elif item.state == "running":
-                self._stops[key].set()
+            if file.state == "waiting":
+                self._put(replace(file, state="cancelled"))
+            elif file.state == "running":
+                self._jobs[key].stop.set()
 
-    def _check(self, item: BatchFile) -> BatchFile:
+    def _check(self, file: BatchFile) -> BatchFile:
         """Return the file with its size, or as failed if it cannot have the requested size or
         format."""
-        if not item.size:
-            item = with_size(item, self.enhancer.max_pixels, self.enhancer.max_bytes)
-        return checked(item, self.settings, self.encoding)
+        if not file.size:
+            file = with_size(file, self.enhancer.max_pixels, self.enhancer.max_bytes)
+        return checked(file, self.settings, self.encoding)
 
-    def _is_remote(self, item: BatchFile) -> bool:
+    def _is_remote(self, file: BatchFile) -> bool:
         """Return whether the file or its result has an address. Its result is named after the
         download."""
-        return bool(item.address) or isinstance(self.batch.names, RemoteNames)
+        return bool(file.address) or isinstance(self.batch.names, RemoteNames)
 
     def _next(self) -> BatchFile | None:
         """Start the next file and return it, or None at the end."""
         with self._lock:
             while self.batch.count("waiting") and not self.stop.is_set():
-                item = self.batch.files[self._waiting.popleft()]
-                if item.state == "waiting":
-                    item = replace(item, state="running")
-                    self._stops[item.key] = _StopOfFile(self.stop)
-                    self._put(item)
-                    return item
-            for item in self.batch.items if self.batch.count("waiting") else ():
-                if item.state == "waiting":
-                    self._put(replace(item, state="cancelled"))
+                file = self.batch.by_key[self._waiting.popleft()]
+                if file.state == "waiting":
+                    file = replace(file, state="running")
+                    self._newest_job = Job("run", self.caller, _StopOfFile(self.stop))
+                    self._jobs[file.key] = self._newest_job
+                    self.batch = replace(self.batch, rows_of_file=(0, 0), seconds_left_of_file=None)
+                    self._put(file)
+                    return file
+            if self.batch.count("waiting"):
+                for file in self.batch.files:
+                    if file.state == "waiting":
+                        self._put(replace(file, state="cancelled"))
             return None
 
-    def _process(self, item: BatchFile) -> BatchFile:
+    def _process(self, file: BatchFile) -> BatchFile:
         """Return the file with its result or its error."""
         try:
-            return self._run_file(item)
+            return self._run_file(file)
         except Cancelled:
-            return replace(item, state="cancelled")
+            return replace(file, state="cancelled")
         except Exception as error:
-            return _as_failed(item, error)
+            return _as_failed(file, error)
 
-    def _run_file(self, item: BatchFile) -> BatchFile:
+    def _run_file(self, file: BatchFile) -> BatchFile:
         """Return the file with its result, also if only its report failed. Raises EnhanceError."""
-        return self._process_remote(item) if self._is_remote(item) else self._write_result(item)
+        if self._is_remote(file):
+            return self._process_remote(file)
+        return self._write_result(file)
 
-    def _process_remote(self, item: BatchFile) -> BatchFile:
+    def _process_remote(self, file: BatchFile) -> BatchFile:
         """Download the file if it is remote, process it, and upload a remote result."""
-        local = item
+        local = file
         with temporary_folder() as folder:
-            if item.address:
-                source = Path(folder, item.key).with_suffix(item.relative_path.suffix)
-                local = self._check(replace(item, source=download(item.address, source)))
+            if file.address:
+                source = Path(folder, file.key).with_suffix(file.relative_path.suffix)
+                local = self._check(replace(file, source=download(file.address, source)))
                 if local.error is not None:
                     raise local.error
             ended = self._write_result(replace(local, size=None))  # Progress counts bytes.
         return replace(
-            item, state=ended.state, output=ended.output, info=ended.info, error=ended.error
+            file, state=ended.state, output=ended.output, info=ended.info, error=ended.error
         )
 
-    def _write_result(self, item: BatchFile) -> BatchFile:
+    def _write_result(self, file: BatchFile) -> BatchFile:
         """Enhance a local file. At the end of the run, its result gets the first name that is still
         free."""
         names = self.batch.names
-        if names is None or item.output:
-            return self._enhance(item, item.output)
-        path, image = names.folder / item.target, None
+        if names is None or file.output:
+            return self._enhance(file, file.output)
+        path = names.folder / file.target
+        image = None
+        replaces: Replaceable = "input"
         is_beside = isinstance(names, NamesBeside)
         if is_beside:  # photo-4x.png, where the size can depend on what Auto chooses for the image
-            image = self.enhancer.read(item.source, name=item.name)
-            settings, _ = self.enhancer.resolve(image, item.settings or self.settings)
+            replaces = "request"
+            image = self.enhancer.read(file.source, name=file.name)
+            settings, _ = self.enhancer.resolve(image, file.settings or self.settings)
             size = result_size(settings, image.height, image.width)
             path = path.with_name(download_name(path.name, settings, size, path.suffix))
-        for output in names.candidates(path, item.source):
+        for output in names.candidates(path, file.source):
             try:
                 if isinstance(names, RemoteNames):
-                    return self._enhance_for(names, item, output)
-                return self._enhance(
-                    item, output, image=image, replaces="request" if is_beside else "input"
-                )
+                    return self._enhance_for(names, file, output)
+                return self._enhance(file, output, image=image, replaces=replaces)
             except StorageError as error:
                 if is_beside and error.key == "not_permitted":
                     raise StorageError("beside_not_permitted", folder=output.parent) from error
@@ -287,22 +299,24 @@ class RunningBatch:
                     raise
         raise AssertionError("unreachable")
 
-    def _enhance_for(self, names: RemoteNames, item: BatchFile, output: Path) -> BatchFile:
+    def _enhance_for(self, names: RemoteNames, file: BatchFile, output: Path) -> BatchFile:
         """Enhance a local file and upload its result and report. Skip a file whose result and
         report exist."""
-        address, stored = names.address_of(output), names.stored.pop(output)
+        address = names.address_of(output)
+        stored = names.stored.pop(output)
         report = f"{address.rpartition('.')[0]}.pdf"
-        is_complete = stored and (not self.report or stored_at(report))
+        complete = stored
+        if stored and self.report and not stored_at(report):
+            complete = None
         with temporary_folder() as folder:
             result = Path(folder, output.name)
-            ended = replace(
-                self._enhance(item, result, stored if is_complete else None), output=None
-            )
+            ended = replace(self._enhance(file, result, complete), output=None)
             if ended.info:
                 ended.info["output"]["path"] = address
             if result.exists():
                 upload(result, address, stored)
-            if (made := result.with_suffix(".pdf")).exists():
+            made = result.with_suffix(".pdf")
+            if made.exists():
                 try:
                     upload(made, report)
                 except EnhanceError as error:
@@ -311,7 +325,7 @@ class RunningBatch:
 
     def _enhance(
         self,
-        item: BatchFile,
+        file: BatchFile,
         output: Path | None,
         stored: StoredFile | None = None,
         *,
@@ -321,30 +335,34 @@ class RunningBatch:
         """Enhance a local file, unless its result is `stored` at an address."""
         on_compute = self.on_compute
         with ExitStack() as until_reported:
-            hold = self.hold if output is None else None
+            hold = None
+            if output is None:
+                hold = self.hold
             if self.report:
-                image = image or self.enhancer.read(item.source, output)
+                image = image or self.enhancer.read(file.source, output)
                 if output and not _report_path(output, image).exists():
                     hold = until_reported
             result = self.enhancer.run(
-                item.source,
-                item.settings or self.settings,
+                file.source,
+                file.settings or self.settings,
                 output=output,
                 encoding=self.encoding,
-                progress=lambda done, total, left: self._update_progress(item, done / total, left),
+                progress=partial(self._update_progress, file),
                 options=RunOptions(
-                    job=Job("run", self.caller, self._stops[item.key], self._update_queue),
-                    name=item.name,
+                    job=self._jobs[file.key],
+                    name=file.name,
                     image=image,
-                    on_compute=on_compute and (lambda run: on_compute(item, run)),
+                    on_compute=on_compute and (lambda run: on_compute(file, run)),
                     hold=hold,
                     replaces=replaces,
                     stored=stored,
                 ),
             )
-            error = self._write_report(output, result, image) if image else None
+            error = None
+            if image is not None:
+                error = self._write_report(output, result, image)
         return replace(
-            item, state="done", output=output, info=result.info, error=error, png=result.png
+            file, state="done", output=output, info=result.info, error=error, png=result.png
         )
 
     def _write_report(
@@ -362,61 +380,56 @@ class RunningBatch:
             return expected_error(error, "The report of a file could not be written")
         return None
 
-    def _end(self, item: BatchFile) -> None:
+    def _end(self, file: BatchFile) -> None:
         with self._lock:
-            self._put(item)
-            self._computed_work += item.pixels if item.info and not item.info["cached"] else 0
-            self._update_progress(item, 0.0)
+            self._put(file)
+            if file.info and not file.info["cached"]:
+                self._computed_work += file.pixels
+            self._running_work.pop(file.key, None)
+            self._update_share()
 
-    def _put(self, item: BatchFile) -> None:
+    def _put(self, file: BatchFile) -> None:
         """Replace the file in the batch."""
         with self._lock:
-            before = self.batch.files[item.key]
-            self.batch.files[item.key] = item
-            if item.state == "waiting":
-                self._waiting.append(item.key)
-            self._update_counts(before, item)
+            before = self.batch.by_key[file.key]
+            self.batch.by_key[file.key] = file
+            if file.state == "waiting":
+                self._waiting.append(file.key)
+            self._update_counts(before, file)
 
     def _update_counts(self, before: BatchFile, after: BatchFile) -> None:
         """Update the counts of a file that was changed."""
         counts = self.batch.counts.copy()
-        for item, sign in ((before, -1), (after, 1)):
-            counts[item.state] += sign
-            self._work[item.state] += sign * item.pixels
+        for file, sign in ((before, -1), (after, 1)):
+            counts[file.state] += sign
+            self._work[file.state] += sign * file.pixels
         self._change(counts=counts, latest=after)
 
-    def _update_queue(self, ahead: int) -> None:
-        with self._lock:
-            if ahead != self.batch.ahead:
-                self._change(ahead=ahead, latest=None)
-
     def _update_progress(
-        self, item: BatchFile, share: float, left_of_file: float | None = None
+        self, file: BatchFile, done: int, total: int, left_of_file: float | None
     ) -> None:
-        """Update the progress by the `share` of the current file, which is 0 after its end, and the
-        time left."""
+        """Update the progress by the rows of the current file."""
         with self._lock:
-            self._running_work.pop(item.key, None)
-            if share:
-                self._running_work[item.key] = item.pixels * share
+            self._running_work[file.key] = file.pixels * done / total
+            rows = (done, total)
+            self._update_share(rows_of_file=rows, seconds_left_of_file=left_of_file)
+
+    def _update_share(self, **others: Any) -> None:
+        """Update the finished share, the time left and `others`."""
+        with self._lock:
             running = sum(self._running_work.values())
             # Cached files take hardly any time, so only the others show the speed.
-            done, computed = self._work["done"] + running, self._computed_work + running
+            done = self._work["done"] + running
+            computed = self._computed_work + running
             total = sum(self._work.values()) - self._work["failed"] - self._work["cancelled"] or 1
             elapsed = time.perf_counter() - self._started
             # The start of the first file is not typical, because models are loaded then.
             cached = self._work["done"] - self._computed_work
-            is_known = computed > _LEAST_SHARE * (total - cached)
-            left = elapsed / computed * max(total - done, 0) if is_known else None
-            share_done = min(1.0, done / total)
-            self._change(
-                share=share_done,
-                share_of_file=share,
-                seconds_left=left,
-                seconds_left_of_file=left_of_file,
-                ahead=0,
-                latest=None,
-            )
+            left = None
+            if computed > _LEAST_SHARE * (total - cached):
+                left = elapsed / computed * max(total - done, 0)
+            share = min(1.0, done / total)
+            self._change(share=share, seconds_left=left, latest=None, **others)
 
     def _change(self, **values: Any) -> None:
         with self._lock:
@@ -435,38 +448,40 @@ class _StopOfFile(threading.Event):
         return super().is_set() or self._batch.is_set()
 
 
-def _as_failed(item: BatchFile, error: Exception) -> BatchFile:
-    return replace(item, state="failed", error=expected_error(error, "A file of a batch failed"))
+def _as_failed(file: BatchFile, error: Exception) -> BatchFile:
+    return replace(file, state="failed", error=expected_error(error, "A file of a batch failed"))
 
 
 def with_size(
-    item: BatchFile, max_pixels: int | None = None, max_bytes: int | None = None
+    file: BatchFile, max_pixels: int | None = None, max_bytes: int | None = None
 ) -> BatchFile:
     """Return the file with the size from its header, or as failed if it is not a supported
     image."""
     try:
-        facts = inspect(item.source, name=item.name, max_pixels=max_pixels, max_bytes=max_bytes)
+        facts = inspect(file.source, name=file.name, max_pixels=max_pixels, max_bytes=max_bytes)
     except EnhanceError as error:
-        return replace(item, state="failed", error=error)
-    return replace(item, size=(facts.height, facts.width), has_alpha=facts.has_alpha)
+        return replace(file, state="failed", error=error)
+    return replace(file, size=(facts.height, facts.width), has_alpha=facts.has_alpha)
 
 
-def checked(item: BatchFile, settings: Settings, encoding: Encoding) -> BatchFile:
+def checked(file: BatchFile, settings: Settings, encoding: Encoding) -> BatchFile:
     """Return the file, as failed if it cannot have the requested size or format."""
-    if item.size and item.state == "waiting":
+    if file.size and file.state == "waiting":
         try:
-            encoding.check(*reversed(result_size(item.settings or settings, *item.size)))
+            encoding.check(*reversed(result_size(file.settings or settings, *file.size)))
         except MemoryShortError:  # more memory can be free later
             pass
         except Exception as error:
-            return _as_failed(item, error)
-    return item
+            return _as_failed(file, error)
+    return file
 
 
-def with_nearest_size(item: BatchFile, settings: Settings) -> BatchFile:
+def with_nearest_size(file: BatchFile, settings: Settings) -> BatchFile:
     """Return the file with settings of its own if it cannot have the size of `settings`."""
-    own = with_possible_size(settings, *item.size) if item.size else settings
-    return replace(item, settings=None if own == settings else own)
+    if not file.size:
+        return file
+    own = with_possible_size(settings, *file.size)
+    return file if own == settings else replace(file, settings=own)
 
 
 def _report_path(result: Path, image: SourceImage) -> Path:

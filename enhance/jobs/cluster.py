@@ -43,14 +43,14 @@ def plan_workers(
     or if no machine with GPUs has any.
     """
     gpus, cores = ([int(node.get(name, 0)) for node in nodes] for name in ("GPU", "CPU"))
+    each = 1
+    gpu = 1
     if any(gpus) and device != "cpu":
-        count, each, gpu = (
-            sum(map(min, gpus, cores)),
-            1,
-            1,
-        )  # Ray never starts a worker that no machine has room for.
+        # Ray never starts a worker that no machine has room for.
+        count = sum(map(min, gpus, cores))
     else:
-        each, gpu = min(filter(None, [_MAX_CORES, *cores])), 0
+        each = min(filter(None, [_MAX_CORES, *cores]))
+        gpu = 0
         count = sum(core // each for core in cores)
     if not count:
         raise EnhanceError("cluster_no_cores")
@@ -115,18 +115,19 @@ def _enhancer(
 
 
 def process_file(
-    item: BatchFile, names: ResultNames | None, worker: tuple[Any, ...], **options: Any
+    file: BatchFile, names: ResultNames | None, worker: tuple[Any, ...], **options: Any
 ) -> tuple[BatchFile, str]:
     """Return a file with its result or its error, and the name of this machine. `options` are those
     of `RunningBatch`."""
-    enhancer, machine = _enhancer(*worker), socket.gethostname()
-    if not item.address and not item.source.exists():
+    enhancer = _enhancer(*worker)
+    machine = socket.gethostname()
+    if not file.address and not file.source.exists():
         unseen = EnhanceError(
-            "cluster_unseen", machine=machine, folder=item.source.absolute().parent
+            "cluster_unseen", machine=machine, folder=file.source.absolute().parent
         )
-        return replace(item, state="failed", error=unseen), machine
-    batch = plan([replace(item, state="waiting")], names)
-    (ended,) = RunningBatch(enhancer, batch=batch, **options).run().items
+        return replace(file, state="failed", error=unseen), machine
+    batch = plan([replace(file, state="waiting")], names)
+    (ended,) = RunningBatch(enhancer, batch=batch, **options).run().files
     return ended, machine
 
 
@@ -152,11 +153,11 @@ class ClusterBatch(RunningBatch):
         self._at_once = 2 * workers  # so that each worker finds its next file
         return super().run()
 
-    def _run_file(self, item: BatchFile) -> BatchFile:
+    def _run_file(self, file: BatchFile) -> BatchFile:
         variables = tuple(one for one in os.environ.items() if one[0].startswith("ENHANCE_"))
         worker = self.device, self.precision, Path.cwd(), variables
         options = {name: getattr(self, name) for name in ("settings", "encoding", "report")}
-        task = self._process_file.remote(item, self.batch.names, worker, **options)
+        task = self._process_file.remote(file, self.batch.names, worker, **options)
         while not self.ray.wait([task], timeout=_POLL_SECONDS)[0]:
             if self.stop.is_set():
                 self.ray.cancel(task)

@@ -39,8 +39,8 @@ class Shard:
             raise SettingsError("shard_wrong", value=text)
         return shard
 
-    def includes(self, item: BatchFile) -> bool:
-        name = item.named_after.as_posix().encode("utf-8", "surrogateescape")
+    def includes(self, file: BatchFile) -> bool:
+        name = file.named_after.as_posix().encode("utf-8", "surrogateescape")
         digest = hashlib.sha256(name).digest()
         return int.from_bytes(digest, "big") % self.count == self.number - 1
 
@@ -56,7 +56,7 @@ def find_images(
 
     Inputs and `output` can be fsspec addresses. Without an output, each result is put next to its
     file. Results of this program in folders are not inputs. `shard` selects a part of the files. A
-    folder that cannot be read is a failed item. Raises StorageError, PictureError if there is
+    folder that cannot be read is a failed file. Raises StorageError, PictureError if there is
     nothing at an address, EnhanceError if nothing is found.
     """
     addresses: list[str] = []
@@ -67,34 +67,34 @@ def find_images(
         else:
             paths.append(Path(one))
     listing = list_images(paths, _is_earlier_result)
-    items = [BatchFile(one.path, one.relative_path) for one in listing.images]
-    items += _list_addresses(addresses, output, listing)
-    items += listed
-    if not items and not listing.unreadable:
+    files = [BatchFile(one.path, one.relative_path) for one in listing.images]
+    files += _list_addresses(addresses, output, listing)
+    files += listed
+    if not files and not listing.unreadable:
         raise EnhanceError("no_images")
     if output is None:
-        items = [_beside(item, ending) for item in items]
+        files = [_beside(file, ending) for file in files]
     else:
-        items = with_targets(items, ending)
-    items = [item for item in items if shard.includes(item)]
+        files = with_targets(files, ending)
+    files = [file for file in files if shard.includes(file)]
     for one in listing.unreadable:
         error = PictureError("folder_closed", name=one.relative_path.as_posix())
-        items.append(BatchFile(one.path, one.relative_path, state="failed", error=error))
-    batch = plan(items, _result_names(output))
+        files.append(BatchFile(one.path, one.relative_path, state="failed", error=error))
+    batch = plan(files, _result_names(output))
     return replace(batch, hidden=listing.hidden, others=listing.others)
 
 
-def _beside(item: BatchFile, ending: str) -> BatchFile:
+def _beside(file: BatchFile, ending: str) -> BatchFile:
     """Return a file whose result is saved next to it, with the size in its name."""
-    target = item.source.absolute().with_name(item.named_after.stem + ending)
-    return replace(item, target=target)
+    target = file.source.absolute().with_name(file.named_after.stem + ending)
+    return replace(file, target=target)
 
 
-def with_targets(items: Sequence[BatchFile], ending: str = ".png") -> list[BatchFile]:
+def with_targets(files: Sequence[BatchFile], ending: str = ".png") -> list[BatchFile]:
     """Return all files of a batch with the names of their results, which end in `ending`."""
-    files = [(item.named_after, item.relative_path.suffix) for item in items]
-    targets = plan_names(files, ending)
-    return [replace(item, target=target) for item, target in zip(items, targets, strict=True)]
+    names = [(file.named_after, file.relative_path.suffix) for file in files]
+    targets = plan_names(names, ending)
+    return [replace(file, target=target) for file, target in zip(files, targets, strict=True)]
 
 
 def _result_names(output: Path | str | None) -> ResultNames:
@@ -117,14 +117,14 @@ def read_list(path: Path) -> list[BatchFile]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeError) as error:
         raise SettingsError("list_unreadable", file=path, reason=str(error)) from error
-    items = []
+    files = []
     for number, line in enumerate(lines, 1):
         if line.strip():
-            items.append(_listed_item(path, number, line.strip()))
-    return items
+            files.append(_listed_file(path, number, line.strip()))
+    return files
 
 
-def _listed_item(path: Path, number: int, line: str) -> BatchFile:
+def _listed_file(path: Path, number: int, line: str) -> BatchFile:
     try:
         entry: dict[str, Any] = {"input": line}
         if path.suffix == ".jsonl":
@@ -136,12 +136,12 @@ def _listed_item(path: Path, number: int, line: str) -> BatchFile:
         settings = Settings(**given) if given else None
         name = entry["input"]
         source = Path(name)
-        item = BatchFile(source, Path(source.name), settings=settings, entry=entry)
+        file = BatchFile(source, Path(source.name), settings=settings, entry=entry)
     except Exception as error:  # an object of any shape
         raise SettingsError("list_line", file=path, line=number, reason=str(error)) from error
     if not is_address(name):
-        return item
-    return replace(item, source=Path(item.name), address=name, bytes=1)
+        return file
+    return replace(file, source=Path(file.name), address=name, bytes=1)
 
 
 def _list_addresses(

@@ -48,15 +48,13 @@ class Job:
 
     - `caller`: callers are served in rotation. In a tuple such as address and session, the
       addresses are served in rotation, then the sessions of an address.
-    - `stop`: cancels the job. `queued(count)`: called regularly with the number of jobs ahead while
-      the job waits.
+    - `stop`: cancels the job.
     - `wait_seconds`: the time that the job has waited in total.
     """
 
     kind: JobKind = "run"
     caller: Hashable = None
     stop: threading.Event = field(default_factory=threading.Event)
-    queued: Callable[[int], object] | None = None
     wait_seconds: float = 0.0
     began: float | None = field(default=None, init=False)
     """The `time.monotonic` at which the job got the device."""
@@ -200,8 +198,6 @@ class Scheduler:
                 with self._changed:
                     if self._changed.wait_for(lambda: job in active[: ahead + 1], _POLL_SECONDS):
                         break
-                if job.queued is not None:
-                    job.queued(self.ahead(job))
         finally:
             job.wait_seconds += time.perf_counter() - started
         if job.stop.is_set():

@@ -2,7 +2,7 @@
 
 `build` creates the app. `page` has the page, whose state is in the browser, and `api` has the
 endpoints that it and all other clients call. `plan` and `preview` have the answers before a run,
-`named_jobs` and `processing` the runs, `recent` the list of results, and `regions` the images that
+`run_jobs` the runs and batches, `recent` the list of results, and `regions` the images that
 the page shows. `storage` has the files, `security` and `connections` protect the server, and
 `gradio_changes` has every use of Gradio's private parts.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -51,18 +50,6 @@ def warm_up(enhancer: Enhancer) -> None:
         preset
     ) in available_presets():  # Otherwise the first photo would wait for these measurements.
         DEVICE_THREAD.submit(partial(load, preset), Job())  # Steps of previews go first.
-
-
-def stop_all(enhancer: Enhancer, seconds: float) -> None:
-    """Cancel all jobs of an enhancer's app, and wait at most `seconds` until they have ended."""
-    from .jobs import JOBS
-
-    jobs = [job for job in list(JOBS) if job.scheduler is enhancer.scheduler]
-    for job in jobs:
-        job.close()
-    end = time.monotonic() + seconds
-    for job in jobs:
-        job.wait(max(0.0, end - time.monotonic()))
 
 
 def serve_agents(enhancer: Enhancer) -> None:
@@ -106,7 +93,7 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
         warm_up(enhancer)
         threading.Event().wait()
     finally:
-        stop_all(enhancer, _END_SECONDS)
+        services_of_app(demo).threads.stop(_END_SECONDS)
         logging.disable()  # Interrupted requests would log errors from here on.
         limit_shutdown(demo, _STREAM_SECONDS)
         demo.close(verbose=False)

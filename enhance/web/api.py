@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from ..errors import PictureError
 from ..formats.encoding import Encoding
 from ..formats.thumbnails import icc_for_screen, save_png
 from ..i18n import strip_direction_marks
-from ..jobs.batch import BatchFile, with_nearest_size, with_size
 from ..presets import PresetInfo
 from ..preview import Preview, choose_box
 from ..restore.resample import with_possible_size
@@ -30,9 +30,10 @@ from ..settings import SIZES
 from ..store import report_name
 from . import gradio_changes
 from .calls import Endpoint
+from .job_calls import JobCall, files_of
 from .jobs import JOB_EVENTS, JobThread, follow
 from .metrics import start_cleaning
-from .named_jobs import REPORT_SECONDS, cancel_named, export_of, report_jobs, run_named
+from .outputs import export_of, without_path
 from .owners import owner_of
 from .params import (
     API_DEFAULTS,
@@ -52,8 +53,8 @@ from .params import (
 )
 from .plan import Plan
 from .preview import View, window_of
-from .processing import BatchJob, batch_info, compare, enhance_once, without_path
 from .recent import describe_runs, forget
+from .run_jobs import REPORT_SECONDS, cancel_job, report_jobs, run_job
 from .services import Services
 
 Outputs = Iterator[Any]
@@ -98,19 +99,11 @@ class Endpoints:
             settings, encoding = call_settings(given)
             source = self._upload(image)
             path = Path(output) if output else None
-            if given["job"]:
-                files = [(source, source.name)]
-                yield from run_named(
-                    services, request, given["job"], files, settings, encoding, is_batch=False
-                )
-                if path is None:
-                    return
-                # Only a local agent has an output. The run below finds the stored result.
             if path is not None:
                 encoding = replace(encoding, format=Encoding.of_file(path).format)
-            yield from enhance_once(
-                services, request, source, source.name, settings, encoding, progress, path
-            )
+            files = files_of([(source, source.name)])
+            call = JobCall(services, request, files, settings, encoding, given["job"], output=path)
+            yield from run_job(call, progress)
 
     @gradio_changes.name_parameters(
         (*API_REGION, *API_SETTINGS, *API_RECTANGLE, "largest"), API_DEFAULTS
@@ -135,18 +128,18 @@ class Endpoints:
             region = call_region(given)
             quick: list[Any] = []
 
-            def work(job: JobThread[Any]) -> Any:
+            def work(thread: JobThread[Any]) -> Any:
                 decoded = services.previews.image(source)
                 wanted = settings
                 if given["largest"]:
                     wanted = with_possible_size(settings, decoded.height, decoded.width)
                 if rectangle is None:
                     box = choose_box(decoded.width, decoded.height, *region)
-                    preview = services.previews.run(decoded, wanted, box, job.admitted)
+                    preview = services.previews.run(decoded, wanted, box, thread.job)
                     return self._previewed(preview)
                 outputs = None
                 view = View(owner_of(request), decoded, rectangle, wanted)
-                for preview, is_quick in services.previews.steps(view, job.admitted):
+                for preview, is_quick in services.previews.steps(view, thread.job):
                     outputs = self._previewed(
                         preview, **_facts_of_rectangle(preview, is_quick=is_quick)
                     )
@@ -203,8 +196,15 @@ class Endpoints:
                     cell, error=cell.error and services.visible_error(request, cell.error)
                 )
 
-            def work(job: JobThread[Comparison]) -> Comparison:
-                comparison = compare(services, source, job, region)
+            def work(thread: JobThread[Comparison]) -> Comparison:
+                enhancer = services.enhancer
+                with enhancer.scheduler.queue_job(thread.job):
+                    decoded = services.previews.image(source)
+                    box = choose_box(decoded.width, decoded.height, *region)
+                    compare = partial(
+                        enhancer.compare_region, decoded, box, thread.job, progress=thread.progress
+                    )
+                    comparison = services.metrics.follow("comparison", "all", compare)
                 return replace(comparison, cells=tuple(map(visible, comparison.cells)))
 
             job = services.start(request, "comparison", work, source)
@@ -235,30 +235,19 @@ class Endpoints:
             settings, encoding = call_settings(given)
             if not images:
                 raise PictureError("api_no_images")
-            items = [BatchFile(Path(image), Path(Path(image).name)) for image in images]
-            services.limits.check_together(item.source for item in items)
-            options = {"is_batch": True, "largest": bool(given["largest"])}
-            if given["job"]:
-                files = [(item.source, item.name) for item in items]
-                yield from run_named(
-                    services, request, given["job"], files, settings, encoding, **options
-                )
-                return
-            if given["largest"]:
-                limits = services.limits
-                items = [with_size(item, limits.pixels, limits.bytes) for item in items]
-                items = [with_nearest_size(item, settings) for item in items]
-            language = language_of(request)
-            with services.enter(owner_of(request).caller, "batch") as job:
-                job = BatchJob(services, request, items, settings, language, job, encoding)
-            packed = yield from follow(job, request, progress)
-            infos = {
-                item: without_path(services.owners.remember(owner_of(request), item.info, encoding))
-                for item in packed.batch.items
-                if item.info
-            }
-            archive = packed.archive and str(packed.archive)
-            yield archive, batch_info(packed, infos, language)
+            files = files_of((Path(image), Path(image).name) for image in images)
+            services.limits.check_together(file.source for file in files)
+            call = JobCall(
+                services,
+                request,
+                files,
+                settings,
+                encoding,
+                name=given["job"],
+                is_batch=True,
+                largest=bool(given["largest"]),
+            )
+            yield from run_job(call, progress)
 
     @gradio_changes.name_parameters(API_PLAN, API_DEFAULTS)
     def analyse(self, request: gr.Request, image: str | None, **given: Any) -> Outputs:
@@ -299,9 +288,9 @@ class Endpoints:
         with services.errors_as_messages(request):
             task, visible, encoding = services.owners.check(owner_of(request), task_id)
 
-            def work(job: JobThread[Path]) -> Path:
+            def work(thread: JobThread[Path]) -> Path:
                 return enhancer.report(
-                    task, language, overrides=visible, encoding=encoding, stop=job.stop
+                    task, language, overrides=visible, encoding=encoding, stop=thread.job.stop
                 )
 
             report = yield from follow(services.start(request, "preview", work), request, progress)
@@ -317,7 +306,7 @@ class Endpoints:
         is the state of the file.
         """
         with self._services.errors_as_messages(request):
-            return cancel_named(self._services, owner_of(request), job, call_file(file))
+            return cancel_job(self._services, owner_of(request), job, call_file(file))
 
     @gradio_changes.name_parameters(("id",), API_DEFAULTS)
     def runs(self, request: gr.Request, **given: Any) -> list[dict[str, Any]]:

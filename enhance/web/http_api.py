@@ -29,10 +29,11 @@ from ..i18n import DEFAULT_LANGUAGE, translate
 from ..settings import AUTO, Settings
 from .calls import API, HTTP_API, check_parameters
 from .gradio_changes import FormParser, client_request, openapi_document
+from .job_calls import JobCall, files_of
 from .jobs import listening
-from .named_jobs import Outputs, run_named
+from .outputs import Outputs, without_path
 from .params import API_SETTINGS, call_settings, parameter_schema
-from .processing import enhance_once, without_path
+from .run_jobs import run_job
 from .services import services_of
 
 _RUNS = CapacityLimiter(1000)
@@ -59,12 +60,8 @@ async def enhance_form(request: Request) -> Response:
     )  # Without a login, each request is a session of its own.
     try:
         source, name, settings, encoding, job = await _read_form(request, services.limits)
-        if job:
-            sources = [(source, name)]
-            steps = run_named(services, client, job, sources, settings, encoding, is_batch=False)
-        else:
-            steps = enhance_once(services, client, source, name, settings, encoding)
-        outputs = await _last_step(request, client, steps)
+        call = JobCall(services, client, files_of([(source, name)]), settings, encoding, job)
+        outputs = await _last_step(request, client, run_job(call))
         if outputs is None:
             return Response(status_code=499)
         return _response(request, Path(outputs[0]), outputs[1], encoding.media_type)

@@ -1,17 +1,15 @@
-"""Jobs: work in threads of their own, their progress, and whether a client still reads their
-events."""
+"""The threads of jobs, their progress, and whether a client still reads their events."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import gradio as gr
 
@@ -29,35 +27,51 @@ UNREAD_SECONDS = 2.0
 """How long a call continues while no client reads its events."""
 
 
-@dataclass(frozen=True)
-class RunState:
-    """The progress of a run: finished rows, all rows, the expected seconds left, and the jobs ahead
-    in the queue."""
+class JobThreads:
+    """The threads of an app's jobs that have not ended, and those with names by owner and name.
 
-    done: int = 0
-    total: int = 0
-    seconds_left: float | None = None
-    ahead: int = 0
+    `starting` is held while a job with a name is started, found or released, so that two calls do
+    not start it twice.
+    """
+
+    def __init__(self, scheduler: Scheduler):
+        self.scheduler = scheduler
+        self.running = set[JobThread[Any]]()
+        self.starting = threading.RLock()
+        self.named = dict[tuple[str, str], Any]()
+
+    def inputs(self) -> set[Path]:
+        """Return the files that the jobs read, which are not deleted before their end."""
+        return {path for thread in list(self.running) for path in thread.inputs}
+
+    def stop(self, seconds: float) -> None:
+        """Cancel all jobs, and wait at most `seconds` until they have ended."""
+        threads = list(self.running)
+        for thread in threads:
+            thread.close()
+        end = time.monotonic() + seconds
+        for thread in threads:
+            thread.wait(max(0.0, end - time.monotonic()))
 
 
 class JobThread(Generic[T]):
-    """A thread that works on an `admitted` job. It starts at once, and the work gets this object.
+    """A thread that works on an admitted job. It starts at once, and the work gets this object.
 
-    `sources` are the files that the work reads.
+    `inputs` are the files that the work reads.
     """
 
-    def __init__(self, scheduler: Scheduler, work: Callable[[Any], T], job: Job, *sources: Path):
-        self.scheduler = scheduler
-        self.admitted = job
-        self._sources = sources
-        self.cancelled_by: Literal["", "user", "absence"] = ""
-        """Who cancelled the job first. It is empty if the server was shut down."""
-        self._state = RunState()
+    def __init__(
+        self, threads: JobThreads, job: Job, work: Callable[[Any], T], inputs: tuple[Path, ...] = ()
+    ):
+        self.job = job
+        self.inputs = inputs
+        self.scheduler = threads.scheduler
+        self._rows: tuple[int, int, float | None] = (0, 0, None)
         self._future: Future[T] = Future()
         self._held = ExitStack()
-        self._held.enter_context(scheduler.hold(job))
-        self._held.callback(JOBS.discard, self)
-        JOBS.add(self)
+        self._held.enter_context(threads.scheduler.hold(job))
+        self._held.callback(threads.running.discard, self)
+        threads.running.add(self)
         try:
             threading.Thread(
                 target=self._work, args=(work,), name="enhance-job", daemon=True
@@ -66,42 +80,17 @@ class JobThread(Generic[T]):
             self._held.close()
             raise
 
-    @property
-    def stop(self) -> threading.Event:
-        """The event that cancels the job."""
-        return self.admitted.stop
-
-    @property
-    def state(self) -> RunState:
-        """The current progress."""
-        ahead = self.scheduler.ahead(self.admitted)
-        return RunState(ahead=ahead) if ahead else self._state
-
-    def inputs(self) -> Iterable[Path]:
-        """Return the input files of the job, which are not deleted before its end."""
-        return self._sources
-
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
-        """Set the progress, as `Enhancer.run` reports it."""
-        self._state = RunState(done, total, seconds_left)
+        """Set the progress, as the enhancer reports it."""
+        self._rows = (done, total, seconds_left)
 
     def send(self, progress: gr.Progress) -> None:
         """Send the progress to a client of the API."""
-        state = self.state
-        if state.total:
-            left = "" if state.seconds_left is None else f", {state.seconds_left:.0f} s left"
-            progress((state.done, state.total), desc=f"rows{left}", unit="rows")
-        elif state.ahead:
-            progress(0, desc=f"waiting, {state.ahead} before it")
+        send_progress(progress, "rows", *self._rows, ahead=self.scheduler.ahead(self.job))
 
     def close(self) -> None:
-        """Cancel the job without a reason."""
-        self.stop.set()
-
-    def cancel(self, reason: Literal["user", "absence"]) -> None:
-        """Cancel the job. The reason of the first call is kept."""
-        self.cancelled_by = self.cancelled_by or reason
-        self.close()
+        """Cancel the job."""
+        self.job.stop.set()
 
     def poll(self, seconds: float, longest: float = 0.0) -> Iterator[None]:
         """Yield at this interval until the job ends. The interval grows to `longest`, if that is
@@ -128,8 +117,18 @@ class JobThread(Generic[T]):
             self._future.set_result(result)
 
 
-JOBS: set[JobThread[Any]] = set()
-"""All jobs of this process that have not ended."""
+def send_progress(
+    progress: gr.Progress, unit: str, done: int, total: int, left: float | None, *, ahead: int
+) -> None:
+    """Send progress to a client of the API: the seconds `left`, or the number of jobs `ahead`."""
+    if ahead:
+        progress(0, desc=f"waiting, {ahead} before it")
+    elif total:
+        description = unit
+        if left is not None:
+            description = f"{unit}, {left:.0f} s left"
+        progress((done, total), desc=description, unit=unit)
+
 
 _streams: Counter[str] = Counter()
 """The number of open event streams by the name of a session or an event. Only the event loop's
@@ -172,7 +171,7 @@ class EventReader:
 
 
 def follow(
-    job: JobThread[T],
+    thread: JobThread[T],
     request: gr.Request,
     progress: gr.Progress | None = None,
     *,
@@ -184,10 +183,10 @@ def follow(
     client leaves. Raises EnhanceError if the client does not read the events.
     """
     reader = EventReader(request)
-    with closing(job):
-        for _ in job.poll(_POLL_SECONDS, longest):
+    with closing(thread):
+        for _ in thread.poll(_POLL_SECONDS, longest):
             reader.is_reading()
             if progress is not None:
-                job.send(progress)
+                thread.send(progress)
             yield gr.skip()
-        return job.result()
+        return thread.result()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypedDict
@@ -66,7 +65,6 @@ class Planner:
         self._previews = previews
         self._addresses = addresses
         self._facts: WeakKeyDictionary[SourceImage, dict[str, Any]] = WeakKeyDictionary()
-        self._lock = threading.Lock()
         self.has_times = False
         """Whether a plan has had times. For the first such plan, each network is timed, which takes
         seconds."""
@@ -165,16 +163,14 @@ class Planner:
         return translate(language, "about_after", about=about, ahead=ahead) if ahead else about
 
     def _photo(self, owner: Owner, path: Path, image: SourceImage) -> dict[str, Any]:
-        with self._lock:
-            facts = self._facts.get(image)
+        facts = self._facts.get(image)
         if facts is None:
             enhancer = self._enhancer
             facts = asdict(
                 inspect(path, max_pixels=enhancer.max_pixels, max_bytes=enhancer.max_bytes)
             )
             facts["focus"] = enhancer.focus(image)
-            with self._lock:
-                self._facts[image] = facts
+            self._facts[image] = facts
         return {**facts, "address": self._addresses.region_address(owner, "photo", path)}
 
 

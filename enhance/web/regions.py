@@ -6,14 +6,13 @@ signs their addresses.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from anyio import CapacityLimiter
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,16 +42,14 @@ class _Regions:
     """The ASGI app of the route. Unlike an endpoint, it can count a request until its response is
     sent.
 
-    A party is an owner, an address or, if empty, all clients. For each party, at most two regions
-    are created at a time, so that they do not slow down the network. Only the event loop's thread
-    uses the counts, so they need no lock.
+    A party is an owner, an address or, if empty, all clients. At most two regions are created at a
+    time, so that they do not slow down the network. Only the event loop's thread uses the counts,
+    so they need no lock.
     """
 
     def __init__(self) -> None:
         self._open = Counter[tuple[str, ...]]()
-        self._limiters = defaultdict[tuple[str, ...], CapacityLimiter](
-            partial(CapacityLimiter, _CONCURRENT)
-        )
+        self._creating = CapacityLimiter(_CONCURRENT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a region as a JPEG, or as a PNG if it has transparency. Raises HTTPException and
@@ -60,38 +57,29 @@ class _Regions:
         request = Request(scope, receive)
         services = services_of(scope)
         caller, path = _signed(services, request)
-        parties = {caller: _PER_OWNER, caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
-        async with self._admit(
-            parties
-        ):  # It counts until it is sent, because a slow client keeps it in memory.
-            async with AsyncExitStack() as limited:
-                for party in parties:
-                    await limited.enter_async_context(self._limiters[party])
-                try:
-                    content, extension = await run_in_threadpool(_region, services, path, request)
-                except EnhanceError as error:  # The file was deleted.
-                    raise HTTPException(404) from error
+        with self._admit(caller):  # Until it is sent, because a slow client keeps it in memory.
+            try:
+                work = partial(_region, services, path, request)
+                content, extension = await to_thread.run_sync(work, limiter=self._creating)
+            except EnhanceError as error:  # The file was deleted.
+                raise HTTPException(404) from error
             headers = {"cache-control": "private, max-age=3600, immutable"}
-            await Response(content, media_type=_MEDIA_TYPES[extension], headers=headers)(
-                scope, receive, send
-            )
+            response = Response(content, media_type=_MEDIA_TYPES[extension], headers=headers)
+            await response(scope, receive, send)
 
-    @asynccontextmanager
-    async def _admit(self, parties: dict[tuple[str, ...], int]) -> AsyncIterator[None]:
-        """Count a request for these parties, each with its limit, inside the block. Raises
-        EnhanceError."""
-        for party, limit in parties.items():
+    @contextmanager
+    def _admit(self, caller: tuple[str, ...]) -> Iterator[None]:
+        """Count a request of a caller inside the block. Raises EnhanceError at a limit."""
+        limits = {caller: _PER_OWNER, caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
+        for party, limit in limits.items():
             if self._open[party] >= limit:
                 raise EnhanceError("regions_full", limit=limit)
-        self._open.update(parties.keys())
+        self._open.update(limits.keys())
         try:
             yield
         finally:
-            self._open.subtract(parties.keys())
-            for party in parties:
-                if not self._open[party]:
-                    del self._open[party]
-                    self._limiters.pop(party, None)
+            self._open.subtract(limits.keys())
+            self._open = +self._open  # without the parties that have no request
 
 
 def _signed(services: Services, request: Request) -> tuple[tuple[str, ...], Path]:

@@ -25,7 +25,7 @@ from ..presets import PresetInfo
 from .addresses import Addresses, read_secret
 from .calls import Endpoint
 from .gradio_changes import blocks_of
-from .jobs import JobThread, T
+from .jobs import JobThread, JobThreads, T
 from .metrics import Metrics, is_local_request
 from .owners import owner_of
 from .params import language_of
@@ -47,6 +47,7 @@ class Services:
     metrics: Metrics
     addresses: Addresses
     planner: Planner
+    threads: JobThreads
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
 
     @property
@@ -64,7 +65,7 @@ class Services:
         """Start a job of a client, which reads the files `sources`. Raises EnhanceError if the
         queue is full."""
         with self.enter(owner_of(request).caller, kind) as job:
-            return JobThread(self.enhancer.scheduler, work, job, *sources)
+            return JobThread(self.threads, job, work, sources)
 
     def presets(self, request: gr.Request) -> list[PresetInfo]:
         """Return the presets. Only an administrator sees how to install a missing one."""
@@ -125,12 +126,14 @@ def create_services(
     """Return the services of an app, without endpoints, and prepare the folder of its files. Raises
     StorageError."""
     tasks = enhancer.tasks
-    folder = page_folder(enhancer.config, tasks)
+    threads = JobThreads(enhancer.scheduler)
+    folder = page_folder(enhancer.config, tasks, threads)
     previews = Previews(enhancer, metrics, images)
     shown = {"page": folder.root, "uploads": tasks.uploads, "processed": tasks.processed}
     addresses = Addresses(read_secret(tasks.folder), shown)
     planner = Planner(enhancer, previews, addresses)
-    return Services(enhancer, previews, folder, TaskOwners(tasks), metrics, addresses, planner)
+    owners = TaskOwners(tasks)
+    return Services(enhancer, previews, folder, owners, metrics, addresses, planner, threads)
 
 
 _OF_APPS: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()

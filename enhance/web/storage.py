@@ -20,7 +20,7 @@ from ..files import MARKER, link_or_copy, storage_errors
 from ..formats.encoding import Encoding
 from ..info import timestamp
 from ..store import TaskStore
-from .jobs import JOBS
+from .jobs import JobThreads
 from .owners import Owner
 
 MIN_RETENTION = 60
@@ -35,12 +35,15 @@ _MAX_TASKS = 20_000
 class PageFolder:
     """The folder of uploads and downloads, all of whose files belong to the program.
 
-    `tasks` is the store whose results it links to. `earlier` is the folder of an earlier version,
-    where others can have files, too.
+    `tasks` is the store whose results it links to. `threads` read its files. `earlier` is the
+    folder of an earlier version, where others can have files, too.
     """
 
-    def __init__(self, root: Path, tasks: TaskStore, earlier: Path | None = None):
+    def __init__(
+        self, root: Path, tasks: TaskStore, threads: JobThreads, earlier: Path | None = None
+    ):
         self.root = root
+        self._threads = threads
         self._tasks = tasks
         self._earlier = earlier
         self._read = set[Path]()
@@ -53,10 +56,8 @@ class PageFolder:
     def mark_used(self) -> None:
         """Begin the retention period of files again that clients have read or that running jobs
         read."""
-        used = self._read
+        used = self._read | self._threads.inputs()
         self._read = set()
-        for job in list(JOBS):
-            used.update(job.inputs())
         root = self.root.resolve()
         for path in used:
             with suppress(OSError):
@@ -126,7 +127,7 @@ _apps: list[tuple[Path, Path]] = []
 """The folder of the page and the data folder of the app that set the variable last."""
 
 
-def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
+def page_folder(config: Config, tasks: TaskStore, threads: JobThreads) -> PageFolder:
     """Return the folder for uploads and downloads, and make it Gradio's temporary folder.
 
     Old files of an earlier server are deleted. Raises StorageError, and SettingsError if another
@@ -142,7 +143,7 @@ def page_folder(config: Config, tasks: TaskStore) -> PageFolder:
         raise SettingsError("second_app", folder=_apps[-1][1])
     _apps[:] = [(root, tasks.folder)]
     os.environ[_VARIABLE] = str(root)
-    folder = PageFolder(root, tasks, config.page_folder or tasks.folder / "page")
+    folder = PageFolder(root, tasks, threads, config.page_folder or tasks.folder / "page")
     folder.path("results")
     tasks.page_files = folder.files
     tasks.clean()
@@ -168,34 +169,34 @@ def _earlier_files(root: Path | None) -> Iterator[Path]:
 
 
 class TaskOwners:
-    """The owner of each task of this process, the oldest forgotten first, and of the recent results
-    in the store."""
+    """The owners of the tasks of this process, the oldest forgotten first, and of the recent
+    results in the store."""
 
     def __init__(self, tasks: TaskStore) -> None:
         self._tasks = tasks
         self._lock = threading.Lock()
-        self._owners: OrderedDict[str, tuple[str, dict[str, Any], Encoding | None]] = OrderedDict()
-        self._finished: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._known = OrderedDict[tuple[str, str], tuple[dict[str, Any], Encoding | None]]()
+        """By the owner and the task."""
+        self._finished = OrderedDict[tuple[str, str], str]()
+        """When a request had its result first, by the owner and the signature."""
 
     def remember(
         self, owner: Owner, info: Mapping[str, Any], encoding: Encoding | None = None
     ) -> dict[str, Any]:
-        """Make the client the owner of a task, and return the `info` that this client can see.
+        """Make the client an owner of a task, and return the `info` that this client can see.
 
         `encoding` describes the file that the client gets and its report describes. Only a client
         that has run the same request before can see that the result was stored, and since when.
         """
-        name = owner.digest
+        visible = {"cached": False, "finished": info["finished"]}
+        request = (owner.digest, info["signature"])
         with self._lock:
-            own = (name, info["signature"])
-            is_stored = bool(info["cached"])
-            first = self._finished.get(own)
-            visible = {"cached": is_stored and first is not None, "finished": info["finished"]}
-            if is_stored:
-                visible["finished"] = first or timestamp()
-            self._owners[info["task_id"]] = (name, visible, encoding)
-            self._finished[own] = visible["finished"]
-            for known in (self._owners, self._finished):
+            if info["cached"]:
+                first = self._finished.get(request)
+                visible = {"cached": first is not None, "finished": first or timestamp()}
+            self._finished[request] = visible["finished"]
+            self._known[owner.digest, info["task_id"]] = (visible, encoding)
+            for known in (self._known, self._finished):
                 while len(known) > _MAX_TASKS:
                     known.popitem(last=False)
         return {**info, **visible}
@@ -208,9 +209,9 @@ class TaskOwners:
         """
         if isinstance(task_id, str):
             with self._lock:
-                name, visible, encoding = self._owners.get(task_id, ("", {}, None))
-            if name == owner.digest:
-                return task_id, visible, encoding
+                known = self._known.get((owner.digest, task_id))
+            if known is not None:
+                return task_id, *known
             for entry in (entry for run in self._tasks.runs(owner.digest) for entry in run):
                 if (
                     entry.task_id == task_id

@@ -64,7 +64,7 @@ def test_a_batch_whose_zip_does_not_fit_on_the_disk_returns_its_files_one_by_one
     def full(batch, path, *_):
         raise storage_error(path, OSError(errno.ENOSPC, "No space left on device"))
 
-    monkeypatch.setattr("enhance.web.processing.pack", full)
+    monkeypatch.setattr("enhance.web.outputs.pack", full)
     files = [handle_file(site.photo("one.png", 20, 30)), handle_file(site.photo("two.png", 30, 20))]
     path, info = client.predict(images=files, api_name="/batch", **FAST)
     assert path is None

@@ -6,7 +6,9 @@ import threading
 import time
 
 from enhance.images import ImageCache, read_image
+from enhance.jobs.scheduler import Scheduler
 from enhance.store import TaskStore
+from enhance.web.jobs import JobThreads
 from enhance.web.metrics import start_cleaning
 from enhance.web.storage import PageFolder
 
@@ -27,7 +29,7 @@ def test_images_need_no_threads(site):
 
 def test_old_files_of_the_page_are_deleted_unless_they_are_used(tmp_path):
     tasks = TaskStore(tmp_path / "data", hours=1)
-    folder = PageFolder(tmp_path / "page", tasks)
+    folder = PageFolder(tmp_path / "page", tasks, JobThreads(Scheduler()))
     tasks.page_files = folder.files
     old, used, new = (folder.new_path("photo.png") for _ in range(3))
     temporary = folder.root / "tmpabcd1234"

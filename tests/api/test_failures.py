@@ -16,7 +16,7 @@ from enhance import EnhanceError
 from enhance.errors import PictureError, SettingsError, StorageError, WeightsError
 from enhance.i18n import LANGUAGES
 from enhance.jobs.scheduler import Scheduler
-from enhance.web.jobs import JobThread
+from enhance.web.jobs import JobThread, JobThreads
 
 from ..site import Site, wait_until
 from . import test_agents
@@ -157,5 +157,5 @@ def test_a_job_whose_thread_does_not_start_leaves_the_queue(monkeypatch):
     scheduler = Scheduler()
     monkeypatch.setattr(threading.Thread, "start", fail)
     with pytest.raises(RuntimeError), scheduler.admit("user", "run", 4) as job:
-        JobThread(scheduler, lambda job: None, job)
+        JobThread(JobThreads(scheduler), job, lambda thread: None)
     assert scheduler.count("run") == 0

@@ -29,7 +29,7 @@ from PIL import Image
 from enhance.errors import MemoryShortError
 from enhance.formats.thumbnails import srgb_image
 from enhance.store.job_records import JobStore
-from enhance.web import named_jobs
+from enhance.web import run_jobs
 from enhance.web.owners import KEY_HEADER
 
 from ..site import Site, busy_device, photo, wait_until
@@ -537,7 +537,7 @@ def test_a_job_of_a_key_continues_without_a_reader_unless_it_only_waits(
                 lambda job=job, key="done" if name == running else "ahead": progress(job).get(key)
             )
             job.cancel()
-        monkeypatch.setattr(named_jobs, "UNREAD_JOB_SECONDS", 0.5)
+        monkeypatch.setattr(run_jobs, "UNREAD_JOB_SECONDS", 0.5)
         states = lambda: {entry["id"]: entry["state"] for entry in entries(owner)}  # noqa: E731
         wait_until(lambda: states() == {running: "running", waiting: "interrupted"})
     wait_until(lambda: states()[running] == "done")
@@ -558,7 +558,7 @@ def test_a_job_of_a_session_ends_without_a_reader(site: Site, client: Client, mo
         wait_until(lambda: progress(job).get("done"))
         job.cancel()
         assert [entry["state"] for entry in entries(client)] == ["running"]
-        monkeypatch.setattr(named_jobs, "UNREAD_JOB_SECONDS", 0.5)
+        monkeypatch.setattr(run_jobs, "UNREAD_JOB_SECONDS", 0.5)
         wait_until(lambda: [entry["state"] for entry in entries(client)] == ["interrupted"])
 
 
@@ -584,7 +584,7 @@ def test_a_job_that_starts_again_is_not_released_by_its_interrupted_run(
         wait_until(lambda: progress(first).get("done"))
         first.cancel()
         with monkeypatch.context() as impatient:
-            impatient.setattr(named_jobs, "UNREAD_JOB_SECONDS", 0.5)
+            impatient.setattr(run_jobs, "UNREAD_JOB_SECONDS", 0.5)
             wait_until(interrupted.is_set)
         second = client.submit(**call, api_name="/enhance")
         wait_until(lambda: progress(second).get("done"))

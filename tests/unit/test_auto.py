@@ -238,7 +238,7 @@ def test_a_result_no_larger_than_the_photo_needs_no_network(photos, enhancer, tm
 def test_each_file_of_a_batch_has_its_own_choice(photos, enhancer, tmp_path):
     batch = RunningBatch(enhancer, Settings(scale=2), find_images([photos], tmp_path / "out")).run()
 
-    chosen = {item.name: item.info["preset"] for item in batch.items if item.info}
+    chosen = {item.name: item.info["preset"] for item in batch.files if item.info}
     assert chosen["clean.png"] == "precise"
     assert chosen["jpeg.jpg"] in ("fast", "gentle")
 

@@ -46,7 +46,7 @@ def rows_of(batch: Batch) -> list[dict[str, str]]:
 
 
 def states(batch: Batch) -> list[str]:
-    return [item.state for item in batch.items]
+    return [item.state for item in batch.files]
 
 
 def test_a_bad_file_fails_with_its_reason_and_the_others_are_done(enhancer, sources, tmp_path):
@@ -62,7 +62,7 @@ def test_a_bad_file_fails_with_its_reason_and_the_others_are_done(enhancer, sour
     rows = rows_of(batch)
     assert [row["state"] for row in rows] == states(batch) == ["done", "failed", "done", "done"]
     assert rows[3]["height"] == "240"
-    assert rows[1]["reason"] == str(batch.items[1].error)
+    assert rows[1]["reason"] == str(batch.files[1].error)
     assert "bad.png has an unsupported format" in rows[1]["reason"]
 
 
@@ -74,14 +74,14 @@ def test_an_impossible_size_is_rejected_before_the_first_run(enhancer, sources, 
     batch = RunningBatch(enhancer, settings, planned, on_change=seen.append).run()
 
     assert states(batch) == ["failed", "failed", "failed", "done"]
-    assert "Use 448 or less" in str(batch.items[0].error)
+    assert "Use 448 or less" in str(batch.files[0].error)
     assert next(one.count("failed") for one in seen if one.count("running")) == 3
 
 
 def test_a_file_can_have_its_own_settings(enhancer, sources, tmp_path):
     planned = batch_of(sources[0], sources[2], folder=tmp_path / "out", b=RAW.changed(long_side=90))
     batch = RunningBatch(enhancer, RAW.changed(long_side=60), planned).run()
-    assert [Image.open(item.result or item.source).size for item in batch.items] == [
+    assert [Image.open(item.result or item.source).size for item in batch.files] == [
         (60, 43),
         (63, 90),
     ]
@@ -100,7 +100,7 @@ def test_the_progress_and_the_time_left_follow_the_expected_work_of_uncached_fil
     after_the_first = [one for one in seen if one.count("done") == 2 and one.count("waiting") == 1][
         -1
     ]
-    work = [item.pixels for item in after_the_first.items]
+    work = [item.pixels for item in after_the_first.files]
     assert after_the_first.share == pytest.approx(sum(work[:2]) / sum(work))
     assert after_the_first.seconds_left
     assert [
@@ -140,7 +140,7 @@ def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
             "report.csv",
             "summary.pdf",
         ]
-        last = batch.items[3].result
+        last = batch.files[3].result
         assert last
         assert archive.read("照片-4x.png") == last.read_bytes()
     assert [row["result"] for row in rows_of(batch)] == [
@@ -175,7 +175,7 @@ def test_a_report_that_cannot_be_written_does_not_affect_the_result(
     (item,) = (
         RunningBatch(enhancer, RAW, batch_of(sources[0], folder=tmp_path / "out"), report="en")
         .run()
-        .items
+        .files
     )
 
     assert (item.state, item.result) == ("done", tmp_path / "out" / "a.png")
@@ -185,21 +185,21 @@ def test_a_report_that_cannot_be_written_does_not_affect_the_result(
 def test_a_queued_batch_decodes_nothing_and_reports_its_position(
     enhancer, sources, tmp_path, monkeypatch
 ):
-    decoded, seen, read = [], [], read_image
+    decoded, read = [], read_image
     monkeypatch.setattr(
         "enhance.enhancer.read_image", lambda *a, **n: decoded.append(a[0].name) or read(*a, **n)
     )
     planned = batch_of(*sources[2:], folder=tmp_path / "out")
-    batch = RunningBatch(enhancer, RAW, planned, on_change=seen.append, caller="c")
+    batch = RunningBatch(enhancer, RAW, planned, caller="c")
 
     with busy_device(enhancer.scheduler, 2):
         waiting = threading.Thread(target=batch.run)
         waiting.start()
-        wait_until(lambda: seen and seen[-1].ahead == 2)
+        wait_until(lambda: batch.ahead == 2)
         assert decoded == []
     waiting.join()
 
-    assert (seen[-1].count("done"), seen[-1].ahead) == (2, 0)
+    assert (batch.batch.count("done"), batch.ahead) == (2, 0)
     assert decoded == ["b.png", "c.png"]
 
 

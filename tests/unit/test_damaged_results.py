@@ -53,7 +53,7 @@ def process(enhancer: Enhancer, folder: Path, format: str = "png"):
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_truncated_result_of_any_length_is_a_foreign_file(enhancer, folder, format):
-    whole = process(enhancer, folder, format).items[0].result
+    whole = process(enhancer, folder, format).files[0].result
     assert whole
     content = whole.read_bytes()
     assert origin_of(whole).signature
@@ -63,8 +63,8 @@ def test_a_truncated_result_of_any_length_is_a_foreign_file(enhancer, folder, fo
 
     again = process(enhancer, folder, format)
 
-    assert [item.info["cached"] for item in again.items if item.info] == [False, True, True]
-    assert again.items[0].result == whole.with_stem("0-2")  # The truncated file counts as foreign.
+    assert [item.info["cached"] for item in again.files if item.info] == [False, True, True]
+    assert again.files[0].result == whole.with_stem("0-2")  # The truncated file counts as foreign.
 
 
 @pytest.mark.parametrize("format", ["png", "jpeg"])
@@ -82,7 +82,7 @@ def test_foreign_files_are_kept_and_all_photos_are_enhanced(enhancer, folder, fo
 
     batch = process(enhancer, folder, format)
 
-    assert [item.state for item in batch.items] == ["done"] * 3
+    assert [item.state for item in batch.files] == ["done"] * 3
     assert {path: path.read_bytes() for path in foreign} == foreign
 
 
@@ -142,16 +142,16 @@ def test_a_damaged_stored_result_is_replaced_by_an_intact_one_or_computed_again(
 
 def test_resuming_a_folder_computes_only_the_damaged_result_again(enhancer, folder):
     first = process(enhancer, folder)
-    damaged = first.items[1].result
+    damaged = first.files[1].result
     assert damaged
     content = damage(damaged)
 
     again = process(enhancer, folder)
 
-    assert [item.info["cached"] for item in again.items if item.info] == [True, False, True]
+    assert [item.info["cached"] for item in again.files if item.info] == [True, False, True]
     assert damaged.read_bytes() == content
     outputs = (
-        [item.info["output"] for item in batch.items if item.info] for batch in (first, again)
+        [item.info["output"] for item in batch.files if item.info] for batch in (first, again)
     )
     assert next(outputs) == next(outputs)
 

@@ -22,7 +22,7 @@ from .runs import FAST, cached, contents, image, names, run
 
 
 def places(*inputs: Path, **options) -> list[str]:
-    return [item.relative_path.as_posix() for item in find_images(inputs, **options).items]
+    return [item.relative_path.as_posix() for item in find_images(inputs, **options).files]
 
 
 def test_hidden_and_other_files_are_skipped_and_damaged_images_and_links_fail(tmp_path, capsys):
@@ -293,7 +293,7 @@ def test_a_file_that_takes_the_name_during_the_run_stays(
     batch = find_images([tmp_path / "in"], tmp_path / "out")
     on_compute = lambda *_: (tmp_path / "out/a.png").write_bytes(content)  # noqa: E731
     (item,) = (
-        RunningBatch(enhancer, Settings("anime-fast"), batch, on_compute=on_compute).run().items
+        RunningBatch(enhancer, Settings("anime-fast"), batch, on_compute=on_compute).run().files
     )
 
     assert (item.state, item.result) == ("done", tmp_path / "out/a-2.png")

@@ -100,7 +100,7 @@ def computed(batch: Batch) -> dict[str, bool]:
     """Return for each result whether it was computed."""
     return {
         str(item.info["output"]["path"]): not item.info["cached"]
-        for item in batch.items
+        for item in batch.files
         if item.info
     }
 
@@ -117,8 +117,8 @@ def test_a_folder_is_enhanced_as_a_local_one_and_resumed(store, enhancer, tmp_pa
     for settings, is_new in ((RAW.changed(contrast=1.2), True), (RAW, True), (RAW, False)):
         batch = run(enhancer, store, settings)
         assert computed(batch) == dict.fromkeys(paths, is_new)
-        assert [item.state for item in batch.items] == ["done", "failed", "done"]
-        assert "broken.jpg" in str(batch.items[1].error)
+        assert [item.state for item in batch.files] == ["done", "failed", "done"]
+        assert "broken.jpg" in str(batch.files[1].error)
         assert (batch.hidden, batch.others) == (2, 1)
 
     assert store.names() == ["a-2.png", "a.png", "sub/a.png"]
@@ -139,7 +139,7 @@ def test_results_in_another_format_are_recognised_and_are_no_inputs(enhancer, tm
         batch = find_images([store.source], store.results, ending=encoding.file_format.ending)
         batch = RunningBatch(enhancer, RAW, batch, encoding=encoding).run()
         assert computed(batch) == {f"{store.results}/a.webp": not is_cached}
-        outputs += [{**item.info["output"], "sha256": ""} for item in batch.items if item.info]
+        outputs += [{**item.info["output"], "sha256": ""} for item in batch.files if item.info]
 
     assert outputs[0] == outputs[1]
 
@@ -200,7 +200,7 @@ def test_a_worker_of_a_cluster_names_and_uploads_the_result(store, tmp_path):
         store.add(name, shade, tmp_path)
     batch, worker = find_images([store.source], store.results), ("cpu", "fp32", Path.cwd(), ())
 
-    for item in batch.items:
+    for item in batch.files:
         sent, names = pickle.loads(pickle.dumps((item, batch.names)))
         ended, _ = process_file(sent, names, worker, settings=RAW)
         assert ended.state == "done"
@@ -309,7 +309,7 @@ def test_a_busy_store_is_asked_again_and_fails_only_the_file_if_it_stays_busy(
     assert store.names() == ["a.png"]
 
     server.answers = [("PUT", "503 Slow Down", "SlowDown")] * 100
-    (item,) = run(enhancer, store, RAW.changed(sharpen=1)).items
+    (item,) = run(enhancer, store, RAW.changed(sharpen=1)).files
     assert item.state == "failed"
     assert "Please reduce your request rate." in str(item.error)
 

@@ -31,11 +31,11 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def test_one_job_has_the_device_and_the_next_one_can_prepare(scheduler, pool):
-    near, ran, queued = [], [], {}
+    near, ran = [], []
+    jobs = {name: Job("run", name[0]) for name in ("a1", "a2", "b1")}
     going = threading.Lock()
 
-    def run(name: str) -> None:
-        job = Job("run", name[0], queued=lambda ahead: queued.update({name: ahead}))
+    def run(name: str, job: Job) -> None:
         with scheduler.queue_job(job, ahead=1):
             near.append(name)
             with scheduler.queue_job(job):
@@ -46,11 +46,12 @@ def test_one_job_has_the_device_and_the_next_one_can_prepare(scheduler, pool):
     first = Job("run", "a")
     with scheduler.queue_job(first):
         calls = []
-        for name in ("a1", "a2", "b1"):
-            calls.append(pool.submit(run, name))
-            wait_until(lambda name=name: name in queued)
+        for name, job in jobs.items():
+            calls.append(pool.submit(run, name, job))
+            wait_until(lambda job=job: scheduler.ahead(job))
+        wait_until(lambda: near)
         assert near == ["a1"]
-        wait_until(lambda: queued == {"a1": 1, "a2": 3, "b1": 2})
+        assert [scheduler.ahead(job) for job in jobs.values()] == [1, 3, 2]
         scheduler.leave_queue(first)  # A job can leave the queue before the end of its block.
         for call in calls:
             call.result(PATIENCE)

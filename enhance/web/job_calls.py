@@ -1,0 +1,179 @@
+"""The calls that start or follow runs and batches, and the files of their jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import gradio as gr
+
+from ..errors import SettingsError
+from ..files import file_sha256
+from ..formats.encoding import Encoding
+from ..info import timestamp
+from ..jobs.batch import BatchFile, checked, with_nearest_size, with_size
+from ..processes import this_process
+from ..settings import Settings
+from ..store import RecentRun
+from ..store.job_records import NewJob, id_of_file
+from .calls import RecordedError
+from .owners import Owner, owner_of
+from .params import language_of
+from .services import Services
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+@dataclass(frozen=True)
+class JobCall:
+    """A call that starts or follows a run or a batch.
+
+    A job without a `name` belongs to this call alone and ends with it. `largest` is whether files
+    that cannot have the size of the settings get the nearest one. `output` is the path of the file
+    that a local client wants. `entries` are the files that can be processed.
+    """
+
+    services: Services
+    request: gr.Request
+    files: tuple[BatchFile, ...]
+    settings: Settings
+    encoding: Encoding
+    name: str = ""
+    is_batch: bool = False
+    largest: bool = False
+    output: Path | None = None
+    checksum: str = ""
+    entries: tuple[RecentRun, ...] = ()
+
+    @property
+    def owner(self) -> Owner:
+        return owner_of(self.request)
+
+    @property
+    def language(self) -> str:
+        return language_of(self.request)
+
+    @property
+    def job(self) -> NewJob:
+        """The job, as the database identifies it."""
+        return NewJob(self.owner.digest, self.name, self.checksum, self.entries)
+
+
+def check_name(name: object) -> str:
+    """Return the name of a job. Raises SettingsError if its format is not allowed."""
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
+    raise SettingsError("job_name")
+
+
+def files_of(sources: Iterable[tuple[Path, str]]) -> tuple[BatchFile, ...]:
+    """Return the files of a call, each of which is a path and a name."""
+    return tuple(
+        BatchFile(path, Path(name), number=number) for number, (path, name) in enumerate(sources, 1)
+    )
+
+
+def read_files(call: JobCall) -> JobCall:
+    """Return a call with the sizes of its files and its entries.
+
+    Files that cannot be read, or cannot be saved in the format, have failed and have no entry.
+    Raises EnhanceError.
+    """
+    if call.name:
+        check_name(call.name)
+    files = tuple(_read_file(call, file) for file in call.files)
+    error = files[0].error
+    if error and not call.is_batch:
+        call.services.metrics.record("task", call.settings.preset, 0.0, "failed", error=error)
+        raise error
+    checksums = [_checksum_of(file) for file in files]
+    entries = [
+        _entry(call, file, checksum)
+        for file, checksum in zip(files, checksums, strict=True)
+        if not file.error
+    ]
+    checksum = _checksum(call, checksums)
+    return replace(call, files=files, checksum=checksum, entries=tuple(entries))
+
+
+def _read_file(call: JobCall, file: BatchFile) -> BatchFile:
+    enhancer = call.services.enhancer
+    file = with_size(file, enhancer.max_pixels, enhancer.max_bytes)
+    if call.largest:
+        file = with_nearest_size(file, call.settings)
+    return checked(file, call.settings, call.encoding)
+
+
+def _entry(call: JobCall, file: BatchFile, sha256: str) -> RecentRun:
+    assert file.size
+    height, width = file.size
+    entry = RecentRun(
+        call.owner.digest,
+        call.name,
+        state="running",
+        began=timestamp(),
+        name=file.name,
+        sha256=sha256,
+        width=width,
+        height=height,
+        settings=(file.settings or call.settings).as_dict(),
+        thumbnail="",
+        process=this_process(),
+        bytes=file.source.stat().st_size,
+        number=file.number,
+        encoding=asdict(call.encoding),
+    )
+    if not call.is_batch:
+        return entry
+    id = id_of_file(call.name, file.number)
+    settings = {**call.settings.as_dict(), "largest": call.largest}
+    return replace(entry, id=id, batch=call.name, call=settings)
+
+
+def _checksum_of(file: BatchFile) -> str:
+    """Return the checksum of a file, or "" for a failed one that cannot be opened."""
+    try:
+        return file_sha256(file.source)
+    except OSError:
+        if file.error:
+            return ""
+        raise
+
+
+def _checksum(call: JobCall, files: list[str]) -> str:
+    """Return a checksum of everything that determines the pixels of a job's results."""
+    values = call.settings.as_dict()
+    del values["tile"]
+    if call.largest:  # Jobs of earlier versions do not have it.
+        values["largest"] = True
+    text = json.dumps([call.is_batch, files, values], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_of(call: JobCall, entry: RecentRun) -> BatchFile:
+    """Return the file of an entry in its state."""
+    tasks = call.services.enhancer.tasks
+    file = BatchFile(
+        tasks.input_of(entry),
+        Path(entry.name),
+        size=(entry.height, entry.width),
+        key=entry.id,
+        number=entry.number,
+    )
+    own = Settings.from_stored(entry.settings)
+    if own != call.settings:
+        file = replace(file, settings=own)
+    if entry.state == "failed":
+        return replace(file, state="failed", error=RecordedError(entry.error))
+    if entry.state == "cancelled":
+        return replace(file, state="cancelled")
+    info = tasks.info(entry.task_id or "") if entry.state == "done" else None
+    if info is None:
+        return file
+    png = tasks.result_path(info["task_id"])
+    info["output"]["path"] = str(png)  # The folder can have moved.
+    return replace(file, state="done", info=info, png=png)

@@ -1,0 +1,370 @@
+"""The runs and batches of this process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ..errors import Cancelled, EnhanceError, PictureError, StorageError, expected_error
+from ..formats.encoding import Encoding
+from ..formats.png_reader import PngReader
+from ..formats.thumbnails import (
+    LIST_SIDE,
+    Thumbnail,
+    data_url,
+    icc_for_screen,
+    small_size,
+    whole_image,
+)
+from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
+from ..images import downscaled_size
+from ..info import Info, Result
+from ..jobs.batch import Batch, BatchFile, RunningBatch, plan
+from ..jobs.scheduler import Job
+from ..pipeline import Run
+from ..restore.live_view import LIMIT, LiveView
+from ..store import RecentRun
+from ..store.job_records import JobStore
+from .calls import status_of
+from .job_calls import JobCall, file_of
+from .jobs import JobThread, send_progress
+from .outputs import visible_info
+from .recent import entries_of
+from .services import Services
+
+_IMAGE_SECONDS = 1.0
+_MAX_THUMBNAIL_PIXELS = 100_000_000
+"""Larger cached results get no thumbnail, because it would take too long."""
+
+
+class LocalJob(JobThread[None]):
+    """A run or a batch of this process, its entries as they are now, and its readers.
+
+    A run is a batch of one file. Only a job with a name is recorded in the data folder, with its
+    inputs.
+    """
+
+    def __init__(self, call: JobCall, job: Job):
+        threads = call.services.threads
+        self.call = call
+        self.tasks = call.services.enhancer.tasks
+        self.key = (call.job.whose, call.name)
+        self.entries = {entry.id: entry for entry in call.entries}
+        if call.name:
+            stored = {entry.id: entry for entry in entries_of(self.tasks, *self.key)}
+            self.entries |= {id: stored[id] for id in self.entries.keys() & stored.keys()}
+        self.last_read = time.time()
+        self.is_cancelled_by_user = False
+        self._hold = ExitStack()
+        """Results that are not deleted while the job runs or a client of this process reads it."""
+        self._users = 0
+        self._lock = threading.Lock()
+        self._live: LiveView | None = None
+        self._picture_lock = threading.Lock()
+        self._picture: dict[str, Any] = {}
+        self._picture_number = 0
+        self._began = dict[str, float]()
+        files = [self._file_of(entry) for entry in self.entries.values()]
+        self._cancelled = {file.key for file in files if file.state == "cancelled"}
+        done = [file.png for file in files if file.png]
+        self._hold.enter_context(self.tasks.using(*done))
+        self.batch = RunningBatch(
+            call.services.enhancer,
+            call.settings,
+            plan(files),
+            stop=job.stop,
+            on_change=self._handle_change,
+            on_compute=self._watch if call.name else None,
+            caller=job.caller,
+            encoding=call.encoding if call.output else Encoding(),
+            hold=self._hold,
+        )
+        for file in call.files:
+            if file.error:
+                self._count(file, 0.0)
+        if call.name:  # First, because the job releases its name at its end.
+            threads.named[self.key] = self
+            self.tasks.running.update(self._ids)
+        try:
+            inputs = tuple(file.source for file in call.files)
+            super().__init__(threads, job, LocalJob._run, inputs)
+        except BaseException:
+            self._release()
+            self._hold.close()
+            raise
+
+    @property
+    def _ids(self) -> list[tuple[str, str]]:
+        """The owner and the id of each entry."""
+        return [(self.call.job.whose, id) for id in self.entries]
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the job is queued and no file has been started."""
+        return self.batch.ahead > 0 and not self.batch.batch.share
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the results inside the block."""
+        with self._lock:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                is_unused = not self._users
+            if is_unused:
+                self._hold.close()
+
+    def facts(self, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
+        """Return the progress: the seconds left and the jobs ahead, and the finished and all rows
+        of a run, or the finished share and the files of a batch."""
+        batch = self.batch.batch
+        if not self.call.is_batch:
+            done, total = batch.rows_of_file
+            facts: dict[str, Any] = {"done": done, "total": total}
+            left = batch.seconds_left_of_file
+        else:
+            files = [self._facts_of(batch, file, language) for file in batch.files]
+            facts = {"files": files, "share": round(batch.share, 4)}
+            left = batch.seconds_left
+        return facts | {"seconds_left": left, "ahead": self.batch.ahead}
+
+    def _facts_of(self, batch: Batch, file: BatchFile, language: str) -> dict[str, Any]:
+        facts = file_facts(self.call.services, file, language)
+        if file.state == "running":
+            done, total = batch.rows_of_file
+            facts["share"] = round(done / max(total, 1), 4)
+            facts["seconds_left"] = batch.seconds_left_of_file
+        return facts
+
+    def news(self, call: JobCall, shown: set[int]) -> dict[str, Any]:
+        """Return what a client does not have yet, and add its numbers to `shown`.
+
+        That is the results of the files of a batch that are done, or the result of a run so far:
+        its share `live_share` is computed, from the left if `live_edge` is x, otherwise from the
+        top.
+        """
+        if self.call.is_batch:
+            return new_results(call, self.entries.values(), shown)
+        with self._picture_lock:
+            self._update_picture()
+            if not self._picture or self._picture_number in shown:
+                return {}
+            shown.add(self._picture_number)
+            return self._picture
+
+    def _update_picture(self) -> None:
+        live = self._live
+        pixels = live and live.view(_IMAGE_SECONDS)
+        if live is not None and pixels is not None:
+            self._picture = {
+                "live": data_url(pixels, live.icc),
+                "live_share": live.share,
+                "live_edge": "x" if live.columns else "y",
+            }
+            self._picture_number += 1
+
+    def send(self, progress: gr.Progress) -> None:
+        batch = self.batch.batch
+        unit = "rows"
+        done, total = batch.rows_of_file
+        left = batch.seconds_left_of_file
+        if self.call.is_batch:
+            unit = "files"
+            done = batch.count("done") + batch.count("failed")
+            total = len(batch.by_key)
+            left = batch.seconds_left
+        send_progress(progress, unit, done, total, left, ahead=self.batch.ahead)
+
+    def cancel(self) -> None:
+        """Cancel the job for its owner."""
+        self.is_cancelled_by_user = True
+        self.close()
+
+    def cancel_file(self, id: str) -> None:
+        """Cancel one file. The others are not affected."""
+        self._cancelled.add(id)
+        self.batch.cancel(id)
+
+    def _file_of(self, entry: RecentRun) -> BatchFile:
+        file = file_of(self.call, entry)
+        if self.call.name:
+            return file
+        source = self.call.files[entry.number - 1].source
+        return replace(file, source=source, output=self.call.output)
+
+    def _run(self) -> None:
+        """Process the files and record the end of the job."""
+        inputs = []
+        if self.call.name:
+            inputs = [self.tasks.input_of(entry) for entry in self.entries.values()]
+        try:
+            with self.in_use(), self.tasks.using(*inputs):
+                self._keep_inputs()
+                self._check(self.batch.run())
+                self._end("done")
+        except Cancelled:
+            self._end("interrupted")
+            raise
+        except Exception as raised:
+            error = expected_error(raised, "A job failed")
+            for entry in [entry for entry in self.entries.values() if entry.state == "running"]:
+                self._fail(entry, error)
+            self._end("failed", self._recorded(error))
+            raise error from raised
+        finally:
+            self._release()
+
+    def _check(self, batch: Batch) -> None:
+        """Raise the error of a run, or Cancelled if the job has ended before its files."""
+        for file in batch.files:
+            if file.state == "cancelled" and file.key not in self._cancelled:
+                raise Cancelled("stopped")
+            if file.error and not self.call.is_batch:
+                raise file.error
+
+    def _keep_inputs(self) -> None:
+        """Copy the inputs into the store, because uploads can be deleted. Raises EnhanceError."""
+        for entry in self.entries.values() if self.call.name else ():
+            source = self.call.files[entry.number - 1].source
+            try:
+                self.tasks.keep_upload(source, entry.name, entry.sha256, entry.bytes)
+            except EnhanceError as error:
+                if source.exists():
+                    raise
+                raise Cancelled("stopped") from error  # The request has already ended.
+
+    def _watch(self, file: BatchFile, run: Run) -> None:
+        """Provide the result so far while a run computes it."""
+        image = run.inputs.image
+        settings = run.inputs.settings
+        height, width = downscaled_size(image.height, image.width, settings.reduce)
+        backdrop = whole_image(image, small_size(image.width, image.height, LIMIT))
+        icc = icc_for_screen(image)
+        run.watch = self._live = LiveView(width, height, settings.factor, backdrop, icc)
+
+    def _thumbnail(self, result: Path) -> str:
+        live = self._live
+        if live is None or live.overview is None:  # A cached result.
+            return _thumbnail_of(result)
+        return data_url(live.overview.pixels, live.icc)
+
+    def _handle_change(self, batch: Batch) -> None:
+        file = batch.latest
+        if file is None or file.state == "waiting":
+            return
+        now = time.monotonic()
+        if file.state == "running":
+            self._began[file.key] = now
+            self._live = None
+        else:
+            self._count(file, now - self._began.get(file.key, now))
+            self._finish_file(file)
+
+    def _count(self, file: BatchFile, seconds: float) -> None:
+        metrics = self.call.services.metrics
+        kind = "file" if self.call.is_batch else "task"
+        preset = self.call.settings.preset
+        metrics.record(kind, preset, seconds, file.state, file.info, file.error)
+        if file.error and self.call.is_batch:  # The error of a run is counted with its message.
+            metrics.count_error(file.error)
+
+    def _finish_file(self, file: BatchFile) -> None:
+        """Set the result or the error of a file."""
+        entry = self.entries[file.key]
+        if file.info and file.png and not file.output:
+            result = Result(file.png, file.info, file.png)
+            export = self.call.services.enhancer.export
+            with suppress(EnhanceError):  # Each client exports the files again and then uses these.
+                export(result, self.call.encoding, stop=self.job.stop, hold=self._hold)
+            thumbnail = self._thumbnail(file.png) if self.call.name else ""
+            self._finish(entry, file.info, thumbnail)
+        elif file.error:
+            self._fail(entry, file.error)
+        elif file.key in self._cancelled:
+            self.entries[entry.id] = replace(entry, state="cancelled")
+        else:
+            return
+        if self.call.name:
+            with suppress(StorageError):  # The end of the job records it again.
+                self.tasks.save_entry(self.entries[entry.id])
+
+    def _finish(self, entry: RecentRun, info: Info, thumbnail: str) -> None:
+        visible = self.call.services.owners.remember(self.call.owner, info)
+        self.entries[entry.id] = replace(
+            entry,
+            state="done",
+            task_id=info["task_id"],
+            thumbnail=thumbnail,
+            visible={name: visible[name] for name in ("cached", "finished")},
+            fidelity_worst_db=info["fidelity_worst_db"],
+        )
+
+    def _fail(self, entry: RecentRun, error: EnhanceError) -> None:
+        self.entries[entry.id] = replace(entry, state="failed", error=self._recorded(error))
+
+    def _recorded(self, error: EnhanceError) -> dict[str, str]:
+        """Return the key, the status and the messages of an error, as all its readers can see them.
+
+        A job with a name can have a reader on another computer.
+        """
+        request = None
+        if not self.call.name:
+            request = self.call.request
+        visible = self.call.services.visible_error(request, error)
+        messages = {language: visible.message(language) for language in LANGUAGES}
+        return {"key": visible.key, "status": str(status_of(visible)), **messages}
+
+    def _end(self, state: str, error: Mapping[str, str] | None = None) -> None:
+        if self.call.name:
+            JobStore(self.tasks).end(*self.key, state, list(self.entries.values()), error)
+
+    def _release(self) -> None:
+        """Record that this process no longer runs the job.
+
+        Nothing changes if the job was interrupted and has already been started again.
+        """
+        threads = self.call.services.threads
+        with threads.starting:
+            if threads.named.get(self.key) is self:
+                self.tasks.running.difference_update(self._ids)
+                del threads.named[self.key]
+
+
+def _thumbnail_of(png: Path) -> str:
+    """Return the thumbnail of a result as a `data:` URL, or "" if the result is too large."""
+    with suppress(PictureError, OSError), PngReader(png) as rows:
+        height, width = rows.size
+        if height * width <= _MAX_THUMBNAIL_PIXELS:
+            thumbnail = Thumbnail(height, width, LIST_SIDE, rows.channels)
+            thumbnail.add_all(rows)
+            icc = rows.icc if rows.channels > 2 else None
+            return data_url(thumbnail.pixels, icc)
+    return ""
+
+
+def new_results(call: JobCall, entries: Iterable[RecentRun], shown: set[int]) -> dict[str, Any]:
+    """Return the facts of the files that are done and not in `shown`, to which they are added."""
+    results = list[dict[str, Any]]()
+    for entry in list(entries):
+        if entry.state == "done" and entry.number not in shown:
+            shown.add(entry.number)
+            with suppress(EnhanceError):  # The result was deleted.
+                info = call.services.enhancer.tasks.finished_info(entry.task_id or "")
+                results.append({"number": entry.number, "info": visible_info(call, entry, info)})
+    return {"results": results} if results else {}
+
+
+def file_facts(services: Services, file: BatchFile, language: str) -> dict[str, Any]:
+    """Return the name, the state and the error of a file, and its position in the call, from 1."""
+    error = file.error and services.visible_error(None, file.error).message(language)
+    return {"number": file.number, "name": file.name, "state": file.state, "error": error}

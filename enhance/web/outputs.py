@@ -1,0 +1,164 @@
+"""The outputs of calls whose runs or batches have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import FileData
+
+from ..errors import EnhanceError, StorageError
+from ..formats.encoding import Encoding
+from ..info import Info, Result
+from ..jobs.archive import archive_names, pack
+from ..jobs.batch import Batch, BatchFile, plan
+from ..settings import Settings
+from ..store import RecentRun, result_name
+from .job_calls import JobCall, file_of
+from .owners import owner_of
+from .recent import own_entries, regions_of
+from .services import Services
+
+Outputs = tuple[Any, dict[str, Any]]
+"""A file and the facts of its run or batch, or None and the progress while the job runs."""
+ZIP_NAME = "enhanced.zip"
+
+
+def output_of_run(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
+    """Return the outputs of a call whose run is done. Raises EnhanceError."""
+    (entry,) = entries
+    with ExitStack() as hold:
+        result = _exported(call, entry, hold)
+        name = result_name(result.info, call.encoding.file_format.ending, entry.name)
+        file = call.services.downloads.link(result.path, name)
+    return str(file), visible_info(call, entry, result.info)
+
+
+def output_of_batch(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
+    """Return the outputs of a call whose batch has ended, or the results of a batch so far."""
+    by_number = {entry.number: entry for entry in entries}
+    with ExitStack() as hold:
+        files = list[BatchFile]()
+        for file in call.files:
+            entry = by_number.get(file.number)
+            if entry is not None and not file.error:
+                file = file_of(call, entry)
+                if file.state == "done":
+                    file = _exported_file(call, file, entry, hold)
+            if file.error:
+                error = call.services.visible_error(call.request, file.error)
+                file = replace(file, error=error)
+            files.append(file)
+        batch = plan(files)
+        states = ("done", "failed", "cancelled")
+        info: dict[str, Any] = {state: batch.count(state) for state in states}
+        info["error"] = None
+        archive = None
+        loose = dict[BatchFile, Path]()
+        try:
+            archive = _pack(call, batch)
+        except StorageError as error:
+            visible = call.services.visible_error(call.request, error)
+            info["error"] = visible.message(call.language)
+            loose = _loose_files(call, batch)
+    info["files"] = [_file_info(call, file, by_number, loose) for file in files]
+    return archive and str(archive), info
+
+
+def _exported(call: JobCall, entry: RecentRun, hold: ExitStack) -> Result:
+    """Return the result of a finished file in the format of a call. Raises EnhanceError."""
+    enhancer = call.services.enhancer
+    info = enhancer.tasks.finished_info(entry.task_id or "")
+    png = enhancer.tasks.result_path(info["task_id"])
+    hold.enter_context(enhancer.tasks.using(png))
+    info["output"]["path"] = str(png)  # The folder can have moved.
+    return enhancer.export(Result(png, info, png), call.encoding, hold=hold)
+
+
+def _exported_file(call: JobCall, file: BatchFile, entry: RecentRun, hold: ExitStack) -> BatchFile:
+    """Return a finished file of a batch in the format of a call, or as failed."""
+    try:
+        return replace(file, info=_exported(call, entry, hold).info)
+    except EnhanceError as error:
+        return replace(file, state="failed", info=None, error=error)
+
+
+def _pack(call: JobCall, batch: Batch) -> Path | None:
+    """Write the finished files, the table and the summary into a ZIP file, if a file is done."""
+    if not batch.count("done"):
+        return None
+    downloads = call.services.downloads
+    archive = pack(batch, downloads.new_path(ZIP_NAME), call.settings, call.language)
+    for file in batch.files:
+        if file.png:
+            downloads.tie(archive, file.png)
+    return archive
+
+
+def _loose_files(call: JobCall, batch: Batch) -> dict[BatchFile, Path]:
+    """Return a link to each finished file, which needs no disk space."""
+    links = dict[BatchFile, Path]()
+    for file, title in archive_names(batch).items():
+        if file.result is not None:
+            with suppress(StorageError):
+                links[file] = call.services.downloads.link(file.result, title)
+    return links
+
+
+def _file_info(
+    call: JobCall,
+    file: BatchFile,
+    entries: Mapping[int, RecentRun],
+    loose: Mapping[BatchFile, Path],
+) -> dict[str, Any]:
+    """Return the facts of a file of a batch for its client."""
+    link = loose.get(file)
+    return {
+        "name": file.name,
+        "state": file.state,
+        "error": file.error and file.error.message(call.language),
+        "info": file.info and visible_info(call, entries[file.number], file.info),
+        "number": file.number,
+        "file": link and FileData(path=str(link), orig_name=link.name).model_dump(),
+    }
+
+
+def visible_info(call: JobCall, entry: RecentRun, info: Info) -> dict[str, Any]:
+    """Return the facts of a result that its owner can see. The owner can then get its report."""
+    shown = {**info, **entry.visible}
+    visible = call.services.owners.remember(call.owner, shown, call.encoding)
+    regions = regions_of(call.services, call.owner, entry)
+    return without_path({**visible, **entry.visible, "regions": regions})
+
+
+def without_path(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an `info` without the path on this server.
+
+    `gradio_client` would also take any object with a string called path for a file, and insert a
+    local path.
+    """
+    return {**info, "output": {**info["output"], "path": None}}
+
+
+def export_of(
+    services: Services, request: gr.Request, wanted: object, encoding: Encoding
+) -> Callable[[], Outputs]:
+    """Return the work that exports a recent result, or the results of a batch so far, in a format.
+
+    Raises EnhanceError.
+    """
+    found = own_entries(services.enhancer.tasks, owner_of(request).digest, wanted)
+    entries = [entry for entry in found if entry.state in ("done", "failed", "cancelled")]
+    if not any(entry.state == "done" for entry in entries):
+        raise EnhanceError("result_gone")
+    first = entries[0]
+    names = [(entry.number, Path(entry.name)) for entry in entries]
+    files = tuple(BatchFile(name, name, number=number) for number, name in names)
+    settings = Settings.from_stored(first.settings)
+    call = JobCall(services, request, files, settings, encoding)
+    work = output_of_batch if wanted == first.batch else output_of_run
+    return lambda: work(call, entries)
