@@ -85,7 +85,7 @@ def begin(
 ) -> str:
     """Call an endpoint; return the id of the event with its response."""
     url = f"{site.url}gradio_api/call/{endpoint}"
-    answer = httpx.post(url, json={"data": data, **more}, headers=headers, timeout=20)
+    answer = httpx.post(url, json={"data": data, **more}, headers=headers, timeout=60)
     assert answer.status_code == 200, answer.text
     return answer.json()["event_id"]
 
@@ -110,7 +110,7 @@ def answer_to(
 ) -> str:
     """Return the events of a call as text, or the error of the request."""
     called = httpx.post(
-        f"{site.url}gradio_api/call/{endpoint}", json={"data": data}, headers=headers, timeout=20
+        f"{site.url}gradio_api/call/{endpoint}", json={"data": data}, headers=headers, timeout=60
     )
     if called.status_code != 200:
         return called.text

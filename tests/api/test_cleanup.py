@@ -24,7 +24,7 @@ def test_images_need_no_threads(site):
         images.get(number, lambda: image)
     start_cleaning((0, images.sweep), step=0.1)
     assert threading.active_count() <= before + 2
-    wait_until(lambda: not len(images), seconds=10)
+    wait_until(lambda: not len(images))
 
 
 def test_old_files_of_the_page_are_deleted_unless_they_are_used(tmp_path):
@@ -52,4 +52,4 @@ def test_a_failing_job_does_not_stop_the_others():
             raise OSError("no disk")
 
     start_cleaning((0, fail), (0, lambda: done.append(time.monotonic())), step=0.05)
-    wait_until(lambda: len(done) > 2, seconds=10)
+    wait_until(lambda: len(done) > 2)

@@ -48,5 +48,5 @@ def test_previews_run_during_a_comparison_and_a_cancelled_one_leaves_no_file(sit
         )
         assert not job.done(), "the preview waited for the comparison"
         job.cancel()
-        wait_until(lambda: site.enhancer.scheduler.count("comparison") == 0, seconds=30)
+        wait_until(lambda: site.enhancer.scheduler.count("comparison") == 0)
     assert set(results.glob("*/*-presets.png")) == before

@@ -137,7 +137,7 @@ def test_progress_counts_rows_previews_run_meanwhile_and_cancel_frees_the_engine
         assert not job.done(), "the preview waited for the run"
         assert site.enhancer.status()["running"] == 1
         job.cancel()
-        wait_until(lambda: site.enhancer.status()["running"] == 0, seconds=10)
+        wait_until(lambda: site.enhancer.status()["running"] == 0)
 
 
 def test_simultaneous_clients_get_their_own_images(site, connect):

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -73,14 +73,24 @@ def progress(job: Any) -> dict[str, Any]:
     return outputs[-1][1].get("progress", {}) if outputs else {}
 
 
-def read(url: str, endpoint: str, headers: dict[str, str], **given: Any) -> list[tuple[str, Any]]:
-    """Call an endpoint with named arguments and return its events with their data."""
+def events(
+    url: str, endpoint: str, headers: dict[str, str], **given: Any
+) -> Iterator[tuple[str, Any]]:
+    """Call an endpoint with named arguments and yield its events with their data as they come."""
     api = f"{url}gradio_api/call/v2/{endpoint}"
     event = httpx.post(api, json=given, headers=headers, timeout=60).json()["event_id"]
-    lines = httpx.get(f"{api}/{event}", headers=headers, timeout=60).text.splitlines()
-    names = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
-    data = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
-    return list(zip(names, data, strict=True))
+    name = ""
+    with httpx.stream("GET", f"{api}/{event}", headers=headers, timeout=60) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: ") and name != "heartbeat":
+                yield name, json.loads(line.removeprefix("data: "))
+
+
+def read(url: str, endpoint: str, headers: dict[str, str], **given: Any) -> list[tuple[str, Any]]:
+    """Call an endpoint with named arguments and return its events with their data."""
+    return list(events(url, endpoint, headers, **given))
 
 
 def test_a_second_client_of_the_owner_follows_the_same_run(
@@ -153,16 +163,12 @@ def test_two_starts_at_the_same_moment_give_one_run(site: Site):
 
 def test_plain_http_gets_the_progress_and_then_the_same_result_as_without_a_name(site: Site):
     headers, image = new_owner(), upload(site, "plain-named.png", 38)
+    coming = events(site.url, "enhance", headers, image=image, job=new_name(), **OPTIONS)
     with site.enhancer.paused("run"):
-        call = THREADS.submit(
-            read, site.url, "enhance", headers, image=image, job=new_name(), **OPTIONS
-        )
-        time.sleep(2.5)
-    *steps, (event, (file, info)) = call.result()
-    first = steps[0][1]
+        (_, first), *_ = [next(coming) for _ in range(3)]
+    *_, (event, (file, info)) = coming
     assert first[0] is None
     assert first[1] == {"progress": {"done": 0, "total": 0, "seconds_left": None, "ahead": 0}}
-    assert len(steps) >= 3, "a step at least every second"
     assert event == "complete"
     assert file["path"].endswith("plain-named-4x.png")
     (*_, (_, (_, unnamed))) = read(site.url, "enhance", new_owner(), image=image, **OPTIONS)
