@@ -60,10 +60,11 @@ MISPLACED = """(least) => {
     return `${part.tagName.toLowerCase()}#${part.id || part.closest("[id]")?.id} “${text}”`;
   };
   const clipOf = (part) => {
-    const clip = { left: 0, top: 0, right: width, bottom: height };
+    const clip = { left: 0, top: 0, right: width, bottom: height, scrolls: false };
     for (let parent = part.parentElement; parent; parent = parent.parentElement) {
       if (!/auto|scroll/.test(getComputedStyle(parent).overflow)) continue;
       const rect = parent.getBoundingClientRect();
+      clip.scrolls = true;
       clip.left = Math.max(clip.left, rect.left);
       clip.top = Math.max(clip.top, rect.top);
       clip.right = Math.min(clip.right, rect.right);
@@ -83,8 +84,9 @@ MISPLACED = """(least) => {
       || hit.closest("label")?.contains(part));
   };
   const isUnderPinned = (part, x, y) => {
-    const pinned = document.elementFromPoint(x, y)?.closest("#next-run, #grip");
-    return Boolean(pinned) && pinned.parentElement.contains(part) && !pinned.contains(part);
+    const pinned = document.elementFromPoint(x, y)?.closest("#next-run, #grip, [popover]");
+    if (!pinned || pinned.contains(part)) return false;
+    return pinned.matches("[popover]") || pinned.parentElement.contains(part);
   };
   const areas = new Set([...document.querySelectorAll(selector)].filter(isSeen).map(areaOf));
   for (const area of areas) {
@@ -92,9 +94,7 @@ MISPLACED = """(least) => {
     if (rect.width < 2 || rect.height < 2) continue;
     if (getComputedStyle(area).pointerEvents === "none") continue;
     if (isScrolledAway(rect, clip)) {
-      if (clip.left === 0 && clip.top === 0 && clip.right === width && clip.bottom === height) {
-        found.push(`${nameOf(area)} is outside: ${JSON.stringify(rect)}`);
-      }
+      if (!clip.scrolls) found.push(`${nameOf(area)} is outside: ${JSON.stringify(rect)}`);
       continue;
     }
     const x = rect.left + rect.width / 2, y = rect.top + rect.height / 2;
@@ -134,7 +134,7 @@ MISPLACED = """(least) => {
   return found;
 }"""
 """Return what is covered, cut, outside of the screen, or smaller than `least` pixels around its
-centre. What is scrolled under the pinned parts of the panel is not covered."""
+centre. What is under a popover, or scrolled under a pinned part of the panel, is not covered."""
 
 NAMES = re.compile(
     r"[\w.-]*\.(png|jpg|jpeg)|`[^`]*`|SHA-256 \w+|\b[0-9a-f]{16,}\b|realesr\S*|Stefan van der "

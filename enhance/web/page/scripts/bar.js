@@ -178,7 +178,7 @@ function progressLine(share) {
 function stepText(sentence) {
   const { progress } = state;
   if (progress?.ahead) return word("waiting_place", { ahead: progress.ahead });
-  if (!progress?.total) return word("starting");
+  if (!progress?.total) return sentence ? word("starting") : word("starting_short");
   if (progress.done >= progress.total) return word("writing");
   if (progress.seconds_left === null) return sentence ?? word("enhancing");
   const time = wholeSeconds(progress.seconds_left);

@@ -36,7 +36,7 @@ export function factsLine(state) {
       <dl id="facts">${main.map(factHtml)}</dl>
       <button type="button" class="button plain" popovertarget="all-facts">${word("more")}</button>
     </div>
-    <dl id="all-facts" popover>${allFacts(state)}</dl>`;
+    <dl id="all-facts" popover tabindex="0" aria-label="${word("facts")}">${allFacts(state)}</dl>`;
 }
 
 /** @param {State} state */

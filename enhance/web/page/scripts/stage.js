@@ -434,7 +434,9 @@ class PhotoStage {
   /** @param {Stage} stage */
   arrangeDivider(stage) {
     const parts = [this.divider.share, stage.width, stage.height, this.photoView.isWhole];
-    const key = JSON.stringify([...parts, this.chip.textContent, this.viewer.dataset.mode]);
+    const { dataset, style } = this.viewer;
+    const places = [this.chip.textContent, dataset.mode, style.getPropertyValue("--beside")];
+    const key = JSON.stringify([...parts, ...places]);
     if (key === this.arranged) return; // Measuring elements takes time.
     this.arranged = key;
     this.divider.arrange([this.chip, this.tools, this.overview]);
