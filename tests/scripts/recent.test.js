@@ -10,7 +10,18 @@ const recent = await import(`${folder}/recent_results.js`);
 const previews = await import(`${folder}/comparison_previews.js`);
 
 beforeEach(async () => {
-  stop("recent", "recentOpen", "run", "photo", "preview", "comparison", "batch", "archive", "plan");
+  stop(
+    "recent",
+    "recentOpen",
+    "recentDownload",
+    "run",
+    "photo",
+    "preview",
+    "comparison",
+    "batch",
+    "archive",
+    "plan",
+  );
   await pass(1000);
   change(newState());
   await pass(1000);
@@ -64,6 +75,13 @@ test("opening a result sets its photo, its settings and its job", async () => {
   await settle();
   const { given } = server.last("enhance");
   assert.deepEqual([given.job, given.format], ["first", "webp"]);
+});
+
+test("a result is downloaded in its own format", async () => {
+  change({ recent: [entry("first", { encoding: { format: "webp" } })] });
+  recent.downloadRecent("first");
+  await settle();
+  assert.deepEqual(server.last("export").given, { id: "first", format: "webp" });
 });
 
 test("opening a result on a new page loads the presets first", async () => {

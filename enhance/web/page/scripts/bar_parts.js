@@ -1,7 +1,7 @@
 // @ts-check
 // What the bar of a photo and the bar of the batch have in common.
 import { comebackOf } from "./connection.js";
-import { closeButton } from "./buttons.js";
+import { closeButton, solutionButton } from "./buttons.js";
 import { html, icon } from "./dom.js";
 import { saveFile } from "./files.js";
 import { focusSoon } from "./notices.js";
@@ -23,23 +23,9 @@ export function problem() {
   return html`<div class="problem" data-key="problem">
     ${icon("alert")}
     <p id="problem" role="alert">${text}</p>
-    ${solutions.map(solutionButton)} ${closeButton("dismiss")}
+    ${solutions.map((solution, place) => solutionButton(solution.text, place))}
+    ${closeButton("dismiss")}
   </div>`;
-}
-
-/**
- * @param {import("./state.js").Advice["solutions"][number]} solution
- * @param {number} place
- */
-function solutionButton({ text }, place) {
-  return html`<button
-    type="button"
-    class="button secondary"
-    data-act="solve"
-    data-solution="${place}"
-  >
-    ${text}
-  </button>`;
 }
 
 /** Carries out the solution whose button was pressed. @param {HTMLElement} button */

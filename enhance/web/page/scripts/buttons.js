@@ -2,7 +2,7 @@
 // Buttons that several parts of the page have.
 import { html, icon } from "./dom.js";
 import { state } from "./store.js";
-import { word } from "./words.js";
+import { joinUnits, word } from "./words.js";
 
 /**
  * Returns a button that is an icon.
@@ -26,6 +26,24 @@ export function iconButton(act, image, label, attributes = null) {
 /** @param {string} [act] */
 export function closeButton(act = "close") {
   return iconButton(act, "close", word("close"));
+}
+
+/**
+ * Returns a button that carries out a solution of a piece of advice.
+ * @param {string} text
+ * @param {number} place among the solutions
+ * @param {import("./dom.js").Html | null} [attributes]
+ */
+export function solutionButton(text, place, attributes = null) {
+  return html`<button
+    type="button"
+    class="button secondary"
+    data-act="solve"
+    data-solution="${place}"
+    ${attributes}
+  >
+    ${joinUnits(text)}
+  </button>`;
 }
 
 /**

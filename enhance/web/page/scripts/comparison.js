@@ -188,26 +188,20 @@ function waitingTime(state, tile) {
  */
 function footer(tiles) {
   const tile = tiles[visible - 1];
-  const name = nameOf("preset", tile?.preset ?? "");
   return html`<div class="dots" aria-hidden="true">
       <i class="${visible === 0 && "on"}"></i>
       ${tiles.map((_, place) => html`<i class="${place === visible - 1 && "on"}"></i>`)}
     </div>
     <footer>
-      ${
-        tile
-          ? html`<button
-              type="button"
-              class="button primary"
-              data-act="choose"
-              data-choice="${tile.choice}"
-            >
-              ${word("use_instead", { name })}
-            </button>`
-          : html`<button type="button" class="button primary" disabled>
-              ${word("compare_enlarged")}
-            </button>`
-      }
+      <button
+        type="button"
+        class="button primary"
+        data-act="choose"
+        data-choice="${tile?.choice}"
+        ${!tile && html`disabled`}
+      >
+        ${tile ? word("use_instead", { name: nameOf("preset", tile.preset) }) : word("compare_enlarged")}
+      </button>
     </footer>`;
 }
 

@@ -1,6 +1,7 @@
 // @ts-check
 // Notices under the controls that they are about: what is not possible, what would be better, and
 // what the controls mean. A notice has a button for each solution.
+import { solutionButton } from "./buttons.js";
 import { afterDrawing, draw, html, icon, onPress } from "./dom.js";
 import { centimetres } from "./facts.js";
 import { focusControl } from "./native.js";
@@ -67,17 +68,8 @@ function previewTips(state) {
  */
 function noticeHtml({ advice, isProblem }, place, number) {
   const kind = isProblem ? "danger" : "warning";
-  const buttons = advice.solutions.map(
-    ({ text }, solution) =>
-      html`<button
-        type="button"
-        class="button secondary"
-        data-act="solve"
-        data-notice="${number}"
-        data-solution="${solution}"
-      >
-        ${joinUnits(text)}
-      </button>`,
+  const buttons = advice.solutions.map(({ text }, solution) =>
+    solutionButton(text, solution, html`data-notice="${number}"`),
   );
   return html`<div class="notice ${kind}" data-key="${place}-${number}">
     ${icon(isProblem ? "alert" : "clock")}

@@ -170,12 +170,14 @@ export async function forget(id) {
 }
 
 /**
- * Downloads the result of an entry in the chosen format, or the ZIP file of a batch.
+ * Downloads the result of an entry in its format, or the ZIP file of a batch.
  * @param {string} id
  */
 export async function downloadRecent(id) {
   const load = async (/** @type {AbortSignal} */ signal) => {
-    const [file] = await call("export", { id, ...state.encoding }, { signal });
+    const entry = state.recent?.find((one) => one.id === id);
+    const encoding = entry?.encoding ?? state.encoding;
+    const [file] = await call("export", { id, ...encoding }, { signal });
     saveFile({ url: addressOf(file.path), name: file.orig_name ?? "" });
   };
   change({ recentProblem: null });

@@ -94,22 +94,31 @@ export function analyse(file, path, slot = "photo") {
     if (state.tab === "single") change({ problem: null });
   };
   return inSlot(slot, key, work, (error) =>
-    sendAgainOrShow(error, file, (text) => {
-      if (state.batch.files.some(({ id }) => id === file.id)) {
-        changeFile(file.id, { problem: text });
-        return;
-      }
-      const isChosen = file.id === state.file?.id;
-      const known = state.plans[path];
-      if (known) {
-        // The same request would fail again, so the plan of earlier settings counts for these.
-        change({ plans: { ...state.plans, [path]: { ...known, for: key } } });
-      } else if (isChosen) {
-        change({ file: state.previous, previous: null });
-      }
-      if (isChosen) showProblem(text);
-    }),
+    sendAgainOrShow(error, file, (text) => showRefusal(file, path, key, text)),
   );
+}
+
+/**
+ * Shows why there is no plan of a file. A photo that was never planned gives way to the one before.
+ * @param {ChosenFile} file
+ * @param {string} path
+ * @param {string} key of the plan
+ * @param {string} text
+ */
+function showRefusal(file, path, key, text) {
+  if (state.batch.files.some(({ id }) => id === file.id)) {
+    changeFile(file.id, { problem: text });
+    return;
+  }
+  const isChosen = file.id === state.file?.id;
+  const known = state.plans[path];
+  if (known) {
+    // The same request would fail again, so the plan of earlier settings counts for these.
+    change({ plans: { ...state.plans, [path]: { ...known, for: key } } });
+  } else if (isChosen) {
+    change({ file: state.previous, previous: null });
+  }
+  if (isChosen) showProblem(text);
 }
 
 /** @param {{ left: number, top: number, width: number, height: number }} box */
