@@ -84,6 +84,20 @@ test("an error is in words, and a server that does not answer is waited for", ()
   assert.deepEqual(signs(state), ["failed", "failed", "No memory."]);
 });
 
+test("refused settings are those of the panel, so the chip has no error", () => {
+  const state = pageWithPhoto();
+  addPreview(state);
+  state.size = { ...state.size, kind: "custom", by: "long_side", long_side: 90000 };
+  state.previewProblem = { for: previewKey(state), text: "long_side 90000 is too large." };
+  assert.deepEqual(signs(state)[0], "failed");
+  state.plans["/a"] = {
+    ...state.plans["/a"],
+    for: planKey(state),
+    problem: { text: "Too large." },
+  };
+  assert.deepEqual(signs(state), ["outdated", "outdated", "chip_outdated"]);
+});
+
 test("a run has the name of its own preset, also when another one is chosen", () => {
   const state = pageWithPhoto();
   state.run = {

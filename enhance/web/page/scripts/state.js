@@ -396,7 +396,9 @@ export function previewState(state) {
   const wanted = previewKey(state);
   const own = state.preview?.file === path ? state.preview : null;
   if (own?.for === wanted && !own.isQuick) return "matches";
-  if (state.previewProblem?.for === wanted) return "failed";
+  // Why settings are refused, the panel shows in the words of its controls.
+  const isRefused = isPlanned(state) && Boolean(currentPlan(state)?.problem);
+  if (state.previewProblem?.for === wanted && !isRefused) return "failed";
   if (own?.for === wanted) return "quick";
   const hasSamePixels = own === null || own.pixels === pixelsKey(state);
   const isRequested = state.requests.preview === wanted;
