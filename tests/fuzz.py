@@ -20,7 +20,7 @@ from PIL import Image
 from enhance.errors import PictureError
 from enhance.formats.encoding import FORMATS, Encoding, export, notes_of
 from enhance.formats.thumbnails import srgb_image
-from enhance.images import SourceImage, inspect, read_image
+from enhance.images import SourceImage, inspect_image, read_image
 from enhance.images.limits import MAX_SIDE
 from enhance.metadata import Metadata
 from enhance.metadata.png_chunks import SIGNATURE, make_chunk
@@ -117,7 +117,7 @@ def read_file(path: Path) -> str:
     begun = time.perf_counter()
     end = "image"
     try:
-        facts = inspect(path, max_pixels=_MOST_PIXELS)
+        facts = inspect_image(path, max_pixels=_MOST_PIXELS)
         image = read_image(path, max_pixels=_MOST_PIXELS)
     except PictureError as error:
         end, message = error.key, error.message("en")

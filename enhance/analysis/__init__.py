@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..images import SourceImage
-from ..images.image import BLUR_MARGIN, blur_of, edge_energies
+from ..images.degradation import BLUR_MARGIN, blur_of, edge_energies
 from .coherence import coherence_of
 from .file_size import quality_of_size
 from .jpeg import quality_of_pixels, quality_of_table

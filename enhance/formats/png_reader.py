@@ -173,11 +173,10 @@ def read_region(
 
     The result is [h, w, channels].
     """
-    columns = slice(box.left, box.left + box.width)
+    columns = slice(box.left, box.right)
     rows_at_once = max(step, _REGION_ROWS // step * step)
     parts = []
-    bottom = box.top + box.height
-    for first, last in spans(bottom, rows_at_once, start=box.top):
+    for first, last in spans(box.bottom, rows_at_once, start=box.top):
         pixels = rows(first, last, columns)
         if step > 1:
             pixels = block_means(pixels, step)

@@ -51,11 +51,11 @@ class Pixels:
 
     height: int
     width: int
-    grey: bool
-    has_alpha: bool
-    deep: bool
-    icc: bytes | None
     part: Callable[[Box], np.ndarray]
+    grey: bool = False
+    has_alpha: bool = False
+    deep: bool = False
+    icc: bytes | None = None
 
 
 def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
@@ -97,7 +97,7 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
         return values
 
     icc = fitting_profile(header.icc, grey)
-    return Pixels(image.height, image.width, grey, has_alpha, deep=False, icc=icc, part=part)
+    return Pixels(image.height, image.width, part, grey, has_alpha, icc=icc)
 
 
 def _converted_pixels(header: Header, image: Image.Image) -> Pixels:
@@ -112,15 +112,7 @@ def _converted_pixels(header: Header, image: Image.Image) -> Pixels:
             values = ImageChops.invert(values)
         return to_srgb(values)
 
-    return Pixels(
-        image.height,
-        image.width,
-        grey=False,
-        has_alpha=False,
-        deep=False,
-        icc=None,
-        part=part,
-    )
+    return Pixels(image.height, image.width, part)
 
 
 def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
@@ -144,7 +136,7 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     is_premultiplied = header.has_alpha and max(tags.get("ExtraSamples", (2,))) == 1
 
     def part(box: Box) -> np.ndarray:
-        values = _cut(stored, box)
+        values = box.cut(stored)
         if is_float:
             values = np.rint(values * np.float32(_WHITE)).astype(np.uint16)
         values = _in_rgb_order(values)
@@ -162,7 +154,7 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     grey = stored.ndim == 2 or is_grey_alpha
     has_alpha = stored.ndim == 3 and header.has_alpha
     icc = fitting_profile(header.icc, grey)
-    return Pixels(height, width, grey, has_alpha, deep=True, icc=icc, part=part)
+    return Pixels(height, width, part, grey, has_alpha, deep=True, icc=icc)
 
 
 def _with_transparent_level(grey: np.ndarray, level: int) -> np.ndarray:
@@ -205,8 +197,7 @@ def _array_pixels(stored: np.ndarray, header: Header) -> Pixels:
     grey = channels < 3
     has_alpha = channels in (2, 4)
     icc = fitting_profile(header.icc, grey)
-    deep = header.bits > 8
-    return Pixels(height, width, grey, has_alpha, deep, icc, lambda box: _cut(stored, box))
+    return Pixels(height, width, lambda box: box.cut(stored), grey, has_alpha, header.bits > 8, icc)
 
 
 def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -259,7 +250,7 @@ def _has_grey_palette(image: Image.Image) -> bool:
 
 
 def _crop(image: Image.Image, box: Box) -> Image.Image:
-    return image.crop((box.left, box.top, box.left + box.width, box.top + box.height))
+    return image.crop((box.left, box.top, box.right, box.bottom))
 
 
 def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray]:
@@ -320,10 +311,6 @@ def _in_rgb_order(values: np.ndarray) -> np.ndarray:
     if values.shape[2] == 4:
         return cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA)
     return cv2.cvtColor(values, cv2.COLOR_BGR2RGB)
-
-
-def _cut(values: np.ndarray, box: Box) -> np.ndarray:
-    return values[box.top : box.top + box.height, box.left : box.left + box.width]
 
 
 def _unpremultiplied(values: np.ndarray) -> np.ndarray:

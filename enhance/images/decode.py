@@ -2,7 +2,7 @@
 16 bits.
 
 A crafted file can make a decoder hang, crash or fill the memory, so the rest of the program uses
-`inspect` and `read_image` of `worker`, and every failure becomes one PictureError.
+`inspect_image` and `read_image` of `worker`, and every failure becomes one PictureError.
 
 The upright image is sent in strips, so that memory holds only the decoder's own copy: one, three or
 four bytes per pixel with Pillow.
@@ -82,10 +82,10 @@ class DecodeBudget:
     seconds: float
 
 
-def read_facts(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
+def facts_of(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
     """Return the facts in the file's header without decoding a pixel. Raises PictureError."""
     with (
-        _picture_errors(path.name or str(path)),
+        _picture_errors(),
         _open_checked(path, max_pixels, max_bytes) as (file, size),
     ):
         header = read_header(file, max_pixels=max_pixels, decoding=False)
@@ -113,7 +113,7 @@ def read_variants(path: Path) -> dict[str, Metadata]:
 
     Raises PictureError.
     """
-    with _picture_errors(path.name), path.open("rb") as file:
+    with _picture_errors(), path.open("rb") as file:
         metadata = read_metadata(file, scan_chunks(file))
         # The size and the resolution of the result can have made a block a little longer.
         return metadata.without_large_blocks(LARGEST_BLOCK).variants()
@@ -133,7 +133,7 @@ def decode(
     compression. Raises PictureError.
     """
     with (
-        _picture_errors(path.name or str(path)),
+        _picture_errors(),
         _open_checked(path, max_pixels, max_bytes) as (file, size),
     ):
         before = os.fstat(file.fileno())
@@ -296,20 +296,19 @@ def _open_checked(
 
 
 @contextmanager
-def _picture_errors(name: str) -> Iterator[None]:
-    """Convert every exception to a PictureError with the file's name."""
+def _picture_errors() -> Iterator[None]:
+    """Convert every exception to a PictureError. The parent process adds the name of the file."""
     try:
         yield
-    except PictureError as error:
-        error.values.setdefault("name", name)
+    except PictureError:
         raise
     except Exception as error:  # Decoders raise almost any type for crafted files.
         if is_memory_short(error):
-            raise PictureError("image_too_much_memory", name=name) from error
+            raise PictureError("image_too_much_memory") from error
         logger.info("An image cannot be decoded: %s", error)
         if isinstance(error, EOFError) or "truncated" in str(error):
-            raise PictureError("image_incomplete", name=name) from error
-        raise PictureError("image_damaged", name=name) from error
+            raise PictureError("image_incomplete") from error
+        raise PictureError("image_damaged") from error
 
 
 def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
@@ -386,8 +385,8 @@ def _answer(parent: _Parent, task: str, path: Path, max_pixels: int, max_bytes: 
     with suppress(OSError, ValueError):  # The reader reports these errors.
         # For the header, until the budget of the pixels is known.
         _limit_memory(4 * path.stat().st_size)
-    if task == "inspect":
-        parent.send(read_facts(path, max_pixels, max_bytes))
+    if task == "facts":
+        parent.send(facts_of(path, max_pixels, max_bytes))
         return
     if task == "variants":
         parent.send(read_variants(path))

@@ -80,11 +80,11 @@ class Header:
     mode: str
     width: int
     height: int
-    bits: int
-    has_alpha: bool
-    orientation: int
-    icc: bytes | None
     metadata: Metadata
+    icc: bytes | None = None
+    bits: int = 8
+    has_alpha: bool = False
+    orientation: int = 1
     frames: int = 1
     jpeg_table: tuple[int, ...] = ()
     jpeg_chroma_table: tuple[int, ...] = ()
@@ -144,11 +144,10 @@ def _pillow_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) -
             image.mode,
             image.width,
             image.height,
-            bits=8,
+            metadata,
+            icc=image.info.get("icc_profile"),
             has_alpha=image.has_transparency_data,
             orientation=read_orientation(metadata.exif),
-            icc=image.info.get("icc_profile") or None,
-            metadata=metadata,
             frames=_count_frames(image, exact=not decoding),
         )
         if kind == "HEIF":
@@ -212,11 +211,10 @@ def _webp_header(file: BinaryIO, max_pixels: int) -> Header:
         "RGBA" if has_alpha else "RGB",
         width,
         height,
-        bits=8,
+        Metadata(exif, xmp, dpi=read_dpi(exif)),
+        icc=limit_profile(read_block(file, first.get(b"ICCP"))),
         has_alpha=has_alpha,
         orientation=read_orientation(exif),
-        icc=limit_profile(read_block(file, first.get(b"ICCP"))),
-        metadata=Metadata(exif, xmp, dpi=read_dpi(exif)),
         frames=max(1, len(frames)),
     )
 
@@ -267,11 +265,11 @@ def _png_header(file: BinaryIO, max_pixels: int) -> Header:
         mode,
         width,
         height,
-        bits,
+        metadata,
+        icc=png_chunks.read_profile(file, chunks),
+        bits=bits,
         has_alpha=colour_type in (4, 6) or b"tRNS" in first,
         orientation=read_orientation(metadata.exif),
-        icc=png_chunks.read_profile(file, chunks),
-        metadata=metadata,
         frames=frames,
     )
 
@@ -317,11 +315,11 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         mode,
         width,
         height,
+        tiff_metadata(file, tags),
+        icc=limit_profile(tags.get("ICCProfile")),
         bits=16 if is_deep else 8,
         has_alpha=has_alpha,
         orientation=orientation if orientation in range(1, 9) else 1,
-        icc=limit_profile(tags.get("ICCProfile")),
-        metadata=tiff_metadata(file, tags),
         frames=count_pages(file),
     )
 
@@ -348,11 +346,10 @@ def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
         _mode_of_depth(mode, bits),
         facts.width,
         facts.height,
-        bits,
-        facts.has_alpha,
-        orientation=1,
+        Metadata(exif, accept_xmp(cut_block(facts.xmp)), dpi=read_dpi(exif)),
         icc=limit_profile(facts.icc),
-        metadata=Metadata(exif, accept_xmp(cut_block(facts.xmp)), dpi=read_dpi(exif)),
+        bits=bits,
+        has_alpha=facts.has_alpha,
     )
 
 
@@ -373,9 +370,7 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = N
             _mode_of_depth("L" if opened.num_colors == 1 else "RGB", 16),
             width,
             height,
+            metadata.with_note("raw_developed"),
             bits=16,
-            has_alpha=False,
             orientation=raw.ORIENTATIONS.get(opened.sizes.flip, 1),
-            icc=None,
-            metadata=metadata.with_note("raw_developed"),
         )

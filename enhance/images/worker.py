@@ -66,7 +66,7 @@ _CGROUPS = (
 )
 
 
-def inspect(
+def inspect_image(
     path: str | Path,
     *,
     name: str = "",
@@ -77,7 +77,7 @@ def inspect(
 
     The options are the same as for `read_image`. Raises PictureError.
     """
-    return WORKERS.request("inspect", Path(path), max_pixels, max_bytes, name=name)
+    return WORKERS.request("facts", Path(path), max_pixels, max_bytes, name=name)
 
 
 def read_image(
@@ -99,7 +99,7 @@ def read_image(
     Raises PictureError if the file is missing, damaged, too large or not supported, or needs
     unusually much time or memory, and StorageError if there is not enough disk space.
     """
-    image = WORKERS.request("decode", Path(path), max_pixels, max_bytes, folder, name)
+    image = WORKERS.request("image", Path(path), max_pixels, max_bytes, folder, name)
     return replace(image, name=name or image.name)
 
 
@@ -135,8 +135,8 @@ class Workers:
         self._program = program
         # Reading a header does not wait for long decoding, and a result does not wait for headers.
         self._slots = {
-            "inspect": threading.Semaphore(_MAX_INSPECTIONS),
-            "decode": threading.Semaphore(limit),
+            "facts": threading.Semaphore(_MAX_INSPECTIONS),
+            "image": threading.Semaphore(limit),
             "variants": threading.Semaphore(_MAX_INSPECTIONS),
         }
         self._idle: list[_Worker] = []
@@ -167,7 +167,7 @@ class Workers:
         folder: Path | None = None,
         name: str = "",
     ) -> Any:
-        """Return the answer to a task of `decode`: "inspect", "decode" or "variants".
+        """Return the answer to a task of `decode`: "facts", "image" or "variants".
 
         Raises PictureError about the image called `name`, StorageError.
         """
@@ -178,7 +178,9 @@ class Workers:
         with self._slots[task]:
             worker = self._take(name)
             try:
-                answer = self._exchange(worker, message, folder)
+                return self._exchange(worker, message, folder)
+            except PictureError as error:  # An answer, after which the worker can be used again.
+                raise PictureError(error.key, **{**error.values, "name": name}) from error
             except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
                 raise worker.end_with_reason(name) from error
             except MemoryError as error:
@@ -187,12 +189,8 @@ class Workers:
             except BaseException:
                 worker.end()
                 raise
-            with self._changed:
-                worker.used = time.monotonic()
-                self._idle.append(worker)
-        if isinstance(answer, PictureError):
-            raise PictureError(answer.key, **{**answer.values, "name": name})
-        return answer
+            finally:
+                self._give_back(worker)
 
     def _take(self, name: str) -> _Worker:
         with self._changed:
@@ -206,8 +204,17 @@ class Workers:
         except OSError as error:
             raise PictureError("image_no_reader", name=name) from error
 
+    def _give_back(self, worker: _Worker) -> None:
+        if worker.is_usable():
+            with self._changed:
+                worker.used = time.monotonic()
+                self._idle.append(worker)
+
     def _exchange(self, worker: _Worker, message: tuple[Any, ...], folder: Path | None) -> Any:
-        """Return the answer: Facts, variants of metadata, a SourceImage or a PictureError."""
+        """Return the answer: Facts, variants of metadata or a SourceImage.
+
+        Raises PictureError.
+        """
         worker.wait_until_ready()
         worker.send(message)
         with worker.time_limit(_HEADER_SECONDS):
@@ -217,10 +224,7 @@ class Workers:
         with self._memory(answer) as is_granted:
             worker.send(is_granted)
             with worker.time_limit(answer.seconds):
-                head = worker.receive()
-                if isinstance(head, PictureError):
-                    return head
-                return _receive_image(head, worker, folder)
+                return _receive_image(worker, folder)
 
     @contextmanager
     def _memory(self, budget: DecodeBudget) -> Iterator[bool]:
@@ -285,11 +289,16 @@ class _Worker:
         self._requests.flush()
 
     def receive(self) -> Any:
-        """Return the next answer. Log records that come before it are logged."""
+        """Return the next answer. Log records that come before it are logged.
+
+        Raises PictureError if that is the answer.
+        """
         while isinstance(message := pickle.load(self._answers), logging.LogRecord):
             logger = logging.getLogger(message.name)
             if logger.isEnabledFor(message.levelno):
                 logger.handle(message)
+        if isinstance(message, PictureError):
+            raise message
         return message
 
     @contextmanager
@@ -366,24 +375,18 @@ def _reserve(file: int, size: int) -> None:
         os.write(file, bytes(min(1 << 20, size - first)))
 
 
-def _receive_image(
-    head: tuple[Any, ...],
-    worker: _Worker,
-    folder: Path | None,
-) -> SourceImage | PictureError:
-    """Receive the pixels, or the error that ends them.
+def _receive_image(worker: _Worker, folder: Path | None) -> SourceImage:
+    """Receive an image.
 
-    Raises ValueError if they do not have the announced shape.
+    Raises PictureError if that is the answer, and ValueError if rows are missing.
     """
-    (height, width, channels), dtype, image = head
+    (height, width, channels), dtype, image = worker.receive()
     rgb = allocate_pixels((height, width, 3), dtype, folder)
     alpha = None
     if channels == 4:
         alpha = allocate_pixels((height, width), dtype, folder)
     row = 0
     while (strip := worker.receive()) is not None:
-        if isinstance(strip, PictureError):
-            return strip
         end = row + len(strip)
         rgb[row:end] = strip[..., :3]
         if alpha is not None:

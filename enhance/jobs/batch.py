@@ -21,7 +21,7 @@ from typing import Any
 from ..enhancer import Enhancer
 from ..errors import Cancelled, EnhanceError, MemoryShortError, StorageError, expected_error
 from ..formats.encoding import Encoding
-from ..images import SourceImage, inspect
+from ..images import SourceImage, inspect_image
 from ..info import Info, Result
 from ..pipeline import Replaceable, Run, RunOptions
 from ..processes import temporary_folder
@@ -458,7 +458,9 @@ def with_size(
     """Return the file with the size from its header, or as failed if it is not a supported
     image."""
     try:
-        facts = inspect(file.source, name=file.name, max_pixels=max_pixels, max_bytes=max_bytes)
+        facts = inspect_image(
+            file.source, name=file.name, max_pixels=max_pixels, max_bytes=max_bytes
+        )
     except EnhanceError as error:
         return replace(file, state="failed", error=error)
     return replace(file, size=(facts.height, facts.width), has_alpha=facts.has_alpha)

@@ -2,8 +2,8 @@
 
 A block is a TIFF structure of directories, without the `Exif\\0\\0` prefix of JPEG. Nothing in it
 moves, because maker notes contain offsets from the start of the block: values are changed in place
-and new directories are appended. Functions that return a changed block raise ValueError if the
-block is damaged.
+and new directories are appended. Functions that change a block raise an error of `_DAMAGE` if it is
+damaged, which `change_exif` handles.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import io
 import logging
 import re
 import struct
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from PIL import Image
 
@@ -63,8 +63,9 @@ _PHOTO_TAGS = (
 )
 """The tags of a TIFF that describe the photo. The others describe how its pixels are stored."""
 _SHORT = 3
-_LONG = 4
 _RATIONAL = 5
+_TYPES = {"H": _SHORT, "I": 4, "II": _RATIONAL}
+"""The type of a number by its layout as `struct` denotes it."""
 TYPE_SIZES = {
     1: 1,  # byte
     2: 1,  # ASCII
@@ -90,132 +91,166 @@ _PREFIXES = re.compile(rb"\A(?:Exif\0\0)+")
 EMPTY = b"II*\0" + struct.pack("<IHI", 8, 0, 0)
 """A block without entries."""
 
-_Block: TypeAlias = bytes | bytearray
-_Value: TypeAlias = tuple[int, ...]
-"""A type and integers of it."""
+_DAMAGE = (ValueError, struct.error)
+"""The errors that a damaged block raises."""
+
+_Values: TypeAlias = dict[int, tuple[int, bytes]]
+"""The type and the bytes of the values of a directory, by tag."""
 
 
-def _order(block: _Block) -> str:
-    """Return the byte order as `struct` denotes it.
+class _Entry(NamedTuple):
+    """An entry of a directory: its position, and the start and the length of its value.
 
-    Raises ValueError if the block has no TIFF header.
+    The last four of its twelve bytes are the value or its start.
     """
-    if block.startswith(b"II*\0"):
-        return "<"
-    if block.startswith(b"MM\0*"):
-        return ">"
-    raise ValueError("no TIFF header")
+
+    position: int
+    tag: int
+    kind: int
+    start: int
+    length: int
 
 
-def read_directory(block: bytes, tag: int | None = None) -> dict[int, tuple[int, bytes]]:
+class _Block:
+    """A block that is read or changed. Its methods raise an error of `_DAMAGE` if it is damaged."""
+
+    def __init__(self, content: bytes) -> None:
+        if content.startswith(b"II*\0"):
+            self.order = "<"
+        elif content.startswith(b"MM\0*"):
+            self.order = ">"
+        else:
+            raise ValueError("no TIFF header")
+        self.data = bytearray(content)
+        self.main = self.long(4)
+
+    def unpack(self, layout: str, start: int) -> tuple[Any, ...]:
+        return struct.unpack_from(self.order + layout, self.data, start)
+
+    def long(self, start: int) -> int:
+        return self.unpack("I", start)[0]
+
+    def pack(self, layout: str, *values: Any) -> bytes:
+        return struct.pack(self.order + layout, *values)
+
+    def end_of(self, directory: int) -> int:
+        """Return the end of the entries of a directory."""
+        return directory + 2 + 12 * self.unpack("H", directory)[0]
+
+    def entries(self, directory: int) -> list[_Entry]:
+        entries: list[_Entry] = []
+        for position in range(directory + 2, self.end_of(directory), 12):
+            tag, kind, count, start = self.unpack("HHII", position)
+            length = TYPE_SIZES.get(kind, 1) * count
+            if length <= 4:
+                start = position + 8
+            entries.append(_Entry(position, tag, kind, start, length))
+        return entries
+
+    def all_entries(self, *tags: int) -> list[_Entry]:
+        """Return the entries of the main directory, and of those that these tags point to."""
+        directories = [self.main, *filter(None, map(self.directory, tags))]
+        return [entry for directory in directories for entry in self.entries(directory)]
+
+    def directory(self, tag: int) -> int | None:
+        """Return the offset of an intact directory that a tag of the main directory points to."""
+        for entry in self.entries(self.main):
+            if entry.tag == tag:
+                with suppress(struct.error):
+                    directory = self.long(entry.position + 8)
+                    self.entries(directory)
+                    return directory
+        return None
+
+    def values(self, directory: int) -> _Values:
+        """Return the intact values of a directory.
+
+        Raises ValueError if they overlap so much that copies would be much longer than the block.
+        """
+        entries = [entry for entry in self.entries(directory) if entry.kind in TYPE_SIZES]
+        intact = [one for one in entries if 0 < one.length <= len(self.data) - one.start]
+        if sum(entry.length for entry in intact) > 2 * len(self.data):
+            raise ValueError("values overlap")
+        return {
+            entry.tag: (entry.kind, bytes(self.data[entry.start : entry.start + entry.length]))
+            for entry in intact
+        }
+
+    def numbers(self, directory: int) -> dict[int, float]:
+        """Return the first number of each entry of a directory, 0 for one that is damaged."""
+        return {entry.tag: self._first_number(entry) for entry in self.entries(directory)}
+
+    def _first_number(self, entry: _Entry) -> float:
+        if entry.kind == _SHORT:
+            return self.unpack("H", entry.position + 8)[0]
+        if entry.kind != _RATIONAL:
+            return self.long(entry.position + 8)
+        with suppress(struct.error, ZeroDivisionError):
+            numerator, denominator = self.unpack("II", entry.start)
+            return numerator / denominator
+        return 0.0
+
+    def clear(self, start: int, length: int) -> None:
+        """Replace bytes by zeros, as far as there are any."""
+        count = len(self.data[start : start + length])
+        self.data[start : start + length] = bytes(count)
+
+    def append(self, content: bytes) -> int:
+        """Append content at an even offset, and return the offset."""
+        self.data += bytes(len(self.data) % 2)
+        start = len(self.data)
+        self.data += content
+        return start
+
+    def append_directory(self, entries: Mapping[int, bytes]) -> int:
+        """Append a directory of these entries, by tag, and return its offset."""
+        sorted_entries = [entries[tag] for tag in sorted(entries)]
+        return self.append(b"".join([self.pack("H", len(entries)), *sorted_entries, bytes(4)]))
+
+    def copied_entries(self, directory: int, without: Collection[int]) -> dict[int, bytes]:
+        """Return the bytes of the entries of a directory by tag, except the tags `without`."""
+        entries = [entry for entry in self.entries(directory) if entry.tag not in without]
+        return {one.tag: bytes(self.data[one.position : one.position + 12]) for one in entries}
+
+    def new_entry(self, tag: int, layout: str, *numbers: int) -> bytes:
+        """Return an entry with one value; `layout` is "H", "I" or, for a ratio, "II"."""
+        value = self.pack(layout, *numbers)
+        if len(value) > 4:
+            value = self.pack("I", self.append(value))
+        return self.pack("HHI", tag, _TYPES[layout], 1) + value.ljust(4, b"\0")
+
+
+def read_directory(content: bytes, tag: int | None = None) -> _Values:
     """Return type and bytes of each intact value of a directory by its tag.
 
     The directory is the main one, or the one that `tag` points to. The bytes are in the order of
-    the block. The result is empty if the directory is missing or damaged, or if its values overlap,
-    because a copy could then be much longer than the block.
+    the block. The result is empty if the directory is missing or damaged, or if its values overlap.
     """
-    values: dict[int, tuple[int, bytes]] = {}
-    total = 0
-    try:
-        directory = _main_directory(block) if tag is None else _subdirectory(block, tag)
-        if directory is None:
-            return {}
-        for one, kind, field in _entries(block, directory):
-            if kind not in TYPE_SIZES:
-                continue
-            start, length = _value_span(block, kind, field)
-            total += length
-            if total > len(block):
-                return {}
-            if 0 < length <= len(block) - start:
-                values[one] = (kind, block[start : start + length])
-    except ValueError:
-        return {}
-    return values
+    with suppress(*_DAMAGE):
+        block = _Block(content)
+        directory = block.main if tag is None else block.directory(tag)
+        if directory is not None:
+            return block.values(directory)
+    return {}
 
 
-def _number(block: _Block, layout: str, start: int) -> int:
-    if start + struct.calcsize(layout) > len(block):
-        raise ValueError("an offset points beyond the end")
-    return struct.unpack_from(_order(block) + layout, block, start)[0]
+def _main_numbers(content: bytes | None) -> dict[int, float]:
+    with suppress(*_DAMAGE):
+        block = _Block(content or b"")
+        return block.numbers(block.main)
+    return {}
 
 
-def _main_directory(block: _Block) -> int:
-    return _number(block, "I", 4)
-
-
-def _entries(block: _Block, directory: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (tag, type, start of the value field) for each entry of a directory."""
-    end = directory + 2 + 12 * _number(block, "H", directory)
-    if end > len(block):
-        raise ValueError("a directory extends beyond the end")
-    for start in range(directory + 2, end, 12):
-        tag, kind = struct.unpack_from(_order(block) + "HH", block, start)
-        yield tag, kind, start + 8
-
-
-def _subdirectory(block: _Block, tag: int) -> int | None:
-    """Return the offset of an intact directory that a tag of the main directory points to."""
-    with suppress(ValueError):
-        for one, _, field in _entries(block, _main_directory(block)):
-            if one == tag:
-                directory = _number(block, "I", field)
-                list(_entries(block, directory))  # raises ValueError if it is damaged
-                return directory
-    return None
-
-
-def _value_span(block: _Block, kind: int, start: int) -> tuple[int, int]:
-    """Return start and length in bytes of the value that belongs to the value field at `start`."""
-    length = TYPE_SIZES.get(kind, 1) * _number(block, "I", start - 4)
-    if length > 4:
-        start = _number(block, "I", start)
-    return start, length
-
-
-def _numbers(block: _Block, directory: int | None = None) -> dict[int, float]:
-    """Return the first number of each tag in a directory, as far as the block is intact.
-
-    The directory is the main one if it is None.
-    """
-    found: dict[int, float] = {}
-    with suppress(ValueError):
-        if directory is None:
-            directory = _main_directory(block)
-        for tag, kind, field in _entries(block, directory):
-            found[tag] = _first_number(block, kind, field)
-    return found
-
-
-def _first_number(block: _Block, kind: int, field: int) -> float:
-    """Return the first number of the value that belongs to the value field at `field`."""
-    if kind == _SHORT:
-        return _number(block, "H", field)
-    if kind != _RATIONAL:
-        return _number(block, "I", field)
-    start = _number(block, "I", field)
-    numerator = _number(block, "I", start)
-    denominator = _number(block, "I", start + 4)
-    return numerator / denominator if denominator else 0.0
-
-
-def has_plausible_values(block: bytes) -> bool:
+def has_plausible_values(content: bytes) -> bool:
     """Return whether the values of all directories are together at most twice as long as the block.
 
-    Overlapping values can take very long in readers that copy each value.
+    Overlapping values can take very long in readers that copy each value, and here.
     """
     total = 0
-    with suppress(ValueError):  # Functions that change the block report the damage.
-        directories = [
-            _main_directory(block),
-            _subdirectory(block, EXIF_IFD),
-            _subdirectory(block, GPS_IFD),
-        ]
-        for directory in filter(None, directories):
-            for _, kind, field in _entries(block, directory):
-                start, length = _value_span(block, kind, field)
-                total += max(0, min(length, len(block) - start))
-    return total <= 2 * len(block)
+    with suppress(*_DAMAGE):  # Functions that change the block report the damage.
+        for entry in _Block(content).all_entries(EXIF_IFD, GPS_IFD):
+            total += max(0, min(entry.length, len(content) - entry.start))
+    return total <= 2 * len(content)
 
 
 def without_prefix(block: bytes | None) -> bytes | None:
@@ -225,13 +260,13 @@ def without_prefix(block: bytes | None) -> bytes | None:
 
 def read_orientation(block: bytes | None) -> int:
     """Return the orientation, 1 to 8; 1 if the block states none or is damaged."""
-    value = int(_numbers(block or b"").get(ORIENTATION, 1))
+    value = int(_main_numbers(block).get(ORIENTATION, 1))
     return value if 1 <= value <= 8 else 1
 
 
 def read_dpi(block: bytes | None) -> tuple[float, float] | None:
     """Return the resolution in dots per inch, across and down, if the block states one."""
-    found = _numbers(block or b"")
+    found = _main_numbers(block)
     across = found.get(_X_RESOLUTION, 0)
     down = found.get(_Y_RESOLUTION, 0)
     units_per_inch = {2: 1.0, 3: 2.54}.get(int(found.get(_RESOLUTION_UNIT, 2)), 0)
@@ -245,54 +280,54 @@ def plausible_dpi(across: float, down: float) -> tuple[float, float] | None:
     return None
 
 
-def with_numbers(block: bytes, numbers: Mapping[int, int]) -> bytes:
+def with_numbers(content: bytes, numbers: Mapping[int, int]) -> bytes:
     """Replace the numbers of existing tags and remove the thumbnail.
 
     All other bytes stay the same.
     """
-    order = _order(block)
-    main = _main_directory(block)
-    data = bytearray(block)
-    for directory in filter(None, (main, _subdirectory(block, EXIF_IFD))):
-        for tag, kind, field in _entries(block, directory):
-            if tag not in numbers:
-                continue
-            if kind == _SHORT and numbers[tag] <= 0xFFFF:
-                struct.pack_into(order + "HH", data, field, numbers[tag], 0)
-            else:
-                # The type, the count and the value.
-                struct.pack_into(order + "HII", data, field - 6, _LONG, 1, numbers[tag])
-    _remove_thumbnail(data, main)
-    return bytes(data)
+    block = _Block(content)
+    for entry in block.all_entries(EXIF_IFD):
+        if entry.tag in numbers:
+            number = numbers[entry.tag]
+            layout = "H" if entry.kind == _SHORT and number <= 0xFFFF else "I"
+            new_entry = block.new_entry(entry.tag, layout, number)
+            block.data[entry.position : entry.position + 12] = new_entry
+    _remove_thumbnail(block)
+    return bytes(block.data)
 
 
-def _remove_thumbnail(data: bytearray, main: int) -> None:
+def _remove_thumbnail(block: _Block) -> None:
     """Remove the thumbnail, and the directory after the main one, which describes it."""
-    link = main + 2 + 12 * _number(data, "H", main)
-    end = link + 4
-    if end > len(data):
-        return
-    thumbnail = _numbers(data, _number(data, "I", link))
-    data[link:end] = bytes(4)
+    link = block.end_of(block.main)
+    thumbnail: dict[int, float] = {}
+    with suppress(*_DAMAGE):
+        thumbnail = block.numbers(block.long(link))
+    block.clear(link, 4)
     for offset_tag, length_tag in _THUMBNAIL_TAGS:
-        offset = int(thumbnail.get(offset_tag, 0))
+        start = int(thumbnail.get(offset_tag, 0))
         length = int(thumbnail.get(length_tag, 0))
-        if not end <= offset < offset + length <= len(data):
+        end = start + length
+        if not link + 4 <= start < end <= len(block.data):
             continue
-        if len(data) - offset - length < 4:  # Only padding follows.
-            del data[offset:]
-        else:
-            data[offset : offset + length] = bytes(length)
+        block.clear(start, length)
+        if len(block.data) - end < 4:  # Only padding follows.
+            del block.data[start:]
 
 
-def with_dpi(block: bytes | None, across: float, down: float) -> bytes:
+def with_dpi(content: bytes | None, across: float, down: float) -> bytes:
     """Return the block, or a new one, with a resolution in dots per inch."""
-    values = {
-        _X_RESOLUTION: (_RATIONAL, *_ratio(across)),
-        _Y_RESOLUTION: (_RATIONAL, *_ratio(down)),
-        _RESOLUTION_UNIT: (_SHORT, 2),
-    }
-    return with_entries(block or EMPTY, values)
+    block = _Block(content or EMPTY)
+    entries = _copied_directories(block)
+    entries[_X_RESOLUTION] = block.new_entry(_X_RESOLUTION, "II", *_ratio(across))
+    entries[_Y_RESOLUTION] = block.new_entry(_Y_RESOLUTION, "II", *_ratio(down))
+    entries[_RESOLUTION_UNIT] = block.new_entry(_RESOLUTION_UNIT, "H", 2)
+    return _with_main(block, entries)
+
+
+def _with_main(block: _Block, entries: Mapping[int, bytes]) -> bytes:
+    """Return the block with a new main directory."""
+    block.data[4:8] = block.pack("I", block.append_directory(entries))
+    return bytes(block.data)
 
 
 def _ratio(dpi: float) -> tuple[int, int]:
@@ -307,87 +342,40 @@ def has_position(block: bytes | None) -> bool:
     return not _POSITION_TAGS.isdisjoint(read_directory(block or b"", GPS_IFD))
 
 
-def without_position(block: bytes) -> bytes:
+def without_position(content: bytes) -> bytes:
     """Remove the GPS directory, and maker notes, whose own formats can contain positions."""
-    spans: list[tuple[int, int]] = []
-    gps = _subdirectory(block, GPS_IFD)
+    block = _Block(content)
+    removed = [entry for entry in block.all_entries(EXIF_IFD) if entry.tag == MAKER_NOTE]
+    gps = block.directory(GPS_IFD)
     if gps is not None:
-        spans.append((gps, 2 + 12 * _number(block, "H", gps)))
-        spans += [_value_span(block, kind, field) for _, kind, field in _entries(block, gps)]
-    photo = _subdirectory(block, EXIF_IFD)
-    if photo is not None:
-        for tag, kind, field in _entries(block, photo):
-            if tag == MAKER_NOTE:
-                spans.append(_value_span(block, kind, field))
-    cleared = _with_zeros(block, spans)
-    return with_entries(cleared, {}, without=(GPS_IFD, MAKER_NOTE))
+        removed += block.entries(gps)
+    for entry in removed:
+        block.clear(entry.start, entry.length)
+    if gps is not None:
+        block.clear(gps, block.end_of(gps) - gps)
+    return without_tags(bytes(block.data), (GPS_IFD, MAKER_NOTE))
 
 
-def _with_zeros(block: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
-    """Return the block with zeros in `spans`.
+def without_tags(content: bytes, tags: Collection[int]) -> bytes:
+    """Remove tags of the main directory and of the EXIF directory.
 
-    Each span is a start and a length. They can overlap, or exceed the block.
+    New directories at the end of the block replace these two.
     """
-    data = bytearray(block)
-    cleared = 0
-    for start, length in sorted(spans):
-        end = min(start + length, len(data))
-        first = max(start, cleared)  # Each byte is cleared only once.
-        if first < end:
-            data[first:end] = bytes(end - first)
-            cleared = end
-    return bytes(data)
+    block = _Block(content)
+    return _with_main(block, _copied_directories(block, tags))
 
 
-def with_entries(
-    block: bytes,
-    values: Mapping[int, _Value],
-    without: Collection[int] = (),
-) -> bytes:
-    """Set entries of the main directory, and remove the tags `without`.
+def _copied_directories(block: _Block, without: Collection[int] = ()) -> dict[int, bytes]:
+    """Append a copy of the EXIF directory, and return the entries of a new main directory.
 
-    `values` are a type and integers by tag. The removed tags are also removed from the EXIF
-    directory. New directories at the end of the block replace these two.
+    Both are without these tags.
     """
-    data = bytearray(block)
-    main = _main_directory(block)
-    photo = _subdirectory(block, EXIF_IFD)
+    entries = block.copied_entries(block.main, without)
+    photo = block.directory(EXIF_IFD)
     if photo is not None:
-        values = {**values, EXIF_IFD: (_LONG, _append_directory(data, photo, {}, without))}
-    new_main = _append_directory(data, main, values, without)
-    struct.pack_into(_order(block) + "I", data, 4, new_main)
-    return bytes(data)
-
-
-def _append_directory(
-    data: bytearray,
-    old: int,
-    values: Mapping[int, _Value],
-    without: Collection[int],
-) -> int:
-    """Append a directory with the entries of the `old` one and these values; return its offset."""
-    order = _order(data)
-    entries: dict[int, bytes] = {}
-    for tag, _, field in _entries(data, old):
-        if tag not in without:
-            entries[tag] = bytes(data[field - 8 : field + 4])
-    for tag, (kind, *numbers) in values.items():
-        layout = "H" if kind == _SHORT else "I"
-        value = struct.pack(f"{order}{len(numbers)}{layout}", *numbers)
-        if len(value) > 4:  # Values of up to 4 bytes are in the entry itself.
-            value = struct.pack(order + "I", _append(data, value))
-        entries[tag] = struct.pack(order + "HHI", tag, kind, 1) + value.ljust(4, b"\0")
-    count = struct.pack(order + "H", len(entries))
-    sorted_entries = [entries[tag] for tag in sorted(entries)]
-    return _append(data, b"".join([count, *sorted_entries, bytes(4)]))
-
-
-def _append(data: bytearray, content: bytes) -> int:
-    """Append content at an even offset; return the offset."""
-    data += bytes(len(data) % 2)
-    start = len(data)
-    data += content
-    return start
+        directory = block.append_directory(block.copied_entries(photo, without))
+        entries[EXIF_IFD] = block.new_entry(EXIF_IFD, "I", directory)
+    return entries
 
 
 def shorten(block: bytes) -> bytes | None:
@@ -450,6 +438,6 @@ def change_exif(change: Callable[[bytes], bytes | None], block: bytes | None) ->
     """Return the changed EXIF block; None if there is none or it is damaged."""
     try:
         return change(block) if block else None
-    except ValueError as error:
+    except _DAMAGE as error:
         logger.info("The EXIF block is damaged and was left out: %s", error)
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .exif import ORIENTATION, change_exif, shorten, with_dpi, with_entries
+from .exif import ORIENTATION, change_exif, shorten, with_dpi, without_tags
 from .metadata import Metadata
 
 SEGMENT = 65_533
@@ -45,7 +45,7 @@ def fit_to_format(
         if metadata.iptc:
             metadata = replace(metadata, iptc=None)
             notes.append("iptc_left")
-    exif = change_exif(lambda block: with_entries(block, {}, without), metadata.exif)
+    exif = change_exif(lambda block: without_tags(block, without), metadata.exif)
     if metadata.dpi:
         exif = with_dpi(exif, *metadata.dpi)
     return replace(metadata, exif=exif, texts=()), notes

@@ -11,7 +11,7 @@ from ..analysis import Analysis
 from ..enhancer import Enhancer
 from ..errors import SettingsError
 from ..i18n import describe_choice, format_duration, name_of, translate
-from ..images import SourceImage, inspect
+from ..images import SourceImage, inspect_image
 from ..info import AutoInfo
 from ..presets import available_presets, with_installed_models
 from ..restore.resample import has_second_pass, result_size, with_possible_size
@@ -166,10 +166,10 @@ class Planner:
         facts = self._facts.get(image)
         if facts is None:
             enhancer = self._enhancer
-            facts = asdict(
-                inspect(path, max_pixels=enhancer.max_pixels, max_bytes=enhancer.max_bytes)
+            inspected = inspect_image(
+                path, max_pixels=enhancer.max_pixels, max_bytes=enhancer.max_bytes
             )
-            facts["focus"] = enhancer.focus(image)
+            facts = {**asdict(inspected), "focus": enhancer.focus(image)}
             self._facts[image] = facts
         return {**facts, "address": self._addresses.region_address(owner, "photo", path)}
 

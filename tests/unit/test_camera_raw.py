@@ -10,7 +10,7 @@ from skimage import data
 
 from enhance import Settings
 from enhance.errors import PictureError
-from enhance.images import inspect, read_image
+from enhance.images import inspect_image, read_image
 from tests.unit.image_files import camera_raw
 
 pytest.importorskip("rawpy")
@@ -26,7 +26,7 @@ def test_a_raw_file_is_developed_with_the_white_balance_and_orientation_of_the_c
 ):
     path, expected = tmp_path / "photo.dng", PHOTO
     path.write_bytes(camera_raw(kind, orientation))
-    image, facts = read_image(path), inspect(path)
+    image, facts = read_image(path), inspect_image(path)
 
     if kind == "grey":
         expected = np.repeat(cv2.cvtColor(PHOTO, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)

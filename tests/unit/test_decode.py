@@ -1,4 +1,4 @@
-"""`read_image` and `inspect` for every kind of file: pixels, orientation, colour profile and
+"""`read_image` and `inspect_image` for every kind of file: pixels, orientation, colour profile and
 EXIF."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 import skimage.data
 from PIL import Image, ImageCms, ImageOps
 
-from enhance.images import SourceImage, decode, inspect, read_image
+from enhance.images import SourceImage, decode, inspect_image, read_image
 from enhance.metadata import profiles
 from enhance.metadata.png_chunks import make_chunk
 from tests.unit.image_files import (
@@ -74,12 +74,12 @@ SIXTEEN_BITS = {
 
 @pytest.fixture
 def read(tmp_path: Path):
-    """Return a function that decodes bytes, and checks that `inspect` returns the same facts."""
+    """Return a function that decodes bytes and compares the facts that `inspect_image` returns."""
 
     def reading(data: bytes) -> SourceImage:
         path = tmp_path / "image.bin"
         path.write_bytes(data)
-        facts, image = inspect(path), read_image(path)
+        facts, image = inspect_image(path), read_image(path)
         assert (facts.width, facts.height, facts.bits) == (image.width, image.height, image.bits)
         assert (facts.format, facts.mode, facts.name) == (image.format, image.mode, image.name)
         assert facts.has_alpha == (image.alpha is not None)
@@ -217,7 +217,7 @@ def test_of_several_images_the_first_is_read_with_a_note(tmp_path: Path, kind: s
         path = tmp_path / "frames"
         path.write_bytes(encode(red, kind, save_all=True, append_images=others))
         image = read_image(path)
-        assert (inspect(path).frames, image.metadata.notes) == (1 + len(others), notes)
+        assert (inspect_image(path).frames, image.metadata.notes) == (1 + len(others), notes)
         assert image.rgb[0, 0].argmax() == 0
 
 

@@ -17,8 +17,8 @@ import skimage.data
 from PIL import Image, ImageFile
 
 from enhance.errors import PictureError
-from enhance.images import inspect, read_image
-from enhance.images.decode import read_facts
+from enhance.images import inspect_image, read_image
+from enhance.images.decode import facts_of
 from enhance.metadata.png_chunks import SIGNATURE, make_chunk
 from tests.unit.image_files import COMPRESSION, encode, png, tiff, with_tags
 
@@ -144,7 +144,7 @@ def test_folders_pipes_and_missing_files_are_rejected(tmp_path: Path):
     assert error_key(tmp_path / "pipe") == "image_no_file"
     assert error_key(tmp_path / "nothing.jpg") == "image_missing"
     with pytest.raises(PictureError, match="does not exist"):
-        inspect(tmp_path / "nothing.jpg")
+        inspect_image(tmp_path / "nothing.jpg")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_limits_of_pixels_and_bytes(tmp_path: Path):
         assert read_image(path, max_pixels=limit).width == 96
     assert error_key(path, max_pixels=96 * 64 - 1) == "image_too_many_pixels"
     with pytest.raises(PictureError, match="96 × 64 px"):
-        inspect(path, max_pixels=100)
+        inspect_image(path, max_pixels=100)
     assert error_key(path, max_bytes=1000) == "image_too_many_bytes"
     os.truncate(path, 10_000_000_000)  # a sparse file, which needs no disk space
     assert error_key(path) == "image_too_many_bytes"
@@ -188,7 +188,7 @@ def test_header_of_a_large_file_is_read_without_its_pixels(tmp_path: Path):
     path = write_file(tmp_path, tiff(DEEP))
     os.truncate(path, 3_000_000_000)
     started = time.process_time()
-    assert read_facts(path, 100, 1 << 40).bits == 16
+    assert facts_of(path, 100, 1 << 40).bits == 16
     assert time.process_time() - started < 0.5
 
 
@@ -198,7 +198,7 @@ def test_decompression_bombs_take_no_memory(tmp_path: Path, kind: str):
     tracemalloc.start()
     try:
         with pytest.raises(PictureError, match=r"60,000 × 60,000 px \(3,600 MP\)"):
-            read_facts(path, 100_000_000, None)
+            facts_of(path, 100_000_000, None)
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
@@ -231,8 +231,8 @@ def test_libraries_do_not_write_to_the_terminal(tmp_path: Path):
     deep = write_file(tmp_path, with_tags(tiff(DEEP), {279: 5_000_000}), "short.tif")
     program = (
         "import sys\nfrom enhance.errors import PictureError\nfrom enhance.images import "
-        "inspect, read_image\n"
-        "for path in sys.argv[1:]:\n    for reader in (inspect, read_image):\n"
+        "inspect_image, read_image\n"
+        "for path in sys.argv[1:]:\n    for reader in (inspect_image, read_image):\n"
         "        try: reader(path)\n        except PictureError: pass\n"
     )
     command = [sys.executable, "-W", "always", "-c", program, jpeg, deep]

@@ -17,17 +17,17 @@ EVERYTHING = """
 import sys
 from pathlib import Path
 from enhance import Enhancer, EnhanceError, Settings
-from enhance.images import inspect, read_image
+from enhance.images import inspect_image, read_image
 
 folder = Path(sys.argv[1])
 enhancer = Enhancer("cpu", data=folder / "data")
 
 def process(path):
     print("processing", path.name, file=sys.stderr)
-    inspect(path, max_pixels=100_000_000)
+    inspect_image(path, max_pixels=100_000_000)
     image = read_image(path, max_pixels=100_000_000, folder=folder)
     enhancer.analyse(image)
-    image.noise, image.softness
+    image.degradation
     settings = Settings.from_preset("anime-fast", scale=1)
     enhancer.estimate(image.width, image.height, settings)
     enhancer.preview(image, "anime-fast")

@@ -145,7 +145,7 @@ def add_colour_noise(rgb: np.ndarray) -> np.ndarray:
 def test_colour_noise_is_removed_and_the_luma_remains():
     clean = piece(120, 120)
     noisy = add_colour_noise(clean)
-    colour_noise = source_image(noisy).colour_noise
+    colour_noise = source_image(noisy).degradation.colour_noise
 
     with_noise, result = (
         average(tune(noisy, upscaled(noisy), FAITHFUL, Degradation(noise=1.0, colour_noise=one)))
@@ -167,9 +167,9 @@ def test_only_noise_that_differs_between_the_channels_is_colour_noise(photo):
     grain = RNG.normal(0, 8, small.shape[:2])[..., None]
     grainy = np.clip(small + grain, 0, 255).astype(np.uint8)
 
-    assert source_image(small).colour_noise < 0.3
-    assert source_image(grainy).colour_noise < 0.3
-    assert source_image(add_colour_noise(small)).colour_noise > 3
+    assert source_image(small).degradation.colour_noise < 0.3
+    assert source_image(grainy).degradation.colour_noise < 0.3
+    assert source_image(add_colour_noise(small)).degradation.colour_noise > 3
 
 
 @pytest.mark.parametrize("small", [(75, 64), (97, 61), (300, 256), (1, 1)])
@@ -316,7 +316,7 @@ def test_noise_is_measured(dtype):
     for sigma in (0, 2, 12):
         grain = RNG.normal(0, sigma, smooth.shape[:2])[..., None]
         rgb = np.clip((smooth + grain) * (highest / 255), 0, highest).astype(dtype)
-        assert source_image(rgb).noise == pytest.approx(sigma, rel=0.1, abs=0.4)
+        assert source_image(rgb).degradation.noise == pytest.approx(sigma, rel=0.1, abs=0.4)
 
 
 def degrade(photo: np.ndarray, blur: float, noise: float) -> np.ndarray:
@@ -329,8 +329,10 @@ def degrade(photo: np.ndarray, blur: float, noise: float) -> np.ndarray:
 def test_soft_and_sharp_images_are_distinguished(photo, noise):
     small = cv2.resize(photo(), None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
 
-    assert source_image(degrade(small, 0, noise)).softness < 0.2
-    assert source_image(degrade(small, 1.2, noise)).softness > 0.5
+    assert source_image(degrade(small, 0, noise)).degradation.softness < 0.2
+    assert source_image(degrade(small, 1.2, noise)).degradation.softness > 0.5
     blurred = cv2.GaussianBlur(small, (0, 0), 3)
     blurred[20:70, 30:80] = small[20:70, 30:80]
-    assert source_image(blurred).softness < 0.2, "a sharp subject on a blurred background is sharp"
+    assert source_image(blurred).degradation.softness < 0.2, (
+        "a sharp subject on a blurred background is sharp"
+    )

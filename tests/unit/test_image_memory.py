@@ -95,7 +95,7 @@ def test_thumbnails_and_downscaling_are_exact_and_need_no_copy(monkeypatch, chan
 
     assert peak_of(lambda: large.downscale(2)) < large.downscale(2).nbytes + BYTE_A_PIXEL / 3
     plain = {factor: image.downscale(factor) for factor in (2, 3, 4)}
-    monkeypatch.setattr("enhance.images.image._STRIP_ROWS", 5)
+    monkeypatch.setattr("enhance.images.downscaling._STRIP_ROWS", 5)
     for factor, expected in plain.items():
         reduced = replace(image).downscale(factor)
         assert np.array_equal(reduced.rows(0, 211), expected.rows(0, 211))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from enhance.errors import PictureError
-from enhance.images import inspect, read_image
+from enhance.images import inspect_image, read_image
 from tests.unit import photos_with_metadata
 from tests.unit.image_files import exported, finished_png, wide_profile
 from tests.unit.test_formats import run
@@ -20,7 +20,7 @@ def test_a_file_of_cjxl_is_read_upright_with_its_metadata(tmp_path, quality, lim
     source, path = tmp_path / "photo.png", tmp_path / "photo.jxl"
     source.write_bytes(photos_with_metadata.photo_with_metadata("PNG"))
     run("cjxl", source, path, "-q", quality)
-    image, facts, original = read_image(path), inspect(path), read_image(source)
+    image, facts, original = read_image(path), inspect_image(path), read_image(source)
 
     assert np.abs(image.rgb.astype(int) - original.rgb).mean() <= limit
     assert (facts.width, facts.height, facts.format, facts.has_location) == (16, 12, "JXL", True)

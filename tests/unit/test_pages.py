@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from enhance.cli import main
-from enhance.images import inspect, read_image
+from enhance.images import inspect_image, read_image
 from enhance.images.pages import count_pages
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
@@ -35,7 +35,7 @@ def test_only_the_first_page_is_decoded(tmp_path, dtype, options):
     assert np.array_equal(image.rgb, first)
     assert image.metadata.notes == ("first_frame",)
     assert b"tifffile" in (image.metadata.exif or b""), "the name of the program"
-    assert inspect(tmp_path / "scan.tif").frames == 3
+    assert inspect_image(tmp_path / "scan.tif").frames == 3
 
 
 @pytest.mark.filterwarnings("error")
@@ -62,4 +62,4 @@ def test_command_line_enhances_the_first_page_and_says_so(tmp_path, capsys):
     ]
     assert main(call) == 0
     assert "Only the first image of the file was enhanced" in capsys.readouterr().err
-    assert inspect(tmp_path / "large.png").height == 4 * len(first)
+    assert inspect_image(tmp_path / "large.png").height == 4 * len(first)

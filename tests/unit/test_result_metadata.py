@@ -17,7 +17,7 @@ from PIL import Image
 from enhance.cli import main
 from enhance.errors import PictureError
 from enhance.formats.encoding import FORMATS, Encoding, export, notes_of
-from enhance.images import inspect, read_image
+from enhance.images import inspect_image, read_image
 from enhance.metadata import Metadata
 from enhance.metadata.exif import EMPTY
 from enhance.metadata.iptc import photoshop_resource
@@ -83,14 +83,14 @@ def test_no_location_removes_every_trace_of_it_and_none_everything(tmp_path, sou
     photo = write_photo(tmp_path, source)
     result = write_result(photo)
     before = tags_of(result)
-    assert inspect(photo).has_location
+    assert inspect_image(photo).has_location
     assert THUMBNAIL not in result.read_bytes()
     for ending in OUTPUTS:
         path = exported(result, ending, metadata="no-location")
         content, tags = path.read_bytes(), tags_of(path)
         for trace in (COORDINATES, PLACE.encode(), b"GPS", b"Austria", b"48.2", b"16,22", NOTES):
             assert trace not in content, trace
-        assert not inspect(path).has_location
+        assert not inspect_image(path).has_location
         assert tags["EXIF"]["IFD0:Copyright"] == "(c) A. B."
         lost = before["EXIF"].keys() - tags["EXIF"].keys()
         assert {name for name in lost if not name.startswith("GPS:")} <= {

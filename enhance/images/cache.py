@@ -1,0 +1,70 @@
+"""A cache of decoded images."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+
+from .image import SourceImage
+
+
+class ImageCache:
+    """Cache of decoded images. Thread-safe.
+
+    Holds at most `max_bytes` of pixels, each image for `seconds` after its last use; a larger image
+    is never cached.
+    """
+
+    def __init__(self, max_bytes: int = 400_000_000, seconds: float = 300):
+        self._max_bytes = max_bytes
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        # Each with the time of its last use.
+        self._entries: dict[Hashable, tuple[Future[SourceImage], float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: Hashable, read: Callable[[], SourceImage]) -> SourceImage:
+        """Return the image cached under `key`, else the one that `read` returns; threads share one
+        call of `read`."""
+        with self._lock:
+            is_new = key not in self._entries
+            future, _ = self._entries.pop(key, (Future[SourceImage](), 0.0))
+            self._entries[key] = (future, time.monotonic())
+        if is_new:
+            try:
+                future.set_result(read())
+            except BaseException as error:
+                # Before waiting threads continue, so that their next request reads again.
+                self.drop(key)
+                future.set_exception(error)
+        try:
+            return future.result()
+        finally:
+            self._trim()
+
+    def drop(self, key: Hashable) -> None:
+        with self._lock:
+            self._entries.pop(key, None)
+
+    def sweep(self) -> None:
+        """Drop images that were not used for long."""
+        oldest = time.monotonic() - self._seconds
+        with self._lock:
+            for key, (future, used) in list(self._entries.items()):
+                if future.done() and used <= oldest:
+                    del self._entries[key]
+
+    def _trim(self) -> None:
+        """Drop images that are too large, then those used least recently, until the rest fits."""
+        with self._lock:
+            finished = {key: future for key, (future, _) in self._entries.items() if future.done()}
+            sizes = {key: future.result().nbytes for key, future in finished.items()}
+            # The sort is stable: entries are in the order of their last use, because `get` adds
+            # them again.
+            for key in sorted(sizes, key=lambda key: sizes[key] <= self._max_bytes):
+                if sum(sizes.values()) > self._max_bytes:
+                    del sizes[key], self._entries[key]
