@@ -93,6 +93,7 @@ class _RunInfo(TypedDict):
     seconds: dict[str, float]
     megapixels_per_second: float | None
     peak_memory_mb: float | None
+    agreement_db: None
     fidelity_db: float | None
     fidelity_worst_db: float | None
     cached: bool

@@ -287,6 +287,7 @@ class Run:
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "megapixels_per_second": self._speed(stages["network"]),
             "peak_memory_mb": round(self.memory.sample(), 1) if self.memory else None,
+            "agreement_db": None,  # No longer measured. Clients can expect the key.
             **fidelity_info(None),
             "cached": False,
             "finished": timestamp(),
