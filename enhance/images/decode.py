@@ -85,7 +85,7 @@ class DecodeBudget:
 def facts_of(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
     """Return the facts in the file's header without decoding a pixel. Raises PictureError."""
     with (
-        _picture_errors(),
+        _picture_errors(path.name or str(path)),
         _open_checked(path, max_pixels, max_bytes) as (file, size),
     ):
         header = read_header(file, max_pixels=max_pixels, decoding=False)
@@ -113,7 +113,7 @@ def read_variants(path: Path) -> dict[str, Metadata]:
 
     Raises PictureError.
     """
-    with _picture_errors(), path.open("rb") as file:
+    with _picture_errors(path.name), path.open("rb") as file:
         metadata = read_metadata(file, scan_chunks(file))
         # The size and the resolution of the result can have made a block a little longer.
         return metadata.without_large_blocks(LARGEST_BLOCK).variants()
@@ -133,7 +133,7 @@ def decode(
     compression. Raises PictureError.
     """
     with (
-        _picture_errors(),
+        _picture_errors(path.name or str(path)),
         _open_checked(path, max_pixels, max_bytes) as (file, size),
     ):
         before = os.fstat(file.fileno())
@@ -296,19 +296,20 @@ def _open_checked(
 
 
 @contextmanager
-def _picture_errors() -> Iterator[None]:
-    """Convert every exception to a PictureError. The parent process adds the name of the file."""
+def _picture_errors(name: str) -> Iterator[None]:
+    """Convert every exception to a PictureError with the file's name."""
     try:
         yield
-    except PictureError:
+    except PictureError as error:
+        error.values.setdefault("name", name)
         raise
     except Exception as error:  # Decoders raise almost any type for crafted files.
         if is_memory_short(error):
-            raise PictureError("image_too_much_memory") from error
+            raise PictureError("image_too_much_memory", name=name) from error
         logger.info("An image cannot be decoded: %s", error)
         if isinstance(error, EOFError) or "truncated" in str(error):
-            raise PictureError("image_incomplete") from error
-        raise PictureError("image_damaged") from error
+            raise PictureError("image_incomplete", name=name) from error
+        raise PictureError("image_damaged", name=name) from error
 
 
 def _upright(values: np.ndarray, orientation: int) -> np.ndarray:

@@ -136,7 +136,7 @@ def test_a_decoder_that_crashes_is_logged_without_the_name_of_its_file(caplog, t
         caplog.at_level(logging.INFO, logger="enhance"),
         pytest.raises(PictureError, match=r"private-name\.png"),
     ):
-        workers.request("inspect", tmp_path / "private-name.png", None, None)
+        workers.request("facts", tmp_path / "private-name.png", None, None)
     workers.end_idle()
     assert "ended with 3" in caplog.text
     assert "private" not in caplog.text

@@ -181,9 +181,9 @@ def test_workers_end_with_the_parent(small: Path):
     program = (
         "import sys, threading, psutil, time\nfrom enhance.images import worker\n"
         f"workers = worker.Workers(2, {FAULTY_WORKER!r})\nfrom pathlib import Path\n"
-        "hanging = 'decode', Path(sys.argv[1]), None, None\n"
+        "hanging = 'image', Path(sys.argv[1]), None, None\n"
         "threading.Thread(target=workers.request, args=hanging, daemon=True).start()\n"
-        "workers.request('decode', Path(sys.argv[2]), None, None)\n"
+        "workers.request('image', Path(sys.argv[2]), None, None)\n"
         "print(*[one.pid for one in psutil.Process().children()], flush=True)\ntime.sleep(60)\n"
     )
     with subprocess.Popen(
