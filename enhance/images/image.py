@@ -154,8 +154,9 @@ class SourceImage:
 
     def _map(self, change: Callable[[np.ndarray], np.ndarray]) -> SourceImage:
         """Return the image with changed pixels and alpha."""
+        rgb = change(self.rgb)  # This needs more memory, so it comes first.
         alpha = None if self.alpha is None else change(self.alpha)
-        return replace(self, rgb=change(self.rgb), alpha=alpha)
+        return replace(self, rgb=rgb, alpha=alpha)
 
     def downscale(self, factor: int) -> SourceImage:
         """Return the image downscaled by averaging blocks of `factor` x `factor` pixels.
