@@ -17,7 +17,9 @@ import pytest
 from enhance.config import Config
 from enhance.errors import StorageError
 from enhance.info import network_key_of
+from enhance.jobs.scheduler import Scheduler
 from enhance.store import TaskStore
+from enhance.web.jobs import JobThreads
 from enhance.web.storage import page_folder
 
 from .forks import Launcher, can_fork
@@ -321,7 +323,7 @@ def test_a_folder_of_an_earlier_version_is_used_again(tmp_path, monkeypatch):
     foreign = {name: content for name, content in before.items() if content == b"foreign"}
     assert len(foreign) == 6
 
-    page_folder(Config(), store)
+    page_folder(Config(), store, JobThreads(Scheduler()))
 
     runs = {run[0].name: run[0] for run in store.runs(MINE)}
     assert files_of(store.folder) == before

@@ -10,7 +10,9 @@ import pytest
 from enhance import Enhancer
 from enhance.cli import main
 from enhance.config import Config
+from enhance.jobs.scheduler import Scheduler
 from enhance.store import TaskStore
+from enhance.web.jobs import JobThreads
 from enhance.web.storage import PageFolder, page_folder
 
 from .stored_results import set_age, set_last_use
@@ -82,7 +84,7 @@ def test_a_data_folder_in_a_project_folder_deletes_only_its_own_files(
     project, photo_file, max_disk
 ):
     store = TaskStore(project / "data", hours=1, max_disk=max_disk)
-    page = PageFolder(project / "data" / "enhance-page", store)
+    page = PageFolder(project / "data" / "enhance-page", store, JobThreads(Scheduler()))
     store.page_files = page.files
     with Enhancer("cpu", "fp32", data=project / "data") as enhancer:
         enhancer.tasks = store
@@ -103,7 +105,7 @@ def test_foreign_files_in_a_folder_for_temporary_files_are_kept(tmp_path, monkey
     store = TaskStore(tmp_path / "data", hours=1)
     names = ("thesis.tex", f"{'cd' * 32}/upload.png", "results/me/a.txt")
     others = [put(tmp_path / "shared" / name) for name in names]
-    folder = page_folder(Config(page_folder=tmp_path / "shared"), store)
+    folder = page_folder(Config(page_folder=tmp_path / "shared"), store, JobThreads(Scheduler()))
     mine = put(folder.new_path("old.png"))
 
     store.clean()
