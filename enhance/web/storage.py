@@ -47,6 +47,7 @@ class PageFolder:
         self._tasks = tasks
         self._earlier = earlier
         self._read = set[Path]()
+        self._marking = threading.Lock()
 
     def note_use(self, path: Path) -> None:
         """Note that a client reads a file, here or in the store, whose retention period then begins
@@ -56,15 +57,18 @@ class PageFolder:
     def mark_used(self) -> None:
         """Begin the retention period of files again that clients have read or that running jobs
         read."""
-        used = self._read | self._threads.inputs()
-        self._read = set()
-        root = self.root.resolve()
-        for path in used:
-            with suppress(OSError):
-                if path.resolve().is_relative_to(root):
-                    os.utime(path)
-                    os.utime(path.parent)
-        self._tasks.mark_used(used)
+        # Whoever deletes files afterwards must not overtake a thread that still marks them.
+        with self._marking:
+            noted = self._read
+            self._read = set()
+            used = noted | self._threads.inputs()
+            root = self.root.resolve()
+            for path in used:
+                with suppress(OSError):
+                    if path.resolve().is_relative_to(root):
+                        os.utime(path)
+                        os.utime(path.parent)
+            self._tasks.mark_used(used)
 
     def path(self, name: str) -> Path:
         """Return the subfolder `name`. Raises StorageError."""

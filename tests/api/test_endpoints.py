@@ -141,7 +141,7 @@ def test_progress_counts_rows_previews_run_meanwhile_and_cancel_frees_the_engine
 
 
 def test_simultaneous_clients_get_their_own_images(site, connect):
-    sizes = ((30, 44), (44, 30), (36, 36))
+    sizes = ((30, 44), (44, 30), (36, 58))
     files = [handle_file(site.photo(f"{height}.png", height, width)) for height, width in sizes]
     jobs = [connect().submit(image=file, **ENHANCE) for file in files]
     for job, (height, width) in zip(jobs, sizes, strict=True):
