@@ -54,9 +54,8 @@ def calls() -> Any:
 def test_three_times_the_files_need_three_times_the_work(tmp_path, monkeypatch, calls):
     monkeypatch.setattr(Enhancer, "run", report_done)
     # A generator, so that each read of all files adds calls for each file.
-    monkeypatch.setattr(
-        Batch, "items", property(lambda batch: tuple(item for item in batch.files.values()))
-    )
+    files = property(lambda batch: tuple(file for file in batch.by_key.values()))
+    monkeypatch.setattr(Batch, "files", files)
     needed = []
 
     for count in (40, 120):
