@@ -69,7 +69,7 @@ def test_a_quick_preview_becomes_an_exact_one_that_the_result_equals(
 ):
     monkeypatch.setattr("enhance.web.preview._QUICK_SECONDS", 0.0)
     page, calls = visit("?preset=anime-fast"), site.enhancer.calls
-    is_seen, preview_now = threading.Event(), site.enhancer.preview
+    is_seen, preview_now = threading.Event(), site.enhancer.preview_region
 
     def preview_slowly(*given: Any, **named: Any) -> Any:
         if calls["preview"] > before:
@@ -77,7 +77,7 @@ def test_a_quick_preview_becomes_an_exact_one_that_the_result_equals(
         return preview_now(*given, **named)
 
     before = calls["preview"]
-    monkeypatch.setattr(site.enhancer, "preview", preview_slowly)
+    monkeypatch.setattr(site.enhancer, "preview_region", preview_slowly)
     choose(page, site.photo("pixels.png", 128, 128))
     wait_for(page, "chip === 'quick' && preview.isQuick && preview.signature === null")
     is_seen.set()
