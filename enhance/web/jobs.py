@@ -21,6 +21,8 @@ T = TypeVar("T")
 _POLL_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 1.0
 """Every poll is an event for the client, so long jobs are polled less often."""
+_LONGEST_PAUSE_SECONDS = 0.5
+"""The time between two checks for a reader counts at most as this long."""
 JOB_EVENTS: dict[str, Any] = {"concurrency_limit": None}
 """Jobs wait in the app's own queue."""
 UNREAD_SECONDS = 2.0
@@ -156,16 +158,21 @@ class EventReader:
 
     def __init__(self, request: gr.Request):
         self._names = (request.session_hash, current_event())
-        self._last_read = time.monotonic()
+        self._last_check = time.monotonic()
+        self._unread_seconds = 0.0
 
     def is_reading(self) -> bool:
         """Return whether the client reads the events. Raises EnhanceError if it has not read them
         for a while."""
         now = time.monotonic()
+        # In a longer pause, the server was blocked and could not accept the client's request
+        # either, for example while it imported PyTorch.
+        self._unread_seconds += min(now - self._last_check, _LONGEST_PAUSE_SECONDS)
+        self._last_check = now
         if any(name in _streams for name in self._names):
-            self._last_read = now
+            self._unread_seconds = 0.0
             return True
-        if now - self._last_read > UNREAD_SECONDS:
+        if self._unread_seconds > UNREAD_SECONDS:
             raise EnhanceError("job_unread", seconds=f"{UNREAD_SECONDS:g}")
         return False
 
