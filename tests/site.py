@@ -65,7 +65,7 @@ class WatchedEnhancer(Enhancer):
         self.calls: Counter[str] = Counter()
         self.names: list[str] = []
         """File names of the runs, in the order in which they began."""
-        self._pauses: dict[str, str] = {}
+        self.pauses: dict[str, str] = {}
         self._errors: dict[str, Any] = {}
 
     @contextmanager
@@ -77,11 +77,11 @@ class WatchedEnhancer(Enhancer):
         the end of a run, "cell" for each preset of a comparison, and "report" for the start of a
         report.
         """
-        self._pauses[point] = of
+        self.pauses[point] = of
         try:
             yield
         finally:
-            del self._pauses[point]
+            del self.pauses[point]
 
     @contextmanager
     def failing(self, call: str, error: Exception) -> Iterator[None]:
@@ -153,7 +153,7 @@ class WatchedEnhancer(Enhancer):
             raise error
 
     def _wait(self, point: str, source: object, stop: threading.Event | None) -> None:
-        while self._pauses.get(point, "\0") in str(source) and not (stop and stop.is_set()):
+        while self.pauses.get(point, "\0") in str(source) and not (stop and stop.is_set()):
             time.sleep(0.02)
 
 

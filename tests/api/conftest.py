@@ -14,6 +14,7 @@ from gradio_client import Client, handle_file
 from ..site import Site, site
 from .calls import ENDPOINTS
 from .programs import start
+from .users import User
 
 __all__ = ["site", "start"]
 
@@ -66,6 +67,12 @@ def connect(
 @pytest.fixture
 def client(connect: Callable[..., Client]) -> Client:
     return connect()
+
+
+@pytest.fixture
+def owner(connect: Callable[..., Client]) -> User:
+    """A client with a key."""
+    return User(connect)
 
 
 @pytest.fixture(scope="session")

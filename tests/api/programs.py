@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from PIL import Image
 
-from ..site import free_port, is_ready
+from ..site import free_port, is_ready, photo
 
 ROOT = Path(__file__).parents[2]
+AS_FIRST_PROCESS = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 
 @dataclass
@@ -54,18 +58,31 @@ class Program:
         return self.process.returncode, output, errors
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """Start Python programs with one data folder: `start("app.py")`. They are killed after the
-    test.
+def write_photo(path: Path, height: int, width: int, copies: int = 1) -> Path:
+    """Write a photo, repeated vertically."""
+    Image.fromarray(np.tile(photo(height, width), (copies, 1, 1))).save(path)
+    return path
+
+
+def can_be_first_process() -> bool:
+    tried = shutil.which("unshare") and subprocess.run(
+        [*AS_FIRST_PROCESS, "true"], capture_output=True, check=False
+    )
+    return bool(tried) and tried.returncode == 0
+
+
+@contextmanager
+def programs(folder: Path) -> Iterator[Callable[..., Program]]:
+    """Start Python programs with one data folder: `start("app.py")`. They are killed at the end.
 
     `wrapper` is a command that runs the program.
     """
-    programs: list[Program] = []
+    started: list[Program] = []
 
     def start_program(*arguments: str | Path, wrapper: list[str] | None = None) -> Program:
         port = free_port()
         environment = os.environ | {
+            "ENHANCE_DATA": str(folder / "data"),
             "GRADIO_SERVER_PORT": str(port),
             "GRADIO_TEMP_DIR": "",
             "LC_ALL": "C.UTF-8",
@@ -73,10 +90,17 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
         command = [*(wrapper or []), sys.executable, *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)  # type: ignore[call-overload]
-        programs.append(Program(tmp_path / "data", process, port))
-        return programs[-1]
+        started.append(Program(folder / "data", process, port))
+        return started[-1]
 
     yield start_program
-    for program in programs:
+    for program in started:
         program.process.kill()
         program.process.communicate()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """Start programs with a data folder of the test."""
+    with programs(tmp_path) as start_program:
+        yield start_program

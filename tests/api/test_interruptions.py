@@ -1,4 +1,4 @@
-"""Programs that are stopped, whose output is closed, or whose folders are read-only."""
+"""Commands that are stopped, or whose folders are read-only."""
 
 from __future__ import annotations
 
@@ -6,30 +6,19 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-from gradio_client import Client, handle_file
-from PIL import Image
 
 from enhance import models
 
-from ..site import photo, wait_until
-from .programs import ROOT
+from ..site import wait_until
+from .programs import ROOT, write_photo
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
-AS_FIRST_PROCESS = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
-
-
-def write_photo(path: Path, height: int, width: int, copies: int = 1) -> Path:
-    """Write a photo, repeated vertically. To enhance five copies of 400 x 360 px takes seconds."""
-    Image.fromarray(np.tile(photo(height, width), (copies, 1, 1))).save(path)
-    return path
 
 
 def test_a_stopped_batch_keeps_finished_files_and_resumes(start, tmp_path):
@@ -51,40 +40,6 @@ def test_a_stopped_batch_keeps_finished_files_and_resumes(start, tmp_path):
         )
         times.append((out / "a.png").stat().st_mtime_ns)
     assert times[0] == times[1], "the finished file is not written again"
-
-
-def can_be_first_process() -> bool:
-    tried = shutil.which("unshare") and subprocess.run(
-        [*AS_FIRST_PROCESS, "true"], capture_output=True, check=False
-    )
-    return bool(tried) and tried.returncode == 0
-
-
-def test_sigterm_ends_a_running_server_that_is_the_first_process_of_a_container(start, tmp_path):
-    server = start("app.py", wrapper=AS_FIRST_PROCESS if can_be_first_process() else None)
-    wait_until(server.is_ready)
-    image = handle_file(write_photo(tmp_path / "photo.png", 400, 360, 5))
-    client = Client(server.url, verbose=False, analytics_enabled=False)
-    client.submit(image=image, preset="anime-fast", api_name="/enhance")
-    wait_until(server.is_writing)
-
-    status, _, errors = server.end(signal.SIGTERM)
-
-    assert (status, server.partial_files()) == (0, [])
-    assert "Traceback" not in errors
-
-
-def test_a_server_whose_port_is_in_use_ends_with_one_sentence(start):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        server = start("app.py", wrapper=["env", f"GRADIO_SERVER_PORT={port}"])
-        _, errors = server.process.communicate(timeout=120)
-    assert server.process.returncode == 1, errors
-    (sentence,) = [line for line in errors.splitlines() if line.startswith("enhance: ")]
-    assert port in sentence
-    assert "Traceback" not in errors
 
 
 def make_read_only(folder: Path) -> list[str]:

@@ -1,0 +1,149 @@
+"""Batches with names: the state of each file, results before the end, and cancelled files."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from ..site import photo, wait_until
+from .users import progress
+
+JOB = "a-new-batch"
+
+
+def packed(archive: str) -> set[str]:
+    """Return the names of the results in an archive, which also has the table and the summary."""
+    with zipfile.ZipFile(archive) as opened:
+        names = {*opened.namelist()}
+    assert names >= {"report.csv", "summary.pdf"}
+    return names - {"report.csv", "summary.pdf"}
+
+
+def states(info: dict[str, Any]) -> list[str]:
+    """Return the states of the files of a batch."""
+    return [file["state"] for file in info["files"]]
+
+
+def wait_for_file(job: Any, number: int) -> None:
+    """Wait until a file of a batch is processed."""
+    wait_until(lambda: progress(job) and states(progress(job))[number - 1] == "running")
+
+
+def test_a_batch_has_the_state_of_each_file_and_exports_results_before_its_end(site, owner):
+    photos = site.photo("first.png", 24, 30), site.photo("third.png", 45, 36)
+    files = [photos[0], site.text("second.png"), photos[1]]
+    with site.enhancer.paused("progress", of="third.png"):
+        job = owner.start("batch", files, job=JOB)
+        followed = owner.again().start("batch", files, job=JOB)
+        wait_for_file(followed, 3)
+        shown = progress(followed)
+        assert states(shown) == ["done", "failed", "running"]
+        assert "unsupported format" in shown["files"][1]["error"]
+        with pytest.raises(AppError, match="still running"):
+            owner.call("forget", f"{JOB}.1")
+        archive, early = owner.call("export", JOB)
+        assert (packed(archive), states(early)) == ({"first-4x.png"}, ["done"])
+        file, one = owner.call("export", f"{JOB}.1", format="jpeg")
+        assert (Path(file).name, one["output"]["format"]) == ("first-4x.jpg", "jpeg")
+        with pytest.raises(AppError, match="no longer stored"):
+            owner.call("export", f"{JOB}.3")
+    archive, info = job.result()
+    assert followed.result()[1] == info
+    assert states(info) == ["done", "failed", "done"]
+    assert packed(archive) == {"first-4x.png", "third-4x.png"}
+    sent = [
+        result["number"]
+        for _, facts in followed.outputs()
+        for result in facts.get("progress", {}).get("results", ())
+    ]
+    assert sent in ([1], [1, 3]), "each result is sent once"
+
+
+def test_a_finished_batch_is_exported_in_another_format_and_listed_by_its_files(site, owner):
+    files = [site.photo("one.png", 24, 31), site.photo("two.png", 25, 31)]
+    _, info = owner.call("batch", files, job=JOB)
+    runs = site.enhancer.calls["run"]
+    archive, exported = owner.call("batch", files, job=JOB, format="jpeg", quality=70)
+
+    assert packed(archive) == {"one-4x.jpg", "two-4x.jpg"}
+    assert exported["files"][0]["info"]["output"]["format"] == "jpeg"
+    assert site.enhancer.calls["run"] == runs
+    (batch,) = owner.call("runs")
+    assert (batch["id"], batch["state"]) == (JOB, "done")
+    for entry, file in zip(batch["files"], info["files"], strict=True):
+        assert entry["name"] == file["name"]
+        assert entry["task_id"] == file["info"]["task_id"]
+        assert entry["regions"] == file["info"]["regions"]
+    assert owner.call("forget", f"{JOB}.1") == [f"{JOB}.1"]
+    assert [file["name"] for file in owner.call("runs")[0]["files"]] == ["two.png"]
+
+
+def test_a_cancelled_batch_keeps_its_finished_files(site, owner):
+    files = [site.photo("kept.png", 25, 30), site.photo("lost.png", 46, 36)]
+    with site.enhancer.paused("progress", of="lost.png"):
+        job = owner.start("batch", files, job=JOB)
+        wait_for_file(job, 2)
+        assert owner.call("cancel", JOB)["state"] == "cancelled"
+        with pytest.raises(AppError, match="was cancelled"):
+            job.result()
+    archive, info = owner.call("export", JOB, format="webp")
+    assert packed(archive) == {"kept-4x.webp"}
+    assert states(info) == ["done", "cancelled"]
+    (batch,) = owner.call("runs")
+    assert (batch["state"], states(batch)) == ("cancelled", ["done", "cancelled"])
+
+
+def test_files_of_a_batch_can_be_cancelled(site, owner):
+    names = ("running.png", "waiting.png", "stays.png")
+    files = [site.photo(name, 47, 36) for name in names]
+
+    def cancel(number: int) -> tuple[bool, str]:
+        answer = owner.call("cancel", JOB, number)
+        return answer["known"], answer["state"]
+
+    assert cancel(1) == (False, "unknown")
+    with site.enhancer.paused("progress", of="running.png"):
+        job = owner.start("batch", files, job=JOB)
+        wait_for_file(job, 1)
+        assert [cancel(2), cancel(1)] == [(True, "cancelled")] * 2
+        assert cancel(4) == (False, "unknown")
+        archive, info = job.result()
+    assert states(info) == ["cancelled", "cancelled", "done"]
+    assert packed(archive) == {"stays-4x.png"}
+    assert cancel(3) == (True, "done")
+    runs = site.enhancer.calls["run"]
+    assert owner.call("batch", files, job=JOB)[1] == info
+    assert site.enhancer.calls["run"] == runs
+
+
+def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one_if_that_is_chosen(site, owner):
+    files = [site.photo("a.png", 20, 30), site.photo("b.png", 100, 400)]
+    for job in ("", JOB):
+        _, info = owner.call("batch", files, long_side=1000, largest=True, job=job)
+        assert [file["info"]["output"]["width"] for file in info["files"]] == [480, 1000]
+    (batch,) = owner.call("runs", JOB)
+    assert [file["size"]["width"] for file in batch["files"]] == [480, 1000]
+    given = {name: value for name, value in batch["settings"].items() if value is not None}
+    assert owner.call("batch", files, job=JOB, **given)[1]["files"] == info["files"]
+    with pytest.raises(AppError, match="other images or settings"):
+        owner.call("batch", files, long_side=1000, job=JOB)
+    _, info = owner.call("batch", files, long_side=1000)
+    assert states(info) == ["failed", "done"]
+
+
+def test_a_file_that_the_format_cannot_hold_is_computed_for_another_format(site, owner):
+    wide = site.files / "wide.png"
+    Image.fromarray(np.tile(photo(20, 320), (1, 13, 1))).save(wide)
+    files = [wide, site.photo("narrow.png", 20, 20)]
+    _, webp = owner.call("batch", files, job=JOB, format="webp")
+    _, png = owner.call("batch", files, job=JOB)
+    assert states(webp) == ["failed", "done"]
+    assert "WebP" in webp["files"][0]["error"]
+    assert states(png) == ["done", "done"]
+    assert png["files"][1]["info"]["task_id"] == webp["files"][1]["info"]["task_id"]
