@@ -91,6 +91,10 @@ class Faster:
     seconds: float
     selected_seconds: float
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the preset and its seconds as JSON."""
+        return {"preset": self.preset, "estimated_seconds": round(self.seconds, 2)}
+
 
 class Recommendation(TypedDict):
     """What `auto` recommends for an image and a size, as JSON.
@@ -491,16 +495,12 @@ class Enhancer:
         analysis = self.analyse(image)
         chosen, auto = self.resolve_for(settings, analysis)
         seconds = self.estimate(image.width, image.height, chosen, image.bits)
-        faster = None
-        suggestion = self.suggest_faster(analysis, chosen)
-        if suggestion is not None:
-            faster_seconds = round(suggestion.seconds, 2)
-            faster = {"preset": suggestion.preset, "estimated_seconds": faster_seconds}
+        faster = self.suggest_faster(analysis, chosen)
         return {
             "auto": auto,
             "settings": chosen.as_dict(),
             "estimated_seconds": round(seconds, 2),
-            "faster": faster,
+            "faster": faster and faster.as_dict(),
         }
 
     def suggest_faster(self, analysis: Analysis, settings: Settings) -> Faster | None:

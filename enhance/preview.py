@@ -64,6 +64,15 @@ class Preview:
     region: PreviewRegion
     info: PreviewInfo
 
+    @property
+    def window(self) -> Box:
+        """The region in pixels of the whole result."""
+        info = self.info
+        settings = Settings(**info["settings"], preset=info["preset"], tile=info["tile"])
+        grid = Grid.of(settings, self.region.cut.height, self.region.cut.width)
+        down, across = grid.window(self.region.box)
+        return Box(across.start, down.start, across.stop - across.start, down.stop - down.start)
+
     def without_images(self) -> Preview:
         """Return a preview without its images, which can still be adjusted."""
         return replace(self, before=_NO_PIXELS, after=_NO_PIXELS)

@@ -13,12 +13,19 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from typing import Any
 
 import psutil
+
+resource: Any = None
+with suppress(ImportError):  # Windows has no limit for file descriptors.
+    import resource
 
 _PROCESS = re.compile(r"(\w+)-([0-9]{1,9})-([0-9]{1,15})")
 _TEMPORARY = re.compile(rf"\.enhance-{_PROCESS.pattern}-[0-9a-f]{{12}}\.part")
 _TEMPORARY_FOLDER = re.compile(rf"enhance-({_PROCESS.pattern})-[a-z0-9_]{{8}}")
+_MOST_FILES = 65_536
+"""The number of files that a server wants to open."""
 _OTHER_MACHINE_SECONDS = 24 * 3600
 """Age at which a temporary file or a lease of another machine counts as abandoned."""
 
@@ -125,3 +132,17 @@ def _start_of(pid: int) -> int:
     except FileNotFoundError:
         return int(process.create_time())
     return int.from_bytes(hashlib.sha256(boot + ticks).digest()[:6], "big")
+
+
+def raise_file_limit() -> int:
+    """Raise the process's limit of open files as far as possible, and return it."""
+    if resource is None:
+        return _MOST_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(hard, _MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return wanted
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted

@@ -215,7 +215,7 @@ def served(
 ) -> Iterator[str]:
     """Serve the app in this process and yield its URL. `options` replace those of the launch."""
     from app import build_demo
-    from enhance.web import jobs
+    from enhance.web import streams
     from enhance.web.build import launch_options
 
     has_agents = agents and bool(importlib.util.find_spec("mcp"))
@@ -225,7 +225,7 @@ def served(
             "GRADIO_TEMP_DIR", ""
         )  # Another app of the tests can be running, with the same folder.
         # The clients of the tests can need seconds on a busy machine to open their streams.
-        changed.setattr(jobs, "UNREAD_SECONDS", 20.0)
+        changed.setattr(streams, "UNREAD_SECONDS", 20.0)
         demo = build_demo(enhancer)
         # A port of our own: Gradio's search for one leaves a thread with an error for each port in
         # use.

@@ -24,8 +24,8 @@ from skimage import data
 
 from enhance import Enhancer
 from enhance.i18n import catalogue
+from enhance.store.recent_runs import MAX_RESULTS
 from enhance.web.params import settings_from_call
-from enhance.web.recent import MAX_RESULTS
 
 SIZES = ((24, 32), (40, 28), (33, 33), (18, 60), (52, 20), (30, 30))
 SQUARE = 24

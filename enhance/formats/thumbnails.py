@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
+from ..errors import PictureError
 from ..files import write_atomically
 from ..images import Size, SourceImage, spans
 from .png import encode_png
@@ -18,6 +19,8 @@ from .png_reader import PngReader
 
 LIST_SIDE = 96
 """The longest side of the image of a list entry, in pixels."""
+_MAX_LISTED_PIXELS = 100_000_000
+"""Larger results get no thumbnail in a list, because it would take too long."""
 _STRIP_PIXELS = 1 << 20
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 SRGB = _SRGB.tobytes()
@@ -189,3 +192,16 @@ def data_url(pixels: np.ndarray, icc: bytes | None) -> str:
     srgb_image(pixels, icc).save(data, "JPEG", quality=80)
     encoded = base64.b64encode(data.getvalue()).decode()
     return f"data:image/jpeg;base64,{encoded}"
+
+
+def thumbnail_of(png: Path) -> str:
+    """Return the thumbnail of a result for a list as a `data:` URL, or "" if the result is too
+    large."""
+    with suppress(PictureError, OSError), PngReader(png) as rows:
+        height, width = rows.size
+        if height * width <= _MAX_LISTED_PIXELS:
+            thumbnail = Thumbnail(height, width, LIST_SIDE, rows.channels)
+            thumbnail.add_all(rows)
+            icc = rows.icc if rows.channels > 2 else None
+            return data_url(thumbnail.pixels, icc)
+    return ""

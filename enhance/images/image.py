@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..errors import SettingsError
 from ..metadata import Metadata
 from ..metadata.gain_map import GainMap
 from .degradation import Degradation, measure_degradation
@@ -75,6 +76,25 @@ class Box:
         """Return the same region of the downscaled image; the box must be on its grid."""
         height, width = downscaled_size(self.height, self.width, factor)
         return Box(self.left // factor, self.top // factor, width, height)
+
+    def middle(self, width: int, height: int) -> Box:
+        """Return the middle of the box, with sides of at most `width` and `height`."""
+        width = min(width, self.width)
+        height = min(height, self.height)
+        left = self.left + (self.width - width) // 2
+        top = self.top + (self.height - height) // 2
+        return Box(left, top, width, height)
+
+    def inside(self, width: int, height: int) -> Box:
+        """Return the part inside an image of `width` x `height`. Raises SettingsError if there is
+        none."""
+        left = max(self.left, 0)
+        top = max(self.top, 0)
+        right = min(self.right, width)
+        bottom = min(self.bottom, height)
+        if left >= right or top >= bottom:
+            raise SettingsError("rectangle_outside", width=width, height=height)
+        return Box(left, top, right - left, bottom - top)
 
     def cut(self, pixels: np.ndarray) -> np.ndarray:
         """Return this part of an image [H, W] or [H, W, C], which shares its memory."""

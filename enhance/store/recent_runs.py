@@ -13,6 +13,10 @@ from typing import Any
 from ..errors import EnhanceError
 from ..settings import Settings
 
+MAX_RESULTS = 20
+MAX_FILES = 400
+"""The largest numbers of results and of files in a list, in which a batch counts as one result."""
+
 
 @dataclass(frozen=True)
 class RecentRun:

@@ -16,7 +16,15 @@ from ..files import file_sha256, link_or_copy, write_atomically
 from ..info import Info
 from ..processes import is_process_alive, this_process
 from .folder import DataFolder
-from .recent_runs import RecentRun, delete_entry, group_runs, parse_entry, save_entry
+from .recent_runs import (
+    MAX_FILES,
+    MAX_RESULTS,
+    RecentRun,
+    delete_entry,
+    group_runs,
+    parse_entry,
+    save_entry,
+)
 from .results import add_result, read_info
 
 log = logging.getLogger(__name__)
@@ -175,18 +183,52 @@ class TaskStore(DataFolder):
             return (entry.whose, entry.id) in self.running
         return is_process_alive(entry.process)
 
-    def forget(self, entries: Sequence[RecentRun]) -> None:
-        """Remove entries from the recent results, but no files. Raises StorageError."""
-        with self.database.transaction() as db:
-            for entry in entries:
-                delete_entry(db, entry)
-
     def runs(self, whose: str) -> list[list[RecentRun]]:
         """Return the recent results of a user, newest first, each batch as one list."""
         with self.database.transaction() as db:
             found = db.execute("SELECT facts FROM entries WHERE whose = ?", (whose,)).fetchall()
         entries = (parse_entry(facts) for (facts,) in found)
         return group_runs(entry for entry in entries if entry is not None)
+
+    def entries_of(self, whose: str, wanted: str) -> list[RecentRun]:
+        """Return the user's entry with this id, or the entries of the user's batch with this id."""
+        return [
+            entry for run in self.runs(whose) for entry in run if wanted in (entry.id, entry.batch)
+        ]
+
+    def own_entries(self, whose: str, wanted: object) -> list[RecentRun]:
+        """Return the entries with this id, as `entries_of`. Raises EnhanceError if there are none,
+        with the same text for an unknown entry and for one of another user."""
+        entries = self.entries_of(whose, wanted) if isinstance(wanted, str) and wanted else []
+        if not entries:
+            raise EnhanceError("api_not_your_run")
+        return entries
+
+    def forget(self, whose: str, wanted: object) -> list[str]:
+        """Delete a user's entry, or all entries of a batch, with the files that nothing else needs.
+
+        Return the ids of the deleted entries. Raises EnhanceError, also for a run that has not
+        ended.
+        """
+        entries = self.own_entries(whose, wanted)
+        # A file of a running batch would take the job of the batch along.
+        job = entries[0].batch or entries[0].id
+        if any(self.state_of(entry) == "running" for entry in self.entries_of(whose, job)):
+            raise EnhanceError("entry_running")
+        self.remove(entries)
+        return [entry.id for entry in entries]
+
+    def shorten(self, whose: str) -> None:
+        """Remove the oldest entries of a list that is too long, but no files. Raises
+        StorageError."""
+        files = 0
+        for number, run in enumerate(self.runs(whose)):
+            files += len(run)
+            # The newest run stays, even if it is a batch with more files.
+            if number >= MAX_RESULTS or (number and files > MAX_FILES):
+                with self.database.transaction() as db:
+                    for entry in run:
+                        delete_entry(db, entry)
 
     def expiry_of(self, whose: str) -> dict[str, float]:
         """Return when the entries of a user are deleted, by their id, in seconds since the

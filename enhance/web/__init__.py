@@ -2,8 +2,8 @@
 
 `build` creates the app. `page` has the page, whose state is in the browser, and `api` has the
 endpoints that it and all other clients call. `plan` and `preview` have the answers before a run,
-`run_jobs` the runs and batches, `recent` the list of results, and `regions` the images that
-the page shows. `storage` has the files, `security` and `connections` protect the server, and
+`run_jobs` the runs and batches, `streams` their progress, `recent` the list of results, and
+`regions` the images that the page shows. `storage` has the files, `security` and `connections` protect the server, and
 `gradio_changes` has every use of Gradio's private parts.
 """
 
@@ -19,6 +19,7 @@ from ..config import log_unknown_variables
 from ..engine.device_thread import DEVICE_THREAD
 from ..errors import StorageError, optional_packages
 from ..jobs.scheduler import Job
+from ..logs import quiet_logs
 from ..presets import available_presets
 from ..settings import AUTO, Settings
 
@@ -74,7 +75,6 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
         )  # Importing Gradio writes to its folder, which must have been checked.
         from .connections import limit_connections
         from .gradio_changes import limit_shutdown
-        from .metrics import quiet_logs
         from .services import services_of_app
 
     config = enhancer.config

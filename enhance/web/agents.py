@@ -39,14 +39,15 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, PictureError, SettingsError
 from ..files import FULL
 from ..images import ImageCache
+from ..jobs.threads import CLEAN_SECONDS, start_cleaning
 from ..store import Reservation
 from .api import add_endpoints
 from .calls import API, Endpoint, check_endpoint, check_parameters, is_required, is_uploaded
 from .gradio_changes import after_request, client_request, delete_files_of_request, root_url
-from .jobs import listening
-from .metrics import CLEAN_SECONDS, Metrics, start_cleaning
+from .metrics import Metrics
 from .params import API_DEFAULTS, parameter_schema
 from .services import Services, create_services, services_of
+from .streams import listening
 
 _INSTRUCTIONS = (
     "Upscales photos with Real-ESRGAN. {} Call `analyse` to see the properties of a photo, the "

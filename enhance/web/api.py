@@ -23,6 +23,7 @@ from ..errors import PictureError
 from ..formats.encoding import Encoding
 from ..formats.thumbnails import icc_for_screen, save_png
 from ..i18n import strip_direction_marks
+from ..jobs.threads import JobThread, start_cleaning
 from ..presets import PresetInfo
 from ..preview import Preview, choose_box
 from ..restore.resample import with_possible_size
@@ -31,8 +32,6 @@ from ..store import report_name
 from . import gradio_changes
 from .calls import Endpoint
 from .job_calls import JobCall, files_of
-from .jobs import JOB_EVENTS, JobThread, follow
-from .metrics import start_cleaning
 from .outputs import export_of, without_path
 from .owners import owner_of
 from .params import (
@@ -52,10 +51,11 @@ from .params import (
     parameter_schema,
 )
 from .plan import Plan
-from .preview import View, window_of
-from .recent import describe_runs, forget
+from .preview import View
+from .recent import describe_runs
 from .run_jobs import REPORT_SECONDS, cancel_job, report_jobs, run_job
 from .services import Services
+from .streams import JOB_EVENTS, follow
 
 Outputs = Iterator[Any]
 _POLL_SECONDS = 0.2
@@ -351,7 +351,7 @@ class Endpoints:
         Returns the ids of the deleted results.
         """
         with self._services.errors_as_messages(request):
-            return forget(self._services.enhancer.tasks, owner_of(request).digest, id)
+            return self._services.enhancer.tasks.forget(owner_of(request).digest, id)
 
     def presets(self, request: gr.Request) -> list[PresetInfo]:
         """List the presets: name, summary, model, settings, availability, and the time relative to
@@ -446,7 +446,7 @@ def _input(name: str, *, is_ignored: bool = False) -> Component:
 def _facts_of_rectangle(preview: Preview, *, is_quick: bool) -> dict[str, Any]:
     """Return the facts of the preview of a rectangle. A quick one lacks the signature of the
     requested run."""
-    facts: dict[str, Any] = {"quick": is_quick, "window": asdict(window_of(preview))}
+    facts: dict[str, Any] = {"quick": is_quick, "window": asdict(preview.window)}
     if is_quick:
         facts["signature"] = None
     return facts

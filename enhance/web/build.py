@@ -11,11 +11,12 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Scope
 
 from ..enhancer import Enhancer
+from ..jobs.threads import CLEAN_SECONDS, start_cleaning
 from .api import add_endpoints
 from .calls import API
 from .gradio_changes import add_page_head, change_gradio
 from .http_api import HTTP_ROUTES
-from .metrics import CLEAN_SECONDS, METRICS, Metrics, healthz, start_cleaning
+from .metrics import METRICS, Metrics, healthz
 from .page.assets import assets_route, language_script, page_head
 from .page.layout import build_page, page_texts
 from .page.theme import page_theme

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
 from typing import Any
 
 import gradio.http_server
@@ -18,12 +17,9 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from ..errors import EnhanceError
 from ..i18n import DEFAULT_LANGUAGE
+from ..processes import raise_file_limit
 from .gradio_changes import use_server_class
 from .metrics import Metrics
-
-resource: Any = None
-with suppress(ImportError):  # Windows has no limit for file descriptors.
-    import resource
 
 SLACK_SECONDS = 30
 BYTES_PER_SECOND = 500
@@ -31,7 +27,6 @@ BYTES_PER_SECOND = 500
 similar."""
 _CHECK_SECONDS = 5.0
 MOST_CONNECTIONS = 4_000
-_MAX_FILES = 65_536
 _Protocol: Any = AutoHTTPProtocol
 """The protocol of h11 or httptools, whose attributes have the same names."""
 
@@ -138,18 +133,6 @@ def limit_connections(metrics: Metrics) -> None:
 
     Half of the file descriptors remain for everything else.
     """
-    LimitedProtocol.most = min(MOST_CONNECTIONS, _raise_file_limit() // 2)
+    LimitedProtocol.most = min(MOST_CONNECTIONS, raise_file_limit() // 2)
     LimitedProtocol.metrics = metrics
     use_server_class(LimitedServer)
-
-
-def _raise_file_limit() -> int:
-    """Raise the process's limit of open files as far as possible, and return it."""
-    if resource is None:
-        return _MAX_FILES
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    soft, hard = (_MAX_FILES if limit == resource.RLIM_INFINITY else limit for limit in limits)
-    wanted = min(hard, _MAX_FILES)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
-    return max(soft, wanted)

@@ -30,11 +30,11 @@ from ..settings import AUTO, Settings
 from .calls import API, HTTP_API, check_parameters
 from .gradio_changes import FormParser, client_request, openapi_document
 from .job_calls import JobCall, files_of
-from .jobs import listening
 from .outputs import Outputs, without_path
 from .params import API_SETTINGS, call_settings, parameter_schema
 from .run_jobs import run_job
 from .services import services_of
+from .streams import listening
 
 _RUNS = CapacityLimiter(1000)
 """Each run has a thread of its own. The app's own queue limits their number."""

@@ -12,15 +12,13 @@ from typing import Any
 
 import gradio as gr
 
-from ..errors import Cancelled, EnhanceError, PictureError, StorageError, expected_error
+from ..errors import Cancelled, EnhanceError, StorageError, expected_error
 from ..formats.encoding import Encoding
-from ..formats.png_reader import PngReader
 from ..formats.thumbnails import (
-    LIST_SIDE,
-    Thumbnail,
     data_url,
     icc_for_screen,
     small_size,
+    thumbnail_of,
     whole_image,
 )
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
@@ -28,20 +26,18 @@ from ..images import downscaled_size
 from ..info import Info, Result
 from ..jobs.batch import Batch, BatchFile, RunningBatch, plan
 from ..jobs.scheduler import Job
+from ..jobs.threads import JobThread
 from ..pipeline import Run
 from ..restore.live_view import LIMIT, LiveView
 from ..store import RecentRun
 from ..store.job_records import JobStore
 from .calls import status_of
 from .job_calls import JobCall, file_of
-from .jobs import JobThread, send_progress
 from .outputs import visible_info
-from .recent import entries_of
 from .services import Services
+from .streams import send_progress
 
 _IMAGE_SECONDS = 1.0
-_MAX_THUMBNAIL_PIXELS = 100_000_000
-"""Larger cached results get no thumbnail, because it would take too long."""
 
 
 class LocalJob(JobThread[None]):
@@ -58,7 +54,7 @@ class LocalJob(JobThread[None]):
         self.key = (call.job.whose, call.name)
         self.entries = {entry.id: entry for entry in call.entries}
         if call.name:
-            stored = {entry.id: entry for entry in entries_of(self.tasks, *self.key)}
+            stored = {entry.id: entry for entry in self.tasks.entries_of(*self.key)}
             self.entries |= {id: stored[id] for id in self.entries.keys() & stored.keys()}
         self.last_read = time.time()
         self.is_cancelled_by_user = False
@@ -255,7 +251,7 @@ class LocalJob(JobThread[None]):
     def _thumbnail(self, result: Path) -> str:
         live = self._live
         if live is None or live.overview is None:  # A cached result.
-            return _thumbnail_of(result)
+            return thumbnail_of(result)
         return data_url(live.overview.pixels, live.icc)
 
     def _handle_change(self, batch: Batch) -> None:
@@ -338,18 +334,6 @@ class LocalJob(JobThread[None]):
             if threads.named.get(self.key) is self:
                 self.tasks.running.difference_update(self._ids)
                 del threads.named[self.key]
-
-
-def _thumbnail_of(png: Path) -> str:
-    """Return the thumbnail of a result as a `data:` URL, or "" if the result is too large."""
-    with suppress(PictureError, OSError), PngReader(png) as rows:
-        height, width = rows.size
-        if height * width <= _MAX_THUMBNAIL_PIXELS:
-            thumbnail = Thumbnail(height, width, LIST_SIDE, rows.channels)
-            thumbnail.add_all(rows)
-            icc = rows.icc if rows.channels > 2 else None
-            return data_url(thumbnail.pixels, icc)
-    return ""
 
 
 def new_results(call: JobCall, entries: Iterable[RecentRun], shown: set[int]) -> dict[str, Any]:

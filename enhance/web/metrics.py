@@ -6,7 +6,6 @@ They contain no names of users or files, and the values of every label are known
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
@@ -23,30 +22,12 @@ from starlette.types import Scope
 from ..config import version
 from ..errors import Cancelled, EnhanceError
 from ..i18n import catalogue
-from ..logs import JsonFormatter, hide_messages, log_printed_exceptions
 from ..settings import PRESETS
 from .gradio_changes import is_ready
 
 log = logging.getLogger(__name__)
 
 METRICS = "/metrics"
-CLEAN_SECONDS = 600
-"""How often expired files are deleted."""
-_CLEANING_SECONDS = 5.0
-_VERBOSE_LOGGERS = (
-    *(
-        "httpx",
-        "httpcore",
-        "uvicorn.access",
-        "mcp",
-        "PIL",
-        "asyncio",
-        "fontTools",
-        "fpdf",
-        "huggingface_hub",
-    ),
-    "filelock",
-)
 _STAGES = ("wait", "decode", "scene", "network", "tuning", "encode")
 _BUCKETS = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
 """In seconds."""
@@ -158,23 +139,6 @@ def _key_of(error: Exception) -> str:
     return "unexpected"
 
 
-def quiet_logs(*, as_json: bool) -> None:
-    """Set up logging without lines of libraries for each request and without names of users' files.
-
-    With `as_json`, each line is a JSON object.
-    """
-    hide_messages()
-    log_printed_exceptions()
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    if as_json:
-        for handler in logging.getLogger().handlers:
-            handler.setFormatter(JsonFormatter())
-    for name in _VERBOSE_LOGGERS:
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
 async def healthz(request: Request) -> JSONResponse:
     """Return whether the page is ready, and the version."""
     return JSONResponse({"alive": True, "ready": is_ready(request.scope), "version": version()})
@@ -190,24 +154,3 @@ def is_local_request(scope: Scope) -> bool:
     except ValueError:
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-
-
-def start_cleaning(
-    *tasks: tuple[float, Callable[[], object]], step: float = _CLEANING_SECONDS
-) -> None:
-    """Start the thread that calls each function at its interval in seconds, with a resolution of
-    `step`."""
-
-    def clean() -> None:
-        last = [time.monotonic()] * len(tasks)
-        while True:
-            time.sleep(step)
-            for index, (seconds, task) in enumerate(tasks):
-                if time.monotonic() - last[index] >= seconds:
-                    last[index] = time.monotonic()
-                    try:
-                        task()
-                    except Exception:
-                        log.exception("Cleaning failed")
-
-    threading.Thread(target=clean, name="enhance-sweeper", daemon=True).start()

@@ -20,7 +20,7 @@ from ..settings import Settings
 from ..store import RecentRun, result_name
 from .job_calls import JobCall, file_of
 from .owners import owner_of
-from .recent import own_entries, regions_of
+from .recent import regions_of
 from .services import Services
 
 Outputs = tuple[Any, dict[str, Any]]
@@ -151,7 +151,7 @@ def export_of(
 
     Raises EnhanceError.
     """
-    found = own_entries(services.enhancer.tasks, owner_of(request).digest, wanted)
+    found = services.enhancer.tasks.own_entries(owner_of(request).digest, wanted)
     entries = [entry for entry in found if entry.state in ("done", "failed", "cancelled")]
     if not any(entry.state == "done" for entry in entries):
         raise EnhanceError("result_gone")

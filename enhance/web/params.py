@@ -29,19 +29,22 @@ ENCODING_PARAMETERS = tuple(field.name for field in fields(Encoding))
 """The parameters of the output file."""
 
 FIRST_SETTINGS = (
-    *(
-        "preset",
-        "scale",
-        "tuning",
-        "strength",
-        "denoise",
-        "sharpen",
-        "saturation",
-        "contrast",
-        "tile",
-        "fidelity",
-    ),
-    *("reduce", "long_side", "megapixels", "format", "quality", "metadata"),
+    "preset",
+    "scale",
+    "tuning",
+    "strength",
+    "denoise",
+    "sharpen",
+    "saturation",
+    "contrast",
+    "tile",
+    "fidelity",
+    "reduce",
+    "long_side",
+    "megapixels",
+    "format",
+    "quality",
+    "metadata",
 )
 _LATER_PARAMETERS = (
     *PRINT_SIDES,
@@ -73,6 +76,9 @@ API_DEFAULTS: dict[str, Any] = {
 }
 """The defaults of API parameters. Others depend on the preset or the image."""
 LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
+SLIDER_STEP = 0.05
+SLIDER_STEPS = {"contrast": 0.01, "tile": 64, "reduce": 1, "quality": 1}
+"""The steps of the sliders with another step."""
 _TYPES = {
     **dict.fromkeys(
         ("image", "task_id", "job", "id", "preset", "format", "metadata", "background"), "string"

@@ -7,6 +7,14 @@ from pathlib import Path
 from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
 
+from ..advice import (
+    Advice,
+    format_problem,
+    setting_problem,
+    size_problem,
+    smaller_size,
+    tips,
+)
 from ..analysis import Analysis
 from ..enhancer import Enhancer
 from ..errors import SettingsError
@@ -17,9 +25,8 @@ from ..presets import available_presets, with_installed_models
 from ..restore.resample import has_second_pass, result_size, with_possible_size
 from ..settings import AUTO, Settings
 from .addresses import Addresses
-from .advice import possible_settings, smaller_size, tips
 from .owners import Owner
-from .params import Values
+from .params import Values, call_settings
 from .preview import Previews
 
 
@@ -79,7 +86,7 @@ class Planner:
         """
         enhancer = self._enhancer
         image = self._previews.image(path)
-        wanted, problem = possible_settings(given, image, language)
+        wanted, problem = _possible_settings(given, image, language)
         analysis = enhancer.analyse(image)
         settings = with_installed_models(enhancer.resolve(image, wanted)[0])
         height, width = result_size(settings, image.height, image.width)
@@ -107,10 +114,7 @@ class Planner:
             advice.append(smaller)
         plan["auto"] |= self._auto_texts(choice, self._seconds(analysis, chosen), language)
         plan["estimated_seconds"] = round(seconds, 2)
-        plan["faster"] = faster and {
-            "preset": faster.preset,
-            "estimated_seconds": round(faster.seconds, 2),
-        }
+        plan["faster"] = faster and faster.as_dict()
         plan["presets"] = self._presets(analysis, wanted, {settings.preset: seconds}, language)
         plan["time"] = self._time(analysis, settings, seconds, language)
         plan["tips"] = [asdict(one) for one in advice]
@@ -183,3 +187,38 @@ def _with_preset(wanted: Settings, preset: str, analysis: Analysis) -> Settings:
     except SettingsError:
         return Settings(preset, reduce=wanted.reduce)
     return settings
+
+
+def _possible_settings(
+    given: Values, image: SourceImage, language: str
+) -> tuple[Settings, Advice | None]:
+    """Return the settings of an API call, and the problem of the first one that is not possible.
+
+    The settings then contain its first solution. Raises EnhanceError if no solution helps.
+    """
+    changed: dict[str, Any] = {}
+    problem = None
+    while True:
+        found = _settings_or_problem({**given, **changed}, image, language)
+        if isinstance(found, Settings):
+            return found, problem
+        problem = problem or found
+        values = found.solutions[0].values
+        if values.items() <= changed.items():
+            raise SettingsError("unexpected")
+        changed |= values
+
+
+def _settings_or_problem(given: Values, image: SourceImage, language: str) -> Settings | Advice:
+    """Return the settings of an API call, or why they are not possible for an image."""
+    try:
+        settings, encoding = call_settings(given)
+    except SettingsError as error:
+        return setting_problem(error, given, language)
+    if given.get("largest"):
+        settings = with_possible_size(settings, image.height, image.width)
+    try:
+        height, width = result_size(settings, image.height, image.width)
+    except SettingsError as error:
+        return size_problem(error, settings, language)
+    return format_problem(encoding, width, height, language) or settings

@@ -15,7 +15,7 @@ from ..info import AutoInfo, InputInfo, PreviewInfo
 from ..jobs.scheduler import Job
 from ..presets import available_presets, with_installed_models
 from ..preview import LARGEST, Preview
-from ..restore.resample import Cut, Grid, result_size
+from ..restore.resample import Cut, result_size
 from ..settings import Settings
 from .kept_previews import KeptPreviews, Key
 from .metrics import Metrics
@@ -80,14 +80,16 @@ class Previews:
         Raises EnhanceError, also if the rectangle is outside the photo.
         """
         image = view.image
-        view = replace(view, rectangle=part_inside(view.rectangle, image))
+        rectangle = view.rectangle.inside(image.width, image.height)
+        view = replace(view, rectangle=rectangle)
         adjusted = self._adjusted(view)
         if adjusted is not None:
             yield adjusted, False
             return
         resolved, auto = self._enhancer.resolve(image, view.settings)
         settings = with_installed_models(resolved)
-        if _is_reduction(image, settings):
+        height, width = result_size(settings, image.height, image.width)
+        if not settings.model and height * width <= image.height * image.width:
             yield self._reduction(view, settings, auto, job), False
             return
         box = self._region(image, view.rectangle, settings)
@@ -150,7 +152,7 @@ class Previews:
     def _region(self, image: SourceImage, view: Box, settings: Settings) -> Box:
         """Return the middle of the visible region for which the network needs a few seconds at
         most."""
-        region = _middle(view, LARGEST, LARGEST)
+        region = view.middle(LARGEST, LARGEST)
         while min(region.width, region.height) > _MIN_SIDE:
             share = _MAX_SECONDS / max(
                 self._enhancer.estimate_preview(image, settings, region), 1e-6
@@ -160,7 +162,7 @@ class Previews:
             # The time is about proportional to the area. But the margin around the region does not
             # shrink with it, so each step removes at least a twentieth of each side.
             smaller = min(0.95, math.sqrt(share))
-            region = _middle(region, int(smaller * region.width), int(smaller * region.height))
+            region = region.middle(int(smaller * region.width), int(smaller * region.height))
         return region
 
     def _quick_settings(
@@ -180,44 +182,3 @@ class Previews:
         except SettingsError:  # The preset does not support the size.
             return None
         return quick if quick.model != settings.model else None
-
-
-def _is_reduction(image: SourceImage, settings: Settings) -> bool:
-    """Return whether a run needs no network and its result is smaller than the image."""
-    if settings.model:
-        return False
-    height, width = result_size(settings, image.height, image.width)
-    return height * width <= image.height * image.width
-
-
-def window_of(preview: Preview) -> Box:
-    """Return the region of a preview in pixels of the whole result."""
-    region = preview.region
-    info = preview.info
-    settings = Settings(**info["settings"], preset=info["preset"], tile=info["tile"])
-    grid = Grid.of(settings, region.cut.height, region.cut.width)
-    down, across = grid.window(region.box)
-    return Box(across.start, down.start, across.stop - across.start, down.stop - down.start)
-
-
-def _middle(box: Box, width: int, height: int) -> Box:
-    """Return the middle of a region, with sides of at most `width` and `height`."""
-    width = min(width, box.width)
-    height = min(height, box.height)
-    left = box.left + (box.width - width) // 2
-    top = box.top + (box.height - height) // 2
-    return Box(left, top, width, height)
-
-
-def part_inside(rectangle: Box, image: SourceImage) -> Box:
-    """Return the part of a rectangle that is inside the image.
-
-    Raises SettingsError if there is none.
-    """
-    left = max(rectangle.left, 0)
-    top = max(rectangle.top, 0)
-    right = min(rectangle.left + rectangle.width, image.width)
-    bottom = min(rectangle.top + rectangle.height, image.height)
-    if left >= right or top >= bottom:
-        raise SettingsError("rectangle_outside", width=image.width, height=image.height)
-    return Box(left, top, right - left, bottom - top)

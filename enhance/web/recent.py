@@ -12,68 +12,18 @@ from typing import Any
 
 from gradio.data_classes import FileData
 
-from ..errors import EnhanceError, SettingsError, StorageError
+from ..errors import SettingsError
 from ..i18n import translate
 from ..restore.resample import result_size
 from ..settings import Settings
-from ..store import RecentRun, TaskStore
+from ..store import RecentRun
 from ..store.job_records import JobStore
+from ..store.recent_runs import MAX_RESULTS
 from .owners import Owner
 from .services import Services
 
-MAX_RESULTS = 20
-MAX_FILES = 400
-"""The largest numbers of results and of files in a list, in which a batch counts as one result.
-
-The oldest results are removed.
-"""
 _WORST_FIRST = ("running", "interrupted", "failed", "cancelled", "gone", "done")
 """The states of an entry. The state of a batch is the first of these that one of its files has."""
-
-
-def shorten(tasks: TaskStore, whose: str) -> None:
-    """Remove the oldest entries of a list that is too long."""
-    files = 0
-    with suppress(StorageError):
-        for number, run in enumerate(tasks.runs(whose)):
-            files += len(run)
-            # The newest run stays, even if it is a batch with more files.
-            if number >= MAX_RESULTS or (number and files > MAX_FILES):
-                tasks.forget(run)
-
-
-def is_running(tasks: TaskStore, run: Sequence[RecentRun]) -> bool:
-    """Return whether a run, or a file of a batch, is queued or being processed."""
-    return any(tasks.state_of(entry) == "running" for entry in run)
-
-
-def entries_of(tasks: TaskStore, whose: str, wanted: str) -> list[RecentRun]:
-    """Return the owner's entry with this id, or the entries of the owner's batch with this id."""
-    runs = tasks.runs(whose)
-    return [entry for run in runs for entry in run if wanted in (entry.id, entry.batch)]
-
-
-def own_entries(tasks: TaskStore, whose: str, wanted: object) -> list[RecentRun]:
-    """Return the entries with this id, as `entries_of`. Raises EnhanceError if there are none."""
-    entries = entries_of(tasks, whose, wanted) if isinstance(wanted, str) and wanted else []
-    if not entries:
-        raise EnhanceError("api_not_your_run")
-    return entries
-
-
-def forget(tasks: TaskStore, whose: str, wanted: object) -> list[str]:
-    """Delete an entry, or all entries of a batch, and the files that no other entry needs.
-
-    Return the ids of the deleted entries. Raises EnhanceError, with the same text for an unknown
-    entry and for one of another owner.
-    """
-    entries = own_entries(tasks, whose, wanted)
-    # A file of a running batch would take the job of the batch along.
-    job = entries[0].batch or entries[0].id
-    if is_running(tasks, entries_of(tasks, whose, job)):
-        raise EnhanceError("entry_running")
-    tasks.remove(entries)
-    return [entry.id for entry in entries]
 
 
 def describe_runs(
@@ -87,7 +37,7 @@ def describe_runs(
     """
     description = _Description(services, owner, language, is_opened=bool(wanted))
     if wanted:
-        runs = [own_entries(services.enhancer.tasks, owner.digest, wanted)]
+        runs = [services.enhancer.tasks.own_entries(owner.digest, wanted)]
     else:
         runs = services.enhancer.tasks.runs(owner.digest)[:MAX_RESULTS]
     return [description.of_run(run) for run in runs]
@@ -116,7 +66,7 @@ class _Description:
         return {
             "id": first.batch,
             "name": translate(self._language, "batch_count", n=len(run)),
-            "state": worst_state([file["state"] for file in files]),
+            "state": min((file["state"] for file in files), key=_WORST_FIRST.index),
             "began": max(entry.began for entry in run),
             "expires": max(file["expires"] for file in files),
             "settings": first.call or first.settings,
@@ -179,8 +129,3 @@ def regions_of(services: Services, owner: Owner, entry: RecentRun) -> dict[str, 
         if result.exists():
             regions["result"] = addresses.region_address(owner, "result", result)
     return regions
-
-
-def worst_state(states: Sequence[str]) -> str:
-    """Return the state of a batch whose files have these states."""
-    return next(state for state in _WORST_FIRST if state in states)

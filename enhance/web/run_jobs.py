@@ -22,12 +22,11 @@ from ..store import RecentRun
 from ..store.job_records import JobRecord, JobStore, id_of_file
 from .calls import RecordedError, status_of
 from .job_calls import JobCall, check_name, read_files
-from .jobs import EventReader
 from .local_jobs import LocalJob, file_facts, new_results
 from .outputs import Outputs, output_of_batch, output_of_run, without_path
 from .owners import Owner
-from .recent import entries_of, shorten
 from .services import Services
+from .streams import EventReader
 
 UNREAD_JOB_SECONDS = 120.0
 """How long a job without a reader stays in the queue, or runs if its owner is only a session."""
@@ -88,7 +87,8 @@ def _begin(call: JobCall) -> LocalJob | JobRecord:
                 stored = jobs.begin(call.job, runs_here=runs_here)
                 if stored is None:
                     running = LocalJob(call, admitted)
-                    shorten(running.tasks, call.job.whose)
+                    with suppress(StorageError):
+                        running.tasks.shorten(call.job.whose)
     if running is not None and (stored is None or stored.state == "running"):
         return running
     assert stored is not None
@@ -142,7 +142,7 @@ def _follow_elsewhere(call: JobCall, stored: JobRecord, reader: EventReader) -> 
 
 
 def _stored_entries(call: JobCall) -> list[RecentRun]:
-    return entries_of(call.services.enhancer.tasks, call.job.whose, call.name)
+    return call.services.enhancer.tasks.entries_of(call.job.whose, call.name)
 
 
 def _progress(call: JobCall, facts: Mapping[str, Any]) -> Outputs:

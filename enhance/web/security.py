@@ -32,27 +32,27 @@ from ..images.listing import OWN_PREFIX
 from ..store import Reservation, TaskStore
 from . import gradio_changes
 from .calls import API, HTTP_API, check_call, check_event, check_files, status_of
-from .jobs import listening
 from .metrics import METRICS, Metrics, is_local_request
 from .owners import key_of
 from .params import language_of
 from .services import services_of
+from .streams import listening
 
 _MCP_BODY_FACTOR = 20
 """MCP tools cannot upload. They send images as data: URLs, so their requests can be larger."""
 _HTTP_FOLDER = HTTP_API.rpartition("/")[0] + "/"
 _DEVELOPER_NAMES = (
-    *(
-        "dev",
-        "token",
-        "proxy=",
-        "runs",
-        "run-history",
-        "profiling",
-        "process_recording",
-        "deep_link",
-    ),
-    *("component_server", "vibe", "undo-vibe"),
+    "dev",
+    "token",
+    "proxy=",
+    "runs",
+    "run-history",
+    "profiling",
+    "process_recording",
+    "deep_link",
+    "component_server",
+    "vibe",
+    "undo-vibe",
 )
 _DEVELOPER_ROUTES = ("/monitoring", *(f"{API}/{name}" for name in _DEVELOPER_NAMES))
 """Routes of Gradio for app developers, which are closed here."""

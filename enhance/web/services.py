@@ -21,11 +21,12 @@ from ..errors import EnhanceError, StorageError, WeightsError, is_memory_short
 from ..i18n import strip_direction_marks, translate
 from ..images import ImageCache
 from ..jobs.scheduler import Job, JobKind
+from ..jobs.threads import JobThread, JobThreads, T
 from ..presets import PresetInfo
-from .addresses import Addresses, read_secret
+from ..store.secret import read_secret
+from .addresses import Addresses
 from .calls import Endpoint
 from .gradio_changes import blocks_of
-from .jobs import JobThread, JobThreads, T
 from .metrics import Metrics, is_local_request
 from .owners import owner_of
 from .params import language_of

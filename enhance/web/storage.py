@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import secrets
 import threading
 import time
@@ -19,8 +17,9 @@ from ..errors import EnhanceError, SettingsError, StorageError
 from ..files import MARKER, link_or_copy, storage_errors
 from ..formats.encoding import Encoding
 from ..info import timestamp
+from ..jobs.threads import JobThreads
 from ..store import TaskStore
-from .jobs import JobThreads
+from ..store.adoption import earlier_page_files
 from .owners import Owner
 
 MIN_RETENTION = 60
@@ -28,7 +27,6 @@ MIN_RETENTION = 60
 than that."""
 MARK_SECONDS = 15
 _UPLOAD_SECONDS = 3600
-_EARLIER_NAME = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}|tmp[a-z0-9_]{8}")
 _MAX_TASKS = 20_000
 
 
@@ -91,7 +89,7 @@ class PageFolder:
                 used = path.stat().st_mtime
                 if path.is_file() and path.name != MARKER and used < time.time() - _UPLOAD_SECONDS:
                     yield path, used
-        for path in (*self.root.glob("*/**/*"), *_earlier_files(self._earlier)):
+        for path in (*self.root.glob("*/**/*"), *earlier_page_files(self._earlier)):
             with suppress(OSError):
                 # A link has the time of the result, so its folder shows when it was made.
                 used = max(path.stat().st_mtime, path.parent.stat().st_mtime) + MIN_RETENTION
@@ -152,24 +150,6 @@ def page_folder(config: Config, tasks: TaskStore, threads: JobThreads) -> PageFo
     tasks.page_files = folder.files
     tasks.clean()
     return folder
-
-
-def _earlier_files(root: Path | None) -> Iterator[Path]:
-    """Yield the page's files of an earlier version, which listed the files of others in its
-    folder."""
-    names: dict[str, list[str]] = {}
-    if root is None:
-        return
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        names = dict(json.loads((root / MARKER).read_text("utf-8"))["not its own"])
-    for name, foreign in names.items():
-        for path in (root / name).glob("*"):
-            if (
-                _EARLIER_NAME.fullmatch(path.name)
-                and path.name not in foreign
-                and not path.is_symlink()
-            ):
-                yield from (path, *path.rglob("*"))
 
 
 class TaskOwners:

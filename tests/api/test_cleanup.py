@@ -7,9 +7,8 @@ import time
 
 from enhance.images import ImageCache, read_image
 from enhance.jobs.scheduler import Scheduler
+from enhance.jobs.threads import JobThreads, start_cleaning
 from enhance.store import TaskStore
-from enhance.web.jobs import JobThreads
-from enhance.web.metrics import start_cleaning
 from enhance.web.storage import PageFolder
 
 from ..site import wait_until

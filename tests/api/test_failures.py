@@ -16,7 +16,7 @@ from enhance import EnhanceError
 from enhance.errors import PictureError, SettingsError, StorageError, WeightsError
 from enhance.i18n import LANGUAGES
 from enhance.jobs.scheduler import Scheduler
-from enhance.web.jobs import JobThread, JobThreads
+from enhance.jobs.threads import JobThread, JobThreads
 
 from ..site import Site, wait_until
 from . import test_agents

@@ -22,7 +22,7 @@ from PIL import Image
 
 from enhance.errors import PictureError
 from enhance.images.worker import Workers
-from enhance.web.metrics import quiet_logs
+from enhance.logs import quiet_logs
 
 from ..site import wait_until
 from .calls import META

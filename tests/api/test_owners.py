@@ -20,8 +20,9 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from enhance.i18n import translate
+from enhance.store.secret import read_secret
 from enhance.web import regions
-from enhance.web.addresses import Addresses, read_secret
+from enhance.web.addresses import Addresses
 from enhance.web.owners import Owner
 
 from ..site import Site, busy_device, wait_until

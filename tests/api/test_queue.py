@@ -12,7 +12,7 @@ import pytest
 from gradio_client import handle_file
 
 from enhance import enhancer
-from enhance.web import jobs
+from enhance.web import streams
 
 from ..site import busy_device, wait_until
 from .calls import answer_to, begin, listen, status, submit, upload, values_for
@@ -68,7 +68,7 @@ def test_a_job_whose_events_no_client_reads_ends(site, monkeypatch, is_waiting):
             submit(site, "enhance", values, session_hash="own"),
         ]
         wait_until(lambda: waiting(site) == 3)
-        monkeypatch.setattr(jobs, "UNREAD_SECONDS", 3.0)
+        monkeypatch.setattr(streams, "UNREAD_SECONDS", 3.0)
         wait_until(lambda: waiting(site) == 2)
         assert "event: error" in listen(site, "enhance", unread)
     assert all("event: complete" in answer.result() for answer in read)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from enhance.images import Box
 from enhance.images.downscaling import block_means
-from enhance.web import jobs
+from enhance.web import streams
 from enhance.web.kept_previews import KeptPreviews, Key
 from enhance.web.owners import Owner
 
@@ -202,7 +202,7 @@ def test_a_quick_preview_comes_first_without_the_signature(site, monkeypatch):
 
 
 def test_a_preview_ends_when_its_stream_closes_and_when_nobody_opens_it(site, monkeypatch):
-    monkeypatch.setattr(jobs, "UNREAD_SECONDS", 2.0)
+    monkeypatch.setattr(streams, "UNREAD_SECONDS", 2.0)
     image, enhancer = upload(site, "left.png", 48), site.enhancer
     with enhancer.paused("preview"):
         for listens in (True, False):

@@ -14,8 +14,9 @@ from urllib.parse import unquote
 import pytest
 
 from enhance.errors import StorageError
+from enhance.store.secret import read_secret
 from enhance.web import addresses
-from enhance.web.addresses import VALID_SECONDS, Addresses, read_secret
+from enhance.web.addresses import VALID_SECONDS, Addresses
 from enhance.web.owners import Owner
 
 ADA, EVE = Owner("key ada", "10.0.0.1"), Owner("key eve", "10.0.0.1")

@@ -18,8 +18,8 @@ from enhance.config import Config
 from enhance.errors import StorageError
 from enhance.info import network_key_of
 from enhance.jobs.scheduler import Scheduler
+from enhance.jobs.threads import JobThreads
 from enhance.store import TaskStore
-from enhance.web.jobs import JobThreads
 from enhance.web.storage import page_folder
 
 from .forks import Launcher, can_fork

@@ -11,8 +11,8 @@ from enhance import Enhancer
 from enhance.cli import main
 from enhance.config import Config
 from enhance.jobs.scheduler import Scheduler
+from enhance.jobs.threads import JobThreads
 from enhance.store import TaskStore
-from enhance.web.jobs import JobThreads
 from enhance.web.storage import PageFolder, page_folder
 
 from .stored_results import set_age, set_last_use

@@ -14,8 +14,8 @@ import pytest
 from enhance import Settings
 from enhance.processes import this_process
 from enhance.store import RecentRun, TaskStore
+from enhance.store.recent_runs import MAX_RESULTS, delete_entry
 from enhance.web.owners import Owner
-from enhance.web.recent import MAX_RESULTS, shorten
 
 from .stored_results import add_entry, add_result, files_of, set_last_use
 
@@ -111,7 +111,8 @@ def test_removed_or_expired_entries_leave_only_the_files_that_others_need(
 
 def test_a_task_without_an_entry_keeps_its_input(store, photo_file):
     mine, unlisted = finish_entry(store, photo_file), finish_entry(store, photo_file, OTHER_KEY)
-    store.forget([unlisted])
+    with store.database.transaction() as db:
+        delete_entry(db, unlisted)
 
     store.remove([mine])
 
@@ -125,12 +126,12 @@ def test_a_list_is_limited_and_a_large_batch_counts_as_one_result(store, photo_f
     for number, file in enumerate(files):
         store.save_entry(replace(single[0], id=file, batch=batch, number=number, began="2999"))
 
-    shorten(store, list_of(KEY))
+    store.shorten(list_of(KEY))
 
     newest, *others = [{entry.id for entry in run} for run in store.runs(list_of(KEY))]
     assert newest == files
     assert len(others) == MAX_RESULTS - 1
     assert set.union(*others) < {entry.id for entry in single}
-    monkeypatch.setattr("enhance.web.recent.MAX_FILES", 10)
-    shorten(store, list_of(KEY))
+    monkeypatch.setattr("enhance.store.tasks.MAX_FILES", 10)
+    store.shorten(list_of(KEY))
     assert {entry.id for entry in entries_of(store, list_of(KEY))} == files

@@ -23,6 +23,7 @@ from ...i18n import LANGUAGES, catalogue, language_name, pixel_units
 from ...metadata import CHOICES
 from ...restore.fidelity import GRADES
 from ...settings import NEUTRAL, PAPERS, PRESETS, RANGES
+from ..params import LIMITS, SLIDER_STEP, SLIDER_STEPS
 
 _FOLDER = Path(__file__).parent
 _EXAMPLES = _FOLDER.parent / "examples"
@@ -32,8 +33,6 @@ _IMPORT = re.compile(r" from \"\./(\w+)\.js\"")
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _LANGUAGE = "language"
 """The script that is part of the page itself, because it runs before all others."""
-_STEPS = {"contrast": 0.01, "tile": 64, "reduce": 1, "quality": 1}
-_STEP = 0.05
 
 
 @cache  # For the process, because the files of a configuration never change.
@@ -89,7 +88,7 @@ def _constants(config: Config) -> dict[str, Any]:
     return {
         "papers": PAPERS,
         "formats": formats,
-        "ranges": {name: _range(name) for name in RANGES} | {"quality": _quality()},
+        "ranges": {name: _range(name) for name in (*RANGES, "quality")},
         "grades": GRADES,
         "presets": [*PRESETS],
         "backgrounds": [*BACKGROUNDS],
@@ -113,13 +112,9 @@ def _card(path: Path) -> str:
 
 
 def _range(name: str) -> dict[str, Any]:
-    low, high = RANGES[name]
-    step = _STEPS.get(name, _STEP)
+    low, high = LIMITS[name]
+    step = SLIDER_STEPS.get(name, SLIDER_STEP)
     return {"low": low, "high": high, "step": step, "neutral": NEUTRAL.get(name)}
-
-
-def _quality() -> dict[str, Any]:
-    return {"low": 1, "high": 100, "step": 1, "neutral": None}
 
 
 @cache  # For the process, as `page_files`.

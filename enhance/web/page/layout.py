@@ -17,7 +17,7 @@ from ...formats.encoding import BACKGROUNDS, FORMATS, Encoding
 from ...i18n import LANGUAGES, catalogue, primary_tag
 from ...metadata import CHOICES
 from ...settings import NEUTRAL, PAPERS, PRINT_DPI, PRINT_SIDES, REFERENCE_PRESET, SIZES, Settings
-from ..params import LIMITS
+from ..params import LIMITS, SLIDER_STEP, SLIDER_STEPS
 
 Texts = Callable[[str], Any]
 """Returns the text of a key for a component. The browser translates it."""
@@ -25,8 +25,6 @@ Controls = dict[str, Any]
 """Controls by the names that the scripts have for them."""
 _OWN_PRINT = "own"
 _SIZE_KINDS = ("2x", "4x", "web", "print", "custom")
-_STEPS = {"contrast": 0.01, "tile": 64, "quality": 1}
-_STEP = 0.05
 
 
 def page_texts() -> gr.I18n:
@@ -206,7 +204,7 @@ def _slider(texts: Texts, name: str, value: float) -> gr.Slider:
         low,
         high,
         value=value,
-        step=_STEPS.get(name, _STEP),
+        step=SLIDER_STEPS.get(name, SLIDER_STEP),
         label=texts(name),
         info=texts(f"{name}_info") if f"{name}_info" in catalogue() else None,
         elem_id=name,

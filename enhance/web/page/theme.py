@@ -5,23 +5,20 @@ from __future__ import annotations
 from gradio import themes
 
 _FONTS = (
-    *(
-        "-apple-system",
-        "BlinkMacSystemFont",
-        "Segoe UI Variable Text",
-        "Segoe UI",
-        "Roboto",
-        "Ubuntu",
-        "Cantarell",
-    ),
-    *(
-        "PingFang SC",
-        "Microsoft YaHei UI",
-        "Noto Sans CJK SC",
-        "Source Han Sans SC",
-        "Noto Sans SC",
-    ),
-    *("system-ui", "sans-serif"),
+    "-apple-system",
+    "BlinkMacSystemFont",
+    "Segoe UI Variable Text",
+    "Segoe UI",
+    "Roboto",
+    "Ubuntu",
+    "Cantarell",
+    "PingFang SC",
+    "Microsoft YaHei UI",
+    "Noto Sans CJK SC",
+    "Source Han Sans SC",
+    "Noto Sans SC",
+    "system-ui",
+    "sans-serif",
 )
 """`system-ui` is last, because it is DejaVu Sans on many Linux systems."""
 _MONOSPACE_FONTS = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "monospace")

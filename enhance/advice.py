@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ..analysis import Analysis
-from ..analysis.auto import LONG_SECONDS
-from ..analysis.haze import HAZY
-from ..enhancer import Enhancer, Faster
-from ..errors import EnhanceError, SettingsError
-from ..formats.encoding import FORMATS, Encoding
-from ..i18n import catalogue, format_duration, name_of, translate
-from ..images import SourceImage
-from ..presets import available_presets
-from ..restore.resample import has_second_pass, result_size, with_largest_print, with_possible_size
-from ..settings import SIZE_FIELDS, Settings, network_scale
-from .params import API_DEFAULTS, Values, call_settings
+from .analysis import Analysis
+from .analysis.auto import LONG_SECONDS
+from .analysis.haze import HAZY
+from .enhancer import Enhancer, Faster
+from .errors import EnhanceError, SettingsError
+from .formats.encoding import FORMATS, Encoding
+from .i18n import catalogue, format_duration, name_of, translate
+from .presets import available_presets
+from .restore.resample import has_second_pass, with_largest_print, with_possible_size
+from .settings import DEFAULT_PRESET, SIZE_FIELDS, Settings, network_scale
 
-_SIZE_ERRORS = ("size_large", "size_small")
 _SETTINGS_OF_ERRORS = {
     "preset_unknown": "preset",
     "scale_reduced": "scale",
@@ -28,6 +25,8 @@ _SETTINGS_OF_ERRORS = {
     "background_unknown": "background",
 }
 """The settings of errors whose values do not contain the name of the setting."""
+_DEFAULTS = {"preset": DEFAULT_PRESET, **asdict(Encoding())}
+"""The defaults of settings. Others depend on the preset or the photo."""
 
 
 @dataclass(frozen=True)
@@ -80,34 +79,49 @@ def smaller_size(
     less = enhancer.estimate(analysis.width, analysis.height, smaller, analysis.bits)
     label = _use_faster(language, translate(language, "scale_of", scale=4), less, seconds)
     return Advice(
-        translate(language, "slow_size"), (Solution(label, changed_size(settings, smaller)),)
+        translate(language, "slow_size"), (Solution(label, _changed_size(settings, smaller)),)
     )
 
 
-def size_solutions(
-    language: str, error: SettingsError, settings: Settings, height: int, width: int
-) -> Iterator[tuple[str, Settings]]:
-    """Yield the text of each button that solves a size error, and the settings with that size.
+def size_problem(error: SettingsError, settings: Settings, language: str) -> Advice:
+    """Return the problem of a size that is too large or too small for a photo.
 
-    The size is the nearest possible one. A print keeps its size or its resolution.
+    Its solution is the nearest possible size. A print keeps its size or its resolution.
     """
-    possible = with_possible_size(settings, height, width)
+    height = error.values["height"]
+    width = error.values["width"]
     is_large = error.key == "size_large"
+    possible = with_possible_size(settings, height, width)
+    bound = possible.describe_size(language)
+    text = translate(
+        language,
+        "too_large_here" if is_large else "too_small_here",
+        wanted=_capitalise(settings.describe_size(language)),
+        bound=bound,
+        width=width,
+        height=height,
+    )
     if not settings.is_print or replace(possible, dpi=settings.dpi) != settings:
-        label = "use_largest" if is_large else "use_size"
-        yield translate(language, label, size=possible.describe_size(language)), possible
-        return
-    yield translate(language, "use_dpi", dpi=possible.dpi), possible
+        label = translate(language, "use_largest" if is_large else "use_size", size=bound)
+        return Advice(text, (Solution(label, _changed_size(settings, possible)),))
+    label = translate(language, "use_dpi", dpi=possible.dpi)
+    solutions = [Solution(label, _changed_size(settings, possible))]
     if is_large:
         largest = with_largest_print(settings, height, width)
         sides = " × ".join(
             f"{side:.3g}" for side in (largest.print_width, largest.print_height) if side
         )
         size = translate(language, "print_sides", sides=sides)
-        yield translate(language, "use_largest_print", size=size), largest
+        label = translate(language, "use_largest_print", size=size)
+        solutions.append(Solution(label, _changed_size(settings, largest)))
+    return Advice(text, tuple(solutions))
 
 
-def changed_size(before: Settings, after: Settings) -> dict[str, Any]:
+def _capitalise(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _changed_size(before: Settings, after: Settings) -> dict[str, Any]:
     """Return the values of the output size that differ."""
     return {
         name: getattr(after, name)
@@ -116,53 +130,9 @@ def changed_size(before: Settings, after: Settings) -> dict[str, Any]:
     }
 
 
-def possible_settings(
-    given: Values, image: SourceImage, language: str
-) -> tuple[Settings, Advice | None]:
-    """Return the settings of an API call, and the problem of the first one that is not possible.
-
-    The settings then contain its first solution. Raises EnhanceError if no solution helps.
-    """
-    changed: dict[str, Any] = {}
-    problem = None
-    while True:
-        asked = {**given, **changed}
-        try:
-            settings, encoding = call_settings(asked)
-            if asked.get("largest"):
-                settings = with_possible_size(settings, image.height, image.width)
-            height, width = result_size(settings, image.height, image.width)
-        except SettingsError as error:
-            found = _problem(error, asked, image, language)
-        else:
-            found = _format_problem(encoding, width, height, language)
-            if found is None:
-                return settings, problem
-        problem = problem or found
-        values = found.solutions[0].values
-        if values.items() <= changed.items():
-            raise SettingsError("unexpected")
-        changed |= values
-
-
-def _problem(error: SettingsError, asked: Values, image: SourceImage, language: str) -> Advice:
-    if error.key in _SIZE_ERRORS:
-        settings, _ = call_settings(asked)
-        sized = size_solutions(language, error, settings, image.height, image.width)
-        solutions = tuple(Solution(label, changed_size(settings, one)) for label, one in sized)
-        return Advice(_size_message(language, error, settings), solutions)
-    return Advice(_message(language, error), (_solution(error, asked, language),))
-
-
-def _size_message(language: str, error: SettingsError, settings: Settings) -> str:
-    """Return the message of an error of the size, with the nearest possible size."""
-    height = error.values["height"]
-    width = error.values["width"]
-    wanted = settings.describe_size(language)
-    bound = with_possible_size(settings, height, width).describe_size(language)
-    key = "too_large_here" if error.key == "size_large" else "too_small_here"
-    size = {"wanted": wanted[0].upper() + wanted[1:], "bound": bound}
-    return translate(language, key, **size, width=width, height=height)
+def setting_problem(error: SettingsError, given: Mapping[str, Any], language: str) -> Advice:
+    """Return the problem of a setting that is not possible. `given` are the values by name."""
+    return Advice(_message(language, error), (_solution(error, given, language),))
 
 
 def _message(language: str, error: SettingsError) -> str:
@@ -175,21 +145,21 @@ def _message(language: str, error: SettingsError) -> str:
     return translate(language, error.key, **values)
 
 
-def _solution(error: SettingsError, asked: Values, language: str) -> Solution:
+def _solution(error: SettingsError, given: Mapping[str, Any], language: str) -> Solution:
     """Return the nearest possible value of a wrong setting, otherwise its default."""
     if error.key == "setting_one_size":
-        sizes = {name: None for name in SIZE_FIELDS if asked[name] is not None}
+        sizes = {name: None for name in SIZE_FIELDS if given[name] is not None}
         return Solution(translate(language, "use_default"), sizes)
     if error.key == "format_unknown":
         return _use_png(language)
     name = error.values.get("setting") or _SETTINGS_OF_ERRORS[error.key]
     value = (
-        _nearest(asked[name], error.values)
+        _nearest(given[name], error.values)
         if error.key in ("setting_range", "setting_whole")
         else None
     )
     if value is None:
-        return Solution(translate(language, "use_default"), {name: API_DEFAULTS.get(name)})
+        return Solution(translate(language, "use_default"), {name: _DEFAULTS.get(name)})
     return Solution(translate(language, "use_instead", name=f"{value:g}"), {name: value})
 
 
@@ -205,7 +175,8 @@ def _nearest(value: object, limits: Mapping[str, Any]) -> float | None:
     return high if value > high else low
 
 
-def _format_problem(encoding: Encoding, width: int, height: int, language: str) -> Advice | None:
+def format_problem(encoding: Encoding, width: int, height: int, language: str) -> Advice | None:
+    """Return the problem of a format that cannot hold a result of this size, or None."""
     try:
         encoding.check(width, height)
     except EnhanceError as error:

@@ -1,0 +1,106 @@
+"""The events of calls: the progress of a job, and whether the client still reads it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import gradio as gr
+
+from ..errors import EnhanceError
+from ..jobs.threads import JobThread, T
+from .gradio_changes import current_event
+
+_POLL_SECONDS = 0.1
+_LONGEST_POLL_SECONDS = 1.0
+"""Every poll is an event for the client, so long jobs are polled less often."""
+_LONGEST_PAUSE_SECONDS = 0.5
+"""The time between two checks for a reader counts at most as this long."""
+JOB_EVENTS: dict[str, Any] = {"concurrency_limit": None}
+"""Jobs wait in the app's own queue."""
+UNREAD_SECONDS = 2.0
+"""How long a call continues while no client reads its events."""
+
+
+def send_progress(
+    progress: gr.Progress, unit: str, done: int, total: int, left: float | None, *, ahead: int
+) -> None:
+    """Send progress to a client of the API: the seconds `left`, or the number of jobs `ahead`."""
+    if ahead:
+        progress(0, desc=f"waiting, {ahead} before it")
+    elif total:
+        description = unit
+        if left is not None:
+            description = f"{unit}, {left:.0f} s left"
+        progress((done, total), desc=description, unit=unit)
+
+
+_streams: Counter[str] = Counter()
+"""The number of open event streams by the name of a session or an event. Only the event loop's
+thread changes it."""
+
+
+@contextmanager
+def listening(name: str) -> Iterator[None]:
+    """Count a client that reads the events of this name until the end of the block."""
+    _streams[name] += 1
+    try:
+        yield
+    finally:
+        _streams[name] -= 1
+        if not _streams[name]:
+            del _streams[name]
+
+
+class EventReader:
+    """The client of the current call, which can have closed its event stream or never have opened
+    it.
+
+    Gradio runs a call even if nobody reads its events.
+    """
+
+    def __init__(self, request: gr.Request):
+        self._names = (request.session_hash, current_event())
+        self._last_check = time.monotonic()
+        self._unread_seconds = 0.0
+
+    def is_reading(self) -> bool:
+        """Return whether the client reads the events. Raises EnhanceError if it has not read them
+        for a while."""
+        now = time.monotonic()
+        # In a longer pause, the server was blocked and could not accept the client's request
+        # either, for example while it imported PyTorch.
+        self._unread_seconds += min(now - self._last_check, _LONGEST_PAUSE_SECONDS)
+        self._last_check = now
+        if any(name in _streams for name in self._names):
+            self._unread_seconds = 0.0
+            return True
+        if self._unread_seconds > UNREAD_SECONDS:
+            raise EnhanceError("job_unread", seconds=f"{UNREAD_SECONDS:g}")
+        return False
+
+
+def follow(
+    thread: JobThread[T],
+    request: gr.Request,
+    progress: gr.Progress | None = None,
+    *,
+    longest: float = _LONGEST_POLL_SECONDS,
+) -> Generator[Any, None, T]:
+    """Send the progress of a job to its client until it ends, and return its result.
+
+    Yields unchanged outputs, at the latest after `longest` seconds. The job is cancelled if its
+    client leaves. Raises EnhanceError if the client does not read the events.
+    """
+    reader = EventReader(request)
+    with closing(thread):
+        for _ in thread.poll(_POLL_SECONDS, longest):
+            reader.is_reading()
+            if progress is not None:
+                ahead = thread.scheduler.ahead(thread.job)
+                send_progress(progress, "rows", *thread.rows, ahead=ahead)
+            yield gr.skip()
+        return thread.result()
