@@ -25,7 +25,7 @@ _SETTINGS_OF_ERRORS = {
     "background_unknown": "background",
 }
 """The settings of errors whose values do not contain the name of the setting."""
-_DEFAULTS = {"preset": DEFAULT_PRESET, **asdict(Encoding())}
+_DEFAULTS = {"preset": DEFAULT_PRESET, "tuning": True, **asdict(Encoding())}
 """The defaults of settings. Others depend on the preset or the photo."""
 
 

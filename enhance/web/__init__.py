@@ -3,8 +3,8 @@
 `build` creates the app. `page` has the page, whose state is in the browser, and `api` has the
 endpoints that it and all other clients call. `plan` and `preview` have the answers before a run,
 `run_jobs` the runs and batches, `streams` their progress, `recent` the list of results, and
-`regions` the images that the page shows. `storage` has the files, `security` and `connections` protect the server, and
-`gradio_changes` has every use of Gradio's private parts.
+`regions` the images that the page shows. `storage` has the files, `security` and `connections`
+protect the server, and `gradio_changes` has every use of Gradio's private parts.
 """
 
 from __future__ import annotations
