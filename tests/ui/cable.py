@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 
 class Cable:
-    """A TCP relay to a server at `url`. Once it is cut, all connections are closed and new ones
-    refused."""
+    """A TCP relay to a server. Once it is cut, all connections are closed and new ones refused."""
 
-    def __init__(self, url: str):
-        self._server = _address(url)
+    def __init__(self) -> None:
+        self._server = ("", 0)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
-        self._is_cut, self._ends = False, list[socket.socket]()
+        self._is_cut = False
+        self._ends = list[socket.socket]()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -31,8 +31,9 @@ class Cable:
         self._is_cut = False
 
     def connect_to(self, url: str) -> None:
-        """Relay new connections to another server."""
-        self._server = _address(url)
+        """Relay new connections to the server at `url`."""
+        parts = urlsplit(url)
+        self._server = (parts.hostname or "", parts.port or 80)
 
     def close(self) -> None:
         self.cut()
@@ -62,11 +63,6 @@ class Cable:
         _close(target)
 
 
-def _address(url: str) -> tuple[str, int]:
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or 80
-
-
 def _close(end: socket.socket) -> None:
     with suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
@@ -74,9 +70,9 @@ def _close(end: socket.socket) -> None:
 
 
 @contextmanager
-def cable(url: str) -> Iterator[Cable]:
-    """Yield a relay to the server at `url`, and close it at the end."""
-    relay = Cable(url)
+def cable() -> Iterator[Cable]:
+    """Yield a relay, and close it at the end."""
+    relay = Cable()
     try:
         yield relay
     finally:

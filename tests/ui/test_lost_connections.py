@@ -4,6 +4,7 @@ press."""
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,10 @@ from PIL import Image
 
 from enhance import models
 
-from ..api.programs import Program, start
 from ..conftest import FAST
-from ..site import photo, wait_until
+from ..site import free_port, is_ready, photo, wait_until
+from ..unit.forks import COMMAND_LINE, Fork, Launcher
 from .cable import Cable, cable
-
-__all__ = ["start"]
 
 PATIENCE = 180_000
 
@@ -28,16 +27,31 @@ PATIENCE = 180_000
 class Visit:
     """A page whose connection to a server of its own can be cut."""
 
-    def __init__(
-        self, page: Any, relay: Cable, start: Callable[..., Program], server: Program, files: Path
-    ):
-        self.page, self._relay, self._start, self._server, self._files = (
-            page,
-            relay,
-            start,
-            server,
-            files,
-        )
+    def __init__(self, page: Any, relay: Cable, launcher: Launcher, folder: Path):
+        self.page = page
+        self._relay = relay
+        self._launcher = launcher
+        self._folder = folder
+        self._servers: list[Fork] = []
+
+    def start_server(self) -> None:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}/"
+        variables = {"ENHANCE_DATA": str(self._folder / "data"), "GRADIO_SERVER_PORT": str(port)}
+        code = f"import os\nos.environ.update({variables})\n{COMMAND_LINE}"
+        server = self._launcher.start("app", code=code, modules=("enhance.web.build",))
+        self._servers.append(server)
+        wait_until(lambda: is_ready(url), 120)
+        self._relay.connect_to(url)
+
+    def end_server(self, number: int) -> None:
+        self._servers[-1].send_signal(number)
+        self.start_server()
+
+    def kill_servers(self) -> None:
+        for server in self._servers:
+            server.send_signal(signal.SIGKILL)
+            server.wait()
 
     def wait_for(self, condition: str) -> None:
         """Wait for a condition of the page's `state`, of the `chip`, and of the `file` in
@@ -61,7 +75,7 @@ class Visit:
 
     def photo(self, name: str, copies: int = 1) -> Path:
         """Write a photo, which takes seconds to enhance."""
-        path = self._files / f"{name}.png"
+        path = self._folder / f"{name}.png"
         Image.fromarray(np.tile(photo(400, 360), (copies, 1, 1))).save(path)
         return path
 
@@ -79,22 +93,15 @@ class Visit:
         self._relay.reconnect()
 
     def kill_server(self) -> None:
-        self._server.process.kill()
-        self._start_server()
+        self.end_server(signal.SIGKILL)
 
     def stop_server(self) -> None:
-        self._server.process.terminate()
-        self._start_server()
-
-    def _start_server(self) -> None:
-        self._server = self._start("app.py")
-        wait_until(self._server.is_ready, 120)
-        self._relay.connect_to(self._server.url)
+        self.end_server(signal.SIGTERM)
 
     def recent_results(self) -> list[dict[str, Any]]:
         key = self.page.evaluate("localStorage['enhance-key']")
         client = Client(
-            self._server.url, headers={"x-enhance-key": key}, verbose=False, analytics_enabled=False
+            self._relay.url, headers={"x-enhance-key": key}, verbose=False, analytics_enabled=False
         )
         return client.predict("", api_name="/runs")
 
@@ -115,17 +122,25 @@ def only_a_fast_network(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(folder))
 
 
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory) -> Iterator[Launcher]:
+    launcher = Launcher(tmp_path_factory.mktemp("servers"))
+    yield launcher
+    launcher.process.kill()
+
+
 @pytest.fixture
-def visit(start, browser, tmp_path, only_a_fast_network) -> Iterator[Visit]:
-    server = start("app.py")
-    wait_until(server.is_ready, 120)
-    with cable(server.url) as relay, browser.new_context(locale="en-US") as context:
+def visit(launcher, browser, tmp_path, only_a_fast_network) -> Iterator[Visit]:
+    with cable() as relay, browser.new_context(locale="en-US") as context:
         page = context.new_page()
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
+        visit = Visit(page, relay, launcher, tmp_path)
+        visit.start_server()
         page.goto(f"{relay.url}?preset=anime-fast")
         wait_for_components(page)
-        yield Visit(page, relay, start, server, tmp_path)
+        yield visit
+        visit.kill_servers()
         assert problems == []
 
 
