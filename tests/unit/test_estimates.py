@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from enhance.engine.estimates import Estimator, run_clock
+from enhance.engine import estimates
+from enhance.engine.estimates import Estimator, run_clock, time_strip
 from enhance.models import graph_of
 
 MODEL, DTYPE = "realesr-animevideov3", torch.float32
@@ -29,6 +30,22 @@ def test_a_model_without_runs_is_timed_once(monkeypatch):
     )
     estimator.record(MODEL, DTYPE, 1e6, 40.0)
     assert 100 < estimator.seconds(MODEL, DTYPE, 2e6) < 150, "both runs count"
+
+
+def test_a_disturbed_trial_does_not_count(monkeypatch):
+    trials = [30.0, 2.0]
+    now = 0.0
+
+    def run_in_threads(*_):
+        nonlocal now
+        now += trials.pop(0)
+
+    monkeypatch.setattr(estimates, "run_in_threads", run_in_threads)
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    disturbed = time_strip(graph_of(MODEL), torch.device("cpu"), DTYPE)
+    trials += [2.0, 2.0]
+    quiet = time_strip(graph_of(MODEL), torch.device("cpu"), DTYPE)
+    assert disturbed == quiet
 
 
 @pytest.mark.parametrize(
