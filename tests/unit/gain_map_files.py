@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import struct
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +12,7 @@ from PIL import Image
 from enhance.metadata.jpeg_segments import segment
 from tests.unit import photos_with_metadata
 from tests.unit.image_files import encode
+from tests.unit.photos_with_metadata import XMP, read_by_exiftool
 
 ISO = b"urn:iso:std:iso:ts:21496:-1\0"
 HDRGM = b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'
@@ -40,7 +39,7 @@ def packet(attributes: bytes, properties: bytes = b"") -> bytes:
         attributes,
         properties,
     )
-    return photos_with_metadata.XMP.replace(b"</rdf:RDF>", more)
+    return XMP.replace(b"</rdf:RDF>", more)
 
 
 def directory(semantic: bytes, kind: bytes, length: int) -> bytes:
@@ -80,22 +79,22 @@ def ultra_hdr(
     length: int | None = None,
     start: int | None = None,
     exif: bytes | None = None,
-    quality: int = 75,
 ) -> bytes:
     """Return an Ultra HDR photo: a JPEG with XMP, an MPF index and the segment of ISO 21496-1, then
     a gain map.
 
-    `length` and `start` replace what its index and its XMP state.
+    `length` and `start` replace what its index and its XMP state. With `claims` its XMP has a
+    directory.
     """
     iso = segment(0xE2, ISO + bytes(4))
     if gain_map is None:
-        gain_map = encode(
-            Image.fromarray(gain_map_of(photo)[..., 1]), "JPEG", xmp=map_packet(VALUES), extra=iso
-        )
-    listed = directory(b"GainMap", b"image/jpeg", len(gain_map) if length is None else length)
-    xmp = packet(HDRGM, listed) if claims else photos_with_metadata.XMP
-    block = b"Exif\0\0" + (photos_with_metadata.exif() if exif is None else exif)
-    jpeg = encode(Image.fromarray(photo), "JPEG", xmp=xmp, exif=block, extra=iso, quality=quality)
+        grey = Image.fromarray(gain_map_of(photo)[..., 1])
+        gain_map = encode(grey, "JPEG", xmp=map_packet(VALUES), extra=iso)
+    if length is None:
+        length = len(gain_map)
+    xmp = packet(HDRGM, directory(b"GainMap", b"image/jpeg", length)) if claims else XMP
+    block = b"Exif\0\0" + (exif or photos_with_metadata.exif())
+    jpeg = encode(Image.fromarray(photo), "JPEG", xmp=xmp, exif=block, extra=iso, quality=95)
     return with_gain_map(jpeg, gain_map, length, start)
 
 
@@ -104,28 +103,24 @@ def with_gain_map(
 ) -> bytes:
     """Return a JPEG with a gain map behind it and an index (CIPA DC-007, 5.2), which can state
     another position."""
-    place, stated = jpeg.index(b"\xff\xdb\0\x43"), len(gain_map) if length is None else length
+    place = jpeg.index(b"\xff\xdb\0\x43")
     size = len(jpeg) + 90
-    first = size - place - 8 if start is None else start
-    entries = struct.pack("<IIIHHIIIHH", 0x030000, size, 0, 0, 0, 0, stated, first, 0, 0)
-    tags = struct.pack(
-        "<HHI4sHHIIHHII", 0xB000, 7, 4, b"0100", 0xB001, 4, 1, 2, 0xB002, 7, len(entries), 50
-    )
-    index = segment(0xE2, b"MPF\0II*\0" + struct.pack("<IH", 8, 3) + tags + bytes(4) + entries)
-    return jpeg[:place] + index + jpeg[place:] + gain_map
+    if length is None:
+        length = len(gain_map)
+    if start is None:
+        start = size - place - 8
+    index = struct.pack("<4sIH", b"II*\0", 8, 3)
+    index += struct.pack("<HHI4s", 0xB000, 7, 4, b"0100")
+    index += struct.pack("<HHII", 0xB001, 4, 1, 2)
+    index += struct.pack("<HHIII", 0xB002, 7, 32, 50, 0)
+    index += struct.pack("<IIIHH", 0x030000, size, 0, 0, 0)
+    index += struct.pack("<IIIHH", 0, length, start, 0, 0)
+    return jpeg[:place] + segment(0xE2, b"MPF\0" + index) + jpeg[place:] + gain_map
 
 
 def attached_image(path: Path) -> Path:
     """Save the second image of a file, as exiftool finds it by the index, next to it."""
     attached = path.with_suffix(".map.jpg")
-    done = subprocess.run(
-        ["exiftool", "-b", "-MPImage2", str(path)], capture_output=True, check=True
-    )
-    attached.write_bytes(done.stdout)
+    start = read_by_exiftool(path)["MPImage2:MPImageStart"]
+    attached.write_bytes(path.read_bytes()[start:])
     return attached
-
-
-def map_values(path: Path) -> dict[str, Any]:
-    """Return the values in the XMP of a map that is attached to a file, as exiftool reads them."""
-    found = photos_with_metadata.read_by_exiftool(attached_image(path), "-XMP-hdrgm:all")
-    return {name.partition(":")[2]: value for name, value in found.items() if ":" in name}

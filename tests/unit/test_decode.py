@@ -6,14 +6,16 @@ from __future__ import annotations
 import hashlib
 import io
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
+import tifffile
 from PIL import Image, ImageCms, ImageOps
 
-from enhance.images import SourceImage, decode, inspect_image, read_image
+from enhance.cli import main
+from enhance.images import decode, inspect_image, read_image
+from enhance.images.pages import count_pages
 from enhance.metadata import profiles
 from enhance.metadata.png_chunks import make_chunk
 from tests.unit.image_files import (
@@ -38,6 +40,7 @@ EIGHT_BITS = [
     *(("BMP", source, {}) for source in ("L", "P", "RGB")),
     *(("JPEG", source, {}) for source in ("L", "RGB")),
     *((kind, source, {}) for kind in ("WEBP", "AVIF") for source in ("RGB", "RGBA")),
+    ("HEIF", "RGB", {}),
     ("WEBP", "RGBA", {"lossless": True}),
     *((kind, "P", {"transparency": 3}) for kind in ("PNG", "GIF")),
     ("PNG", "RGB", {"transparency": IMAGE.getpixel((5, 3))}),
@@ -45,153 +48,131 @@ EIGHT_BITS = [
 """Formats, images in Pillow's modes, and options of Pillow."""
 
 DEEP = np.random.default_rng(7).integers(1, 65536, (60, 40, 4), dtype=np.uint16)
-FLOATS = (DEEP / np.float32(65535)).astype(np.float32)
-GREY = DEEP[..., :1]
+RGB, GREY, ALPHA = DEEP[..., :3], DEEP[..., :1], DEEP[..., 3:]
+FLOATS = (RGB / np.float32(65535)).astype(np.float32)
 KEYED = np.where(GREY[2, 1] == GREY, np.uint16(0), np.uint16(65535))
 KEY = make_chunk(b"tRNS", GREY[2, 1].astype(">u2").tobytes())
 """The chunk that makes one grey level transparent."""
-
+TURNED = make_chunk(b"eXIf", exif_block(6))
 SIXTEEN_BITS = {
-    **{
-        f"PNG {mode}": (png(DEEP[..., :channels].squeeze()), mode, DEEP[..., :channels])
-        for channels, mode in enumerate(("I;16", "LA;16", "RGB;16", "RGBA;16"), 1)
-    },
+    "grey PNG": (png(GREY), "I;16", GREY),
+    "grey PNG with alpha": (png(DEEP[..., 2:]), "LA;16", DEEP[..., [2, 2, 2, 3]]),
+    "PNG": (png(RGB), "RGB;16", RGB),
+    "PNG with alpha": (png(DEEP), "RGBA;16", DEEP),
+    "turned PNG": (png(DEEP, before_pixels=TURNED), "RGBA;16", np.rot90(DEEP, -1)),
     "PNG with a transparent grey": (
-        png(GREY[..., 0], before_pixels=KEY),
+        png(GREY, before_pixels=KEY),
         "I;16",
-        np.dstack([GREY, KEYED]),
+        np.dstack([GREY, GREY, GREY, KEYED]),
     ),
     "grey TIFF": (tiff(GREY[..., 0], 1), "I;16", GREY),
     "TIFF whose white is zero": (tiff(GREY[..., 0], 0, byteorder=">"), "I;16", 65535 - GREY),
-    "TIFF": (tiff(DEEP[..., :3], byteorder=">"), "RGB;16", DEEP[..., :3]),
+    "TIFF": (tiff(RGB, byteorder=">"), "RGB;16", RGB),
+    "turned TIFF": (tiff(RGB, orientation=6), "RGB;16", np.rot90(RGB, -1)),
     "TIFF with alpha": (tiff(DEEP, extrasamples=[2]), "RGBA;16", DEEP),
-    "TIFF with a fourth channel": (tiff(DEEP, extrasamples=[0]), "RGBA;16", DEEP[..., :3]),
-    "TIFF of floats": (tiff(FLOATS[..., :3]), "RGB;32F", DEEP[..., :3]),
+    "TIFF with a fourth channel": (tiff(DEEP, extrasamples=[0]), "RGBA;16", RGB),
+    "TIFF of floats": (tiff(FLOATS), "RGB;32F", RGB),
     "grey TIFF of floats": (tiff(FLOATS[..., 0], 1), "F", GREY),
 }
 """Files with their mode and their pixels."""
 
 
 @pytest.fixture
-def read(tmp_path: Path):
+def read(tmp_path):
     """Return a function that decodes bytes and compares the facts that `inspect_image` returns."""
 
-    def reading(data: bytes) -> SourceImage:
+    def reading(data):
         path = tmp_path / "image.bin"
         path.write_bytes(data)
         facts, image = inspect_image(path), read_image(path)
-        assert (facts.width, facts.height, facts.bits) == (image.width, image.height, image.bits)
-        assert (facts.format, facts.mode, facts.name) == (image.format, image.mode, image.name)
+        for name in ("width", "height", "bits", "format", "mode", "name", "bytes"):
+            assert getattr(facts, name) == getattr(image, name)
         assert facts.has_alpha == (image.alpha is not None)
-        assert facts.bytes == image.bytes == len(data)
+        assert image.bytes == len(data)
         assert image.sha256 == hashlib.sha256(data).hexdigest()
         return image
 
     return reading
 
 
-def check_pixels(image: SourceImage, expected: np.ndarray) -> None:
-    """Check every pixel against [H, W, 1 to 4], except the colour of transparent ones."""
-    channels = expected.shape[2]
-    colours = expected[..., :3] if channels > 2 else expected[..., :1].repeat(3, axis=2)
-    alpha = expected[..., -1] if channels in (2, 4) else np.full(expected.shape[:2], image.levels)
+def check_pixels(image, expected):
+    """Check every pixel against [H, W, 1, 3 or 4], except the colour of transparent ones."""
+    colours = np.broadcast_to(expected[..., :3], image.rgb.shape)
+    alpha = np.full(image.rgb.shape[:2], image.levels)
+    if expected.shape[2] == 4:
+        alpha = expected[..., 3]
+    if image.alpha is None:
+        assert (alpha == image.levels).all()
+    else:
+        assert np.array_equal(image.alpha, alpha)
     assert image.rgb.dtype == expected.dtype
     assert np.array_equal(image.rgb[alpha > 0], colours[alpha > 0])
-    assert (
-        (alpha == image.levels).all() if image.alpha is None else np.array_equal(image.alpha, alpha)
-    )
 
 
 @pytest.mark.parametrize(("kind", "source", "options"), EIGHT_BITS)
-def test_8_bit_pixels_equal_pillows(read, kind, source, options):
-    data = encode(SOURCES[source], kind, **options)
-    expected, image = Image.open(io.BytesIO(data)), read(data)
-    assert (image.mode, image.grey) == (expected.mode, source in ("1", "L", "LA", "grey P"))
-    check_pixels(image, np.asarray(expected.convert("RGBA")))
+def test_8_bit_pixels_equal_pillows_in_every_orientation(read, kind, source, options):
+    for orientation in range(1, 9) if source == "RGB" else (1,):
+        exif = b"Exif\0\0" + exif_block(orientation)
+        data = encode(SOURCES[source], kind, exif=exif, **options)
+        opened, image = Image.open(io.BytesIO(data)), read(data)
+        assert image.mode == opened.mode
+        assert image.grey == (source in ("1", "L", "LA", "grey P"))
+        check_pixels(image, np.asarray(ImageOps.exif_transpose(opened).convert("RGBA")))
 
 
 @pytest.mark.parametrize("kind", SIXTEEN_BITS)
-def test_every_bit_of_16_is_read(read, kind: str):
+def test_every_bit_of_16_is_read(read, kind):
     data, mode, expected = SIXTEEN_BITS[kind]
     image = read(data)
-    assert (image.mode, image.grey) == (mode, expected.shape[2] < 3)
+    assert (image.mode, image.grey) == (mode, mode in ("I;16", "LA;16", "F"))
     check_pixels(image, expected)
 
 
 def test_premultiplied_alpha_is_divided_out(read):
-    alpha = np.maximum(DEEP[..., 3:], 20000)
-    multiplied = np.rint(DEEP[..., :3].astype(float) * alpha / 65535).astype(np.uint16)
+    alpha = np.maximum(ALPHA, 20000)
+    multiplied = np.rint(RGB / 65535 * alpha).astype(np.uint16)
     image = read(tiff(np.dstack([multiplied, alpha]), extrasamples=[1]))
-    assert np.abs(image.rgb.astype(int) - DEEP[..., :3]).max() <= 2
+    assert np.abs(image.rgb.astype(int) - RGB).max() <= 2
 
 
 @pytest.mark.parametrize(
     "data",
     [
         encode(CLEAR, "PNG", exif=b"Exif\0\0" + exif_block(6)),
-        encode(
-            SOURCES["CMYK"], "JPEG", exif=b"Exif\0\0" + exif_block(3), icc_profile=cmyk_profile()
-        ),
+        encode(SOURCES["CMYK"], "JPEG", exif=exif_block(3), icc_profile=cmyk_profile()),
         png(DEEP[..., :2], before_pixels=make_chunk(b"eXIf", exif_block(7))),
         tiff(DEEP, extrasamples=[1]),
     ],
     ids=["PNG", "CMYK", "deep PNG", "premultiplied TIFF"],
 )
-def test_strips_of_any_height_join_to_the_same_pixels(tmp_path: Path, monkeypatch, data: bytes):
+def test_strips_of_any_height_join_to_the_same_pixels(tmp_path, monkeypatch, data):
     path = tmp_path / "image"
     path.write_bytes(data)
-    monkeypatch.setattr(
-        decode, "fill_transparent", lambda strips: strips
-    )  # The original reads beyond the strip.
+    # The original reads beyond the strip.
+    monkeypatch.setattr(decode, "fill_transparent", lambda strips: strips)
 
-    def strips() -> list[np.ndarray]:
-        return [*decode.decode(path, 1_000_000, None, lambda need: None)][1:]
+    def strips():
+        _, *strips = decode.decode(path, 1_000_000, None, lambda need: None)
+        return strips
 
     (whole,) = strips()
     monkeypatch.setattr(decode, "_STRIP_PIXELS", 7 * whole.shape[1])
     monkeypatch.setattr(decode, "BLOCK", 7)  # The strips of images with alpha.
     parts = strips()
-    assert {len(part) for part in parts[:-1]} == {7}
+    assert len(parts) > 5
     assert np.array_equal(np.concatenate(parts), whole)
 
 
-@pytest.mark.parametrize(
-    "kind", ["PNG", "TIFF", "WEBP", "AVIF", "JPEG", "HEIF", "deep PNG", "deep TIFF"]
-)
-def test_each_exif_orientation_is_applied_once(read, kind: str):
-    photo = Image.fromarray(PHOTO[:60, :90])
-    deep, limit = (
-        np.asarray(photo).astype(np.uint16) * 257,
-        6 if kind in ("WEBP", "AVIF", "JPEG", "HEIF") else 0,
-    )
-    for orientation in range(1, 9):
-        block = exif_block(orientation)
-        if kind == "deep PNG":
-            data = png(deep, after_pixels=make_chunk(b"eXIf", block))
-        elif kind == "deep TIFF":
-            data = tiff(deep, orientation=orientation)
-        else:
-            data = encode(
-                photo, kind, exif=b"Exif\0\0" + block, **({"quality": 95} if limit else {})
-            )
-        photo.getexif()[0x0112] = orientation
-        expected, image = np.asarray(ImageOps.exif_transpose(photo)).astype(float), read(data)
-        assert image.rgb.shape == expected.shape
-        assert np.abs(image.rgb * (255 / image.levels) - expected).mean() <= limit
-
-
 @pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
-def test_cmyk_is_converted_by_its_profile(read, kind: str):
-    for inks, expected in (
-        ((0, 0, 0, 0), 255),
-        ((255, 0, 0, 0), (151, 191, 255)),
-        ((0, 0, 0, 255), 0),
-    ):
-        image = read(encode(Image.new("CMYK", (16, 16), inks), kind, icc_profile=cmyk_profile()))
-        assert image.icc is None
-        assert (
-            np.abs(image.rgb - np.array(expected)).max() <= 3
-        )  # as LittleCMS converts the profile's Lab values
+@pytest.mark.parametrize(
+    ("inks", "expected"),
+    [((0, 0, 0, 0), 255), ((255, 0, 0, 0), (151, 191, 255)), ((0, 0, 0, 255), 0)],
+)
+def test_cmyk_is_converted_by_its_profile(read, kind, inks, expected):
+    """The expected colours are those of LittleCMS for the Lab values in the profile."""
+    image = read(encode(Image.new("CMYK", (16, 16), inks), kind, icc_profile=cmyk_profile()))
+    assert image.icc is None
+    assert np.abs(image.rgb - np.array(expected)).max() <= 3
 
 
 def test_cmyk_jpeg_is_inverted_only_with_adobe_marker(read):
@@ -211,31 +192,62 @@ def test_lab_becomes_srgb(read):
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG", "AVIF"])
-def test_of_several_images_the_first_is_read_with_a_note(tmp_path: Path, kind: str):
+def test_of_several_images_the_first_is_read_with_a_note(tmp_path, kind):
+    path = tmp_path / "frames"
     red, blue = (Image.new("RGB", (32, 24), colour) for colour in ("red", "blue"))
     for others, notes in (([], ()), ([blue], ("first_frame",))):
-        path = tmp_path / "frames"
-        path.write_bytes(encode(red, kind, save_all=True, append_images=others))
+        red.save(path, kind, save_all=True, append_images=others)
         image = read_image(path)
         assert (inspect_image(path).frames, image.metadata.notes) == (1 + len(others), notes)
         assert image.rgb[0, 0].argmax() == 0
 
 
-def test_transparent_pixels_get_the_colour_of_the_nearest_visible_ones(read):
-    wide = np.zeros((9, 12, 4), np.uint8)  # black and invisible
-    wide[:, :3] = (200, 10, 30, 255)  # a red strip on the left
-    wide[:, 10:] = (10, 20, 220, 1)  # a hardly visible blue strip on the right
-    image = read(png(wide))
-    assert (image.rgb[:, :6] == (200, 10, 30)).all()
-    assert (image.rgb[:, 8:] == (10, 20, 220)).all()
-    assert np.array_equal(image.alpha, wide[..., 3])
+def write_pages(path, **options):
+    """Write a TIFF with three pages of different sizes; return the first."""
+    with tifffile.TiffWriter(path, **options) as file:
+        for size in (12, 13, 14):
+            file.write(DEEP[:size, :16, :3], photometric="rgb", metadata=None)
+    return DEEP[:12, :16, :3]
 
-    tall = np.zeros((2000, 3, 4), np.uint8)
-    tall[1030], tall[1130] = (90, 80, 70, 255), (50, 60, 70, 255)
-    rgb = read(png(tall)).rgb
-    assert (rgb[1030 - 256 : 1080] == (90, 80, 70)).all()
-    assert (rgb[1081 : 1130 + 256] == (50, 60, 70)).all()
-    assert (rgb[:512] == 0).all()
+
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}])
+def test_of_several_pages_the_first_is_read_with_a_note(tmp_path, options):
+    first = write_pages(tmp_path / "scan.tif", **options)
+    image = read_image(tmp_path / "scan.tif")
+    assert np.array_equal(image.rgb, first)
+    assert image.metadata.notes == ("first_frame",)
+    assert inspect_image(tmp_path / "scan.tif").frames == 3
+
+
+@pytest.mark.filterwarnings("error")
+def test_damaged_files_have_one_page(tmp_path):
+    write_pages(tmp_path / "scan.tif")
+    whole = (tmp_path / "scan.tif").read_bytes()
+    with tifffile.TiffFile(tmp_path / "scan.tif") as scan:
+        link = scan.pages.first.offset + 2 + 12 * len(scan.pages.first.tags)
+    loop = whole[:link] + whole[4:8] + whole[link + 4 :]
+    for content in (b"", b"II*\0", whole[: link - 1], loop):
+        assert count_pages(io.BytesIO(content)) == 1
+
+
+def test_command_line_enhances_the_first_page_and_says_so(tmp_path, capsys):
+    scan, large = tmp_path / "scan.tif", tmp_path / "large.png"
+    first = write_pages(scan)
+    assert main(["run", str(scan), "-o", str(large), "--preset=anime-fast"]) == 0
+    assert "Only the first image of the file was enhanced" in capsys.readouterr().err
+    assert inspect_image(large).height == 4 * len(first)
+
+
+def test_transparent_pixels_get_the_colour_of_the_nearest_visible_ones(read):
+    red, blue = (200, 10, 30), (10, 20, 220)
+    values = np.zeros((2000, 3, 4), np.uint8)  # black and invisible
+    values[1030] = (*red, 255)
+    values[1130] = (*blue, 1)  # hardly visible
+    image = read(png(values))
+    assert (image.rgb[1030 - 256 : 1080] == red).all()
+    assert (image.rgb[1081 : 1130 + 256] == blue).all()
+    assert (image.rgb[:512] == 0).all()
+    assert np.array_equal(image.alpha, values[..., 3])
 
 
 def test_a_profile_that_takes_too_long_is_left_out(monkeypatch):
@@ -245,39 +257,31 @@ def test_a_profile_that_takes_too_long_is_left_out(monkeypatch):
 
 
 def test_a_grey_profile_fits_grey_and_an_rgb_profile_rgb(read):
+    grey = SOURCES["L"]
     assert read(encode(IMAGE, "PNG", icc_profile=rgb_profile())).icc == rgb_profile()
     assert read(encode(IMAGE, "PNG", icc_profile=grey_profile())).icc is None
-    assert read(encode(SOURCES["L"], "PNG", icc_profile=grey_profile())).icc == grey_profile()
-    converted = read(encode(SOURCES["L"], "PNG", icc_profile=rgb_profile()))
+    assert read(encode(grey, "PNG", icc_profile=grey_profile())).icc == grey_profile()
+    converted = read(encode(grey, "PNG", icc_profile=rgb_profile()))
     assert (converted.icc, converted.grey) == (None, True)
-    assert (
-        np.abs(converted.rgb[..., 0] - np.asarray(SOURCES["L"]).astype(int)).max() <= 1
-    )  # from sRGB to sRGB
+    assert np.abs(converted.rgb[..., 0] - np.asarray(grey, int)).max() <= 1  # from sRGB to sRGB
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        *(
-            b"x\0\0" + zlib.compress(one)
-            for one in (b"", b"nonsense" * 100, rgb_profile()[:300], cmyk_profile())
-        ),
-        *(b"", b"name", b"name\0\1" + zlib.compress(rgb_profile()), b"name\0\0not deflate"),
+        b"x\0\0" + zlib.compress(b""),
+        b"x\0\0" + zlib.compress(b"nonsense" * 100),
+        b"x\0\0" + zlib.compress(rgb_profile()[:300]),
+        b"x\0\0" + zlib.compress(cmyk_profile()),
         b"x\0\0" + zlib.compress(bytes(100_000_000)),
+        b"x\0\1" + zlib.compress(rgb_profile()),
+        b"x\0\0not deflate",
+        b"x",
+        b"",
     ],
-    ids=[
-        "empty",
-        "nonsense",
-        "truncated",
-        "cmyk",
-        "no name",
-        "no content",
-        "method 1",
-        "not deflate",
-        "bomb",
-    ],
+    ids=lambda content: f"{len(content)} bytes",
 )
-def test_unusable_profile_is_left_out(read, content: bytes):
+def test_unusable_profile_is_left_out(read, content):
     image = read(png(PHOTO, before_pixels=make_chunk(b"iCCP", content)))
     assert image.icc is None
     assert np.array_equal(image.rgb, PHOTO)
