@@ -36,10 +36,15 @@ def names(folder: Path) -> list[str]:
     return list(contents(folder))
 
 
+def start(*arguments: object) -> int:
+    """Run `enhance run` and return its exit status."""
+    return main(["run", *map(str, arguments), *FAST])
+
+
 def run(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> Printed:
     """Run `enhance run` and return the objects that it prints."""
     capsys.readouterr()
-    assert main(["run", *map(str, arguments), "--json", *FAST]) == status
+    assert start(*arguments, "--json") == status
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 

@@ -10,78 +10,83 @@ from pathlib import Path
 from typing import Any
 
 from enhance import Settings
-from enhance.files import write_atomically
+from enhance.processes import this_process
 from enhance.store import RecentRun, TaskStore
 
+ENDED = f"{this_process().split('-')[0]}-999999999-1"
+"""The name of a process of this computer that has ended."""
 
-def add_result(
-    store: TaskStore, signature: str = "a" * 64, content: bytes = b"image", input: str = "c" * 64
-) -> str:
+
+def add_result(store, signature="a" * 64, content=b"image", input="c" * 64):
     """Store a result of the input with this checksum and return its task id."""
-    task_id, settings = store.new_id(), Settings("anime-fast")
+    task_id = store.new_id()
+    settings = Settings("anime-fast")
     png = store.result_path(task_id)
+    sha256 = hashlib.sha256(content).hexdigest()
     info: Any = {
         "status": "done",
         "signature": signature,
         "task_id": task_id,
         "input": {"sha256": input, "width": 1},
-        "output": {
-            "bytes": len(content),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "width": 4,
-        },
+        "output": {"bytes": len(content), "sha256": sha256, "width": 4},
         "preset": settings.preset,
         "settings": settings.as_dict(),
         "tile": settings.tile,
         "model": {"sha256": "d" * 64},
         "precision": "fp32",
     }
+    store.prepare()
     with store.using(png):
-        write_atomically(png, lambda temporary: temporary.write_bytes(content))
+        png.write_bytes(content)
         store.finish(task_id, info)
     return task_id
 
 
 def add_entry(store: TaskStore, **facts: Any) -> RecentRun:
-    """Add a run to a list of recent results."""
-    common = {
-        "whose": "a" * 64,
-        "id": secrets.token_hex(16),
-        "began": "2026",
-        "width": 8,
-        "height": 8,
-        "process": "",
-    }
-    entry = RecentRun(**{**common, "thumbnail": "", **facts})
+    """Add a run to a list of recent results, with a result by default."""
+    entry = RecentRun(
+        **{
+            "whose": "a" * 64,
+            "id": secrets.token_hex(16),
+            "state": "done",
+            "began": "2026",
+            "name": "photo.png",
+            "sha256": "c" * 64,
+            "width": 8,
+            "height": 8,
+            "settings": {},
+            "thumbnail": "",
+            "process": "",
+            **facts,
+        }
+    )
     store.save_entry(entry)
     return entry
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
     """Return the files in a folder of the program, without its marker and its database."""
-    files = (
-        path for path in folder.rglob("*") if path.is_file() and not path.match(".enhance-folder")
-    )
-    files = (path for path in files if not path.match("enhance-*.sqlite*"))
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith((".enhance-folder", "enhance-"))
+    }
 
 
 def set_last_use(store: TaskStore, hours: float, *paths: Path) -> None:
     """Set the last use of stored files, or of all files and entries, to so long ago."""
     used = time.time() - hours * 3600
-
     with store.database.transaction() as db:
         if not paths:
             db.execute("UPDATE entries SET used = ?", (used,))
             db.execute("UPDATE files SET used = ?", (used,))
         for path in paths:
-            db.execute(
-                "UPDATE files SET used = ? WHERE path = ?",
-                (used, path.relative_to(store.folder).as_posix()),
-            )
+            key = path.relative_to(store.folder).as_posix()
+            db.execute("UPDATE files SET used = ? WHERE path = ?", (used, key))
 
 
 def set_age(seconds: float, *paths: Path) -> None:
     """Set the time of files to so long ago."""
+    changed = time.time() - seconds
     for path in paths:
-        os.utime(path, (time.time() - seconds, time.time() - seconds))
+        os.utime(path, (changed, changed))

@@ -20,15 +20,12 @@ from enhance.store.names import plan_names
 from .runs import image
 
 
-def report_done(
-    _: Enhancer, source: Path, *__: Any, output: Path, progress: Any, **___: Any
-) -> Result:
+def report_done(_, source, *__, output, progress, **___):
     """Report a file as done without a network, in place of `Enhancer.run`."""
     progress(1, 2, 1.0)
-    facts = {"path": str(source), "width": 8, "height": 8}
     info: Any = {
         "input": {"name": source.name},
-        "output": facts,
+        "output": {"path": str(source), "width": 8, "height": 8},
         "seconds": {"total": 1.0},
         "cached": False,
     }
@@ -36,12 +33,12 @@ def report_done(
 
 
 @pytest.fixture
-def calls() -> Any:
+def calls():
     """A list that grows with each call and return of a function, including the steps of
     generators."""
-    found: list[None] = []
+    found = []
 
-    def step(*_: object) -> None:
+    def step(*_):
         found.append(None)
 
     threading.setprofile(step)
@@ -59,11 +56,11 @@ def test_three_times_the_files_need_three_times_the_work(tmp_path, monkeypatch, 
     needed = []
 
     for count in (40, 120):
-        folder, output = tmp_path / f"in-{count}", tmp_path / f"out-{count}"
+        folder = tmp_path / str(count)
         for number in range(count):
             image(folder / f"{number}.png", number)
         calls.clear()
-        batch = find_images([folder], output)
+        batch = find_images([folder], tmp_path / "out")
         reporter = Reporter(batch, Namespace(json=True, progress="none", failures=None))
         RunningBatch(Enhancer("cpu"), Settings("gentle"), batch, on_change=reporter.report).run()
         plan_names([(Path("same.jpg"), ".jpg")] * count, ".png")

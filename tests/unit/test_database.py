@@ -8,7 +8,6 @@ import os
 import shutil
 import sqlite3
 import zipfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,24 +15,25 @@ import pytest
 
 from enhance.config import Config
 from enhance.errors import StorageError
+from enhance.formats.encoding import Encoding
 from enhance.info import network_key_of
 from enhance.jobs.scheduler import Scheduler
 from enhance.jobs.threads import JobThreads
 from enhance.store import TaskStore
 from enhance.web.storage import page_folder
 
-from .forks import Launcher, can_fork
+from .forks import can_fork
 from .stored_results import add_entry, add_result, files_of, set_age, set_last_use
 
 MINE, THEIRS = "a" * 64, "b" * 64
 FOREIGN = f"processed/{'ab' * 16}.png"
 
 
-def databases(folder: Path) -> list[Path]:
+def databases(folder):
     return sorted(folder.glob("enhance-*.sqlite"))
 
 
-def add_run(store: TaskStore, whose: str, photo: bytes, signature: str) -> str:
+def add_run(store, whose, photo, signature):
     """Store everything that a run of a user's photo makes, and return its task id."""
     sha256 = hashlib.sha256(photo).hexdigest()
     source = store.folder.with_name(f"photo {whose}")
@@ -43,32 +43,33 @@ def add_run(store: TaskStore, whose: str, photo: bytes, signature: str) -> str:
     content = photo + signature.encode()
     task_id = add_result(store, signature, content=content, input=sha256)
     made = (
-        store.reports / f"{task_id}-png-keep.pdf",
-        store.encoded / f"{hashlib.sha256(content).hexdigest()}-jpeg-92-keep.jpg",
+        store.report_path(task_id, "en", Encoding()),
+        store.encoded_path(hashlib.sha256(content).hexdigest(), Encoding("jpeg")),
         store.network_path(sha256, network_key_of(store.finished_info(task_id))),
     )
-    store.prepare()
     with store.using(*made):
         for path in made:
             path.write_bytes(b"made")
-    add_entry(
-        store,
-        whose=whose,
-        state="done",
-        name="photo.png",
-        sha256=sha256,
-        settings={},
-        task_id=task_id,
-    )
+    add_entry(store, whose=whose, sha256=sha256, task_id=task_id)
     return task_id
 
 
-def remove_all(store: TaskStore) -> None:
-    """Remove the runs of both users, and everything else that the program has stored and does not
-    use."""
+def remove_runs(store):
+    """Remove the runs of both users."""
     store.remove([entry for whose in (MINE, THEIRS) for run in store.runs(whose) for entry in run])
+
+
+def remove_all(store):
+    """Remove the runs, and everything else that the program has stored and does not use."""
+    remove_runs(store)
     set_last_use(store, 25)
     store.clean()
+
+
+def zero(database):
+    """Replace the content of a database, which its log could repair."""
+    sqlite3.connect(database).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.write_bytes(bytes(10_000))
 
 
 KILLED = """
@@ -103,24 +104,32 @@ store.clean()
 
 
 @can_fork
-@pytest.mark.parametrize("state", ["intact", "damaged"])
+@pytest.mark.parametrize(
+    ("is_damaged", "stride"),
+    [
+        (False, 2),
+        (True, 6),
+        *(pytest.param(one, 1, marks=pytest.mark.long) for one in (False, True)),
+    ],
+)
 def test_a_process_that_is_killed_at_any_statement_loses_no_file_and_leaves_none(
-    forks: Launcher, tmp_path, state
+    forks, tmp_path, is_damaged, stride
 ):
-    start, step, status = tmp_path / "start" / "data", 0, -9
+    start = tmp_path / "start" / "data"
     add_run(TaskStore(start), THEIRS, b"photo", "1" * 64)
     (start / FOREIGN).write_bytes(b"foreign")
     kept = files_of(start)
-    if state == "damaged":
-        for file in start.glob("enhance-*.sqlite*"):
-            file.write_bytes(bytes(10_000))
+    if is_damaged:
+        zero(*databases(start))
+    step = -stride
+    status = -9
     while status:
+        step += stride
         folder = tmp_path / str(step) / "data"
         shutil.copytree(start, folder)
 
-        status = forks.start(
-            folder, str(step), code=KILLED, modules=("tests.unit.test_database",)
-        ).wait()
+        modules = ("tests.unit.test_database",)
+        status = forks.start(folder, str(step), code=KILLED, modules=modules).wait()
 
         assert status in (0, -9), step
         store = TaskStore(folder)
@@ -132,48 +141,44 @@ def test_a_process_that_is_killed_at_any_statement_loses_no_file_and_leaves_none
         assert files_of(folder) == {FOREIGN: b"foreign"}, step
         store.close()
         shutil.rmtree(folder.parent)
-        step += 1
     assert step > 50
 
 
-def zero_page(number: int) -> Callable[[bytes], bytes]:
-    return lambda content: content[: 4096 * number] + bytes(4096) + content[4096 * (number + 1) :]
-
-
-DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+DAMAGE = {
     "emptied": lambda content: b"",
     "cut": lambda content: content[:20_000],
     "zeroed": lambda content: bytes(len(content)),
     "another file": lambda content: b"<html>" * 1000,
-    **{f"page {number} zeroed": zero_page(number) for number in range(12)},
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", [*DAMAGE, *range(12)])
 @pytest.mark.parametrize("is_open", [False, True])
 def test_a_damaged_database_costs_no_file(tmp_path, caplog, damage, is_open):
+    """A number is that of a page of the database, which is zeroed."""
     store = TaskStore(tmp_path / "data")
-    tasks = {
-        str(number) * 64: add_run(store, MINE, b"photo%d" % number, str(number) * 64)
-        for number in range(4)
-    }
+    for number in "0123":
+        add_run(store, MINE, f"photo{number}".encode(), number * 64)
     (store.folder / FOREIGN).write_bytes(b"foreign")
-    before, database = files_of(store.folder), databases(store.folder)[0]
+    before = files_of(store.folder)
+    (database,) = databases(store.folder)
     if not is_open:
         store.close()
     sqlite3.connect(database).execute("PRAGMA wal_checkpoint(TRUNCATE)")  # The log could repair it.
-    database.write_bytes(DAMAGE[damage](database.read_bytes()))
+    content = database.read_bytes()
+    if damage in DAMAGE:
+        content = DAMAGE[damage](content)
+    else:
+        content = content[: 4096 * damage] + bytes(4096) + content[4096 * (damage + 1) :]
+    database.write_bytes(content)
 
     if is_open:
         with suppress(StorageError):  # for the run in which the damage is found
             add_run(store, THEIRS, b"new", "5" * 64)
-    tasks["6" * 64] = add_run(store, THEIRS, b"new", "6" * 64)
+    add_run(store, THEIRS, b"new", "6" * 64)
     store.clean()
 
-    for signature, task_id in tasks.items():
-        found = store.find(signature)
-        assert found
-        assert found["task_id"] == task_id
+    assert all(store.find(number * 64) for number in "01236")
     assert before.items() <= files_of(store.folder).items()
     assert ("is damaged" in caplog.text) == (len(databases(store.folder)) > 1)
     remove_all(store)
@@ -184,7 +189,7 @@ def test_a_damaged_database_is_replaced_even_if_the_clock_was_set_back(tmp_path,
     store = TaskStore(tmp_path / "data")
     add_run(store, MINE, b"photo", "1" * 64)
     store.close()
-    databases(store.folder)[0].write_bytes(b"damaged")
+    zero(*databases(store.folder))
     monkeypatch.setattr("time.time_ns", lambda: 1)
 
     add_run(store, MINE, b"another", "2" * 64)
@@ -194,12 +199,13 @@ def test_a_damaged_database_is_replaced_even_if_the_clock_was_set_back(tmp_path,
 
 
 def test_files_of_a_damaged_database_are_not_deleted_while_other_processes_can_use_them(tmp_path):
-    store, other = TaskStore(tmp_path / "data"), TaskStore(tmp_path / "data", max_disk=1)
+    store = TaskStore(tmp_path / "data")
+    other = TaskStore(tmp_path / "data", max_disk=1)
     add_run(store, MINE, b"photo", "1" * 64)
-    before, new = files_of(store.folder), store.result_path("f" * 32)
+    before = files_of(store.folder)
+    new = store.result_path("f" * 32)
     with store.using(new):
-        sqlite3.connect(databases(store.folder)[0]).execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        databases(store.folder)[0].write_bytes(b"damaged")
+        zero(*databases(store.folder))
         other.clean()
         assert files_of(store.folder) == before
         new.write_bytes(b"new")
@@ -214,10 +220,10 @@ def test_files_of_a_damaged_database_are_not_deleted_while_other_processes_can_u
 def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path, monkeypatch):
     store = TaskStore(tmp_path / "data")
     add_run(store, MINE, b"photo", "1" * 64)
-    before, entries = files_of(store.folder), store.runs(MINE)
+    before = files_of(store.folder)
     connect = sqlite3.connect
 
-    def connect_to_full_disk(*given, **named) -> sqlite3.Connection:
+    def connect_to_full_disk(*given, **named):
         connection = connect(*given, **named)
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -226,28 +232,21 @@ def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite3, "connect", connect_to_full_disk)
     limited = TaskStore(store.folder)
     with pytest.raises(StorageError) as raised:
-        add_entry(
-            limited,
-            state="done",
-            name="a",
-            sha256="c" * 64,
-            settings={},
-            thumbnail="thumbnail" * 100_000,
-        )
+        add_entry(limited, thumbnail="thumbnail" * 100_000)
     assert raised.value.key == "disk_full"
     assert files_of(store.folder) == before
     assert limited.find("1" * 64)
-    limited.remove(entries[0])
+    remove_runs(limited)
     assert files_of(store.folder) == {}, "files can be deleted on a full disk"
 
 
 def test_a_file_system_without_locks_is_rejected(tmp_path, monkeypatch):
     connect = sqlite3.connect
-    monkeypatch.setattr(
-        sqlite3,
-        "connect",
-        lambda path, **named: connect(f"file:{path}?vfs=unix-none", uri=True, **named),
-    )
+
+    def connect_without_locks(path, **named):
+        return connect(f"file:{path}?vfs=unix-none", uri=True, **named)
+
+    monkeypatch.setattr(sqlite3, "connect", connect_without_locks)
 
     with pytest.raises(StorageError, match="does not support file locks"):
         TaskStore(tmp_path / "data").check()
@@ -280,20 +279,19 @@ for number in range(20):
 
 
 @can_fork
-def test_two_servers_share_a_folder(forks: Launcher, tmp_path):
-    folder, modules = tmp_path / "data", ("tests.unit.test_database",)
+def test_two_servers_share_a_folder(forks, tmp_path):
+    folder = tmp_path / "data"
+    modules = ("tests.unit.test_database",)
     servers = [
         forks.start(folder, whose, code=TWO_SERVERS, modules=modules) for whose in (MINE, THEIRS)
     ]
-
-    assert [server.wait() for server in servers] == [0, 0], [
-        server.errors.read_text() for server in servers
-    ]
+    for server in servers:
+        assert server.wait() == 0, server.errors.read_text()
 
     assert len(databases(folder)) == 1
     store = TaskStore(folder)
-    assert [len(store.runs(whose)) for whose in (MINE, THEIRS)] == [2, 2]
-    store.remove([entry for whose in (MINE, THEIRS) for run in store.runs(whose) for entry in run])
+    assert len(store.runs(MINE)) == len(store.runs(THEIRS)) == 2
+    remove_runs(store)
     assert files_of(folder) == {}
 
 
@@ -319,7 +317,8 @@ def test_a_folder_of_an_earlier_version_is_used_again(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     with zipfile.ZipFile(Path(__file__).with_name("earlier_data_folder.zip")) as archive:
         archive.extractall(tmp_path)
-    store, before = TaskStore(tmp_path / "data"), files_of(tmp_path / "data")
+    store = TaskStore(tmp_path / "data")
+    before = files_of(store.folder)
     foreign = {name: content for name, content in before.items() if content == b"foreign"}
     assert len(foreign) == 6
 
@@ -330,20 +329,14 @@ def test_a_folder_of_an_earlier_version_is_used_again(tmp_path, monkeypatch):
     states = {name: store.state_of(entry) for name, entry in runs.items()}
     assert states == {"failed.png": "failed", "photo0.png": "done", "photo1.png": "done"}
     first = runs["photo0.png"]
-    info = store.finished_info(first.task_id or "")
-    assert store.find(info["signature"])
+    assert store.find(store.finished_info(first.task_id or "")["signature"])
+
     store.remove([first])
-    gone = before.keys() - files_of(store.folder).keys()
-    assert {name.split("/")[0] for name in gone} == {
-        "uploads",
-        "processed",
-        "network",
-        "encoded",
-        "lists",
-    }
-    assert not any(
-        info["task_id"] in name or first.sha256 in name for name in files_of(store.folder)
-    )
+
+    left = files_of(store.folder)
+    folders = {name.split("/")[0] for name in before.keys() - left.keys()}
+    assert folders == {"uploads", "processed", "network", "encoded", "lists"}
+    assert not any(str(first.task_id) in name or first.sha256 in name for name in left)
     set_age(25 * 3600, *(store.folder / "page").rglob("*"))
     remove_all(store)
     assert files_of(store.folder) == foreign

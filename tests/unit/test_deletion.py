@@ -5,57 +5,39 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from unittest.mock import Mock
 
-import cv2
 import pytest
 from PIL import Image
-from skimage import data
 
-from enhance import Enhancer, Result, Settings
-from enhance.store import RecentRun
+from enhance import Settings
 
 from .stored_results import add_entry, files_of
 
+pytestmark = pytest.mark.usefixtures("span_weights", "fresh_store")
 FAST = Settings("anime-fast")
 
 
-@pytest.fixture(scope="module")
-def engine_of_all(span_weights) -> Enhancer:
-    return Enhancer("cpu", "fp32")
-
-
 @pytest.fixture
-def enhancer(engine_of_all, tmp_path) -> Enhancer:
-    """An enhancer with an empty store."""
-    engine_of_all.tasks = type(engine_of_all.tasks)(tmp_path / "data")
-    return engine_of_all
-
-
-@pytest.fixture
-def photo_file(tmp_path) -> Path:
-    pixels = cv2.resize(data.astronaut()[:320, :480], (48, 32), interpolation=cv2.INTER_AREA)
-    Image.fromarray(pixels).save(tmp_path / "photo.png")
+def photo_file(photo, tmp_path):
+    Image.fromarray(photo[:16, :24]).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
 
 
-def entry_of(
-    enhancer: Enhancer, file: Path, settings: Settings, result: Result | None
-) -> RecentRun:
-    """Add a run to the list of results, which has failed if there is no result."""
+def entry_of(enhancer, file, settings, **facts):
+    """Add a run to the list of results, which has failed without further facts."""
     image = enhancer.read(file)
     enhancer.tasks.keep_upload(file, file.name, image.sha256, image.bytes)
-    facts = {"name": file.name, "sha256": image.sha256, "settings": settings.as_dict()}
-    if result is None:
-        return add_entry(enhancer.tasks, state="failed", **facts)
-    return add_entry(enhancer.tasks, state="done", task_id=result.info["task_id"], **facts)
+    facts = {"state": "failed", "settings": settings.as_dict(), **facts}
+    return add_entry(enhancer.tasks, name=file.name, sha256=image.sha256, **facts)
 
 
-def enhanced(enhancer: Enhancer, file: Path, settings: Settings) -> RecentRun:
-    return entry_of(enhancer, file, settings, enhancer.run(file, settings))
+def enhanced(enhancer, file, settings):
+    task_id = enhancer.run(file, settings).info["task_id"]
+    return entry_of(enhancer, file, settings, state="done", task_id=task_id)
 
 
-def stored_files(enhancer: Enhancer) -> set[str]:
+def stored_files(enhancer):
     return {*files_of(enhancer.tasks.folder)}
 
 
@@ -79,11 +61,8 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_stays_of_a_deleted_result(enhancer, photo_file, kind):
     entry = enhanced(enhancer, photo_file, KINDS[kind])
-    assert {name.split("/")[0] for name in stored_files(enhancer)} == {
-        "uploads",
-        "processed",
-        "network",
-    }
+    folders = {name.split("/")[0] for name in stored_files(enhancer)}
+    assert folders == {"uploads", "processed", "network"}
 
     enhancer.tasks.remove([entry])
 
@@ -94,12 +73,13 @@ def test_deleted_runs_leave_no_network_output_even_if_they_failed(
     enhancer, photo_file, monkeypatch
 ):
     with monkeypatch.context() as broken:
-        broken.setattr("enhance.pipeline.write_png", lambda *_, **__: 1 / 0)
+        broken.setattr("enhance.pipeline.write_png", Mock(side_effect=ZeroDivisionError))
         with pytest.raises(ZeroDivisionError):
             enhancer.run(photo_file, FAST)
-    failed = entry_of(enhancer, photo_file, FAST, None)
+    failed = entry_of(enhancer, photo_file, FAST)
     assert any(name.startswith("network/") for name in stored_files(enhancer))
-    Image.open(photo_file).rotate(180).save(other := photo_file.with_name("other.png"))
+    other = photo_file.with_name("other.png")
+    Image.open(photo_file).rotate(180).save(other)
 
     enhancer.tasks.remove([failed, *(enhanced(enhancer, other, FAST) for _ in range(2))])
 
@@ -124,7 +104,7 @@ def test_another_result_of_the_photo_keeps_its_files(enhancer, photo_file, kind,
     assert stored_files(enhancer) == set()
 
 
-UNREADABLE: dict[str, dict[str, Any]] = {
+UNREADABLE = {
     "an unknown setting": {"settings": {**FAST.as_dict(), "of_another_version": 1}},
     "a setting out of range": {"settings": {**FAST.as_dict(), "sharpen": 99}},
     "no settings": {"settings": None},
@@ -138,13 +118,13 @@ def test_a_result_that_cannot_be_read_stops_no_deletion_and_is_computed_again(
     enhancer, photo_file, change
 ):
     result = enhancer.run(photo_file, FAST)
-    path = enhancer.tasks.processed / f"{result.info['task_id']}.json"
-    path.write_text(json.dumps({**result.info, **UNREADABLE[change]}))
-    kept = {f"processed/{path.stem}.json", f"processed/{path.stem}.png"}
+    unreadable = result.path.with_suffix(".json")
+    unreadable.write_text(json.dumps({**result.info, **UNREADABLE[change]}))
 
-    again = enhancer.run(photo_file, FAST)
-    assert not again.info["cached"]
-    assert enhancer.tasks.info(path.stem) is None
+    again = enhancer.run(photo_file, FAST).info
+    assert not again["cached"]
+    assert enhancer.tasks.info(unreadable.stem) is None
 
-    enhancer.tasks.remove([entry_of(enhancer, photo_file, FAST, again)])
-    assert stored_files(enhancer) == kept
+    entry = entry_of(enhancer, photo_file, FAST, state="done", task_id=again["task_id"])
+    enhancer.tasks.remove([entry])
+    assert {Path(name).stem for name in stored_files(enhancer)} == {unreadable.stem}

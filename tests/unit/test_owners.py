@@ -1,7 +1,5 @@
 """Owners: who owns what a request makes, and which limits it shares."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,46 +7,44 @@ import pytest
 from starlette.datastructures import Headers
 
 from enhance.errors import EnhanceError
-from enhance.web.owners import Owner, owner_of
+from enhance.web.owners import owner_of
 
-KEY, OTHER_KEY = "a1" * 16, "b2" * 16
+KEY = "a1" * 16
+OTHER_KEY = "b2" * 16
 
 
-def owner(
-    key: str | None = None, user: str | None = None, session: str = "a", address: str = "10.0.0.1"
-) -> Owner:
+def owner(key=None, user=None, session="a", address="10.0.0.1"):
     """Return the owner of a request."""
-    headers = Headers({} if key is None else {"X-Enhance-Key": key})
-    client = SimpleNamespace(host=address)
+    headers = {}
+    if key is not None:
+        headers["X-Enhance-Key"] = key
     request: Any = SimpleNamespace(
-        username=user, session_hash=session, headers=headers, client=client
+        username=user,
+        session_hash=session,
+        headers=Headers(headers),
+        client=SimpleNamespace(host=address),
     )
     return owner_of(request)
 
 
 def test_a_login_comes_before_a_key_and_a_key_before_the_session():
-    assert (
-        owner(user="ada").digest
-        == owner(KEY, user="ada", session="b").digest
-        == owner(OTHER_KEY, "ada").digest
-    )
-    assert owner(KEY).digest == owner(KEY, session="b", address="10.0.0.2").digest
-    assert owner(session="a").digest == owner(session="a").digest != owner(session="b").digest
-    assert owner(session="\ud800").digest != owner(session="\ud801").digest
-    digests = {
-        one.digest
-        for one in (
-            *(owner(KEY), owner(OTHER_KEY), owner(session=KEY), owner(session=f"key {KEY}")),
-            *(owner(user="ada"), owner(user=KEY), owner(user=f"key {KEY}")),
-        )
-    }
-    assert len(digests) == 7
-    assert not any(KEY in digest for digest in digests)
-    assert [one.is_lasting for one in (owner(), owner(KEY), owner(user="ada"))] == [
-        False,
-        True,
-        True,
+    owners = [
+        [owner(user="ada"), owner(KEY, "ada", session="b"), owner(OTHER_KEY, "ada")],
+        [owner(KEY), owner(KEY, session="b", address="10.0.0.2")],
+        [owner(session="a"), owner(session="a")],
+        *([owner(session=one)] for one in ("b", "\ud800", "\ud801", KEY, f"key {KEY}")),
+        *([owner(user=one)] for one in (KEY, f"key {KEY}")),
+        [owner(OTHER_KEY)],
     ]
+    digests = [{one.digest for one in same} for same in owners]
+    assert all(len(same) == 1 for same in digests)
+    assert len(set.union(*digests)) == len(owners)
+    assert not any(KEY in digest for digest in set.union(*digests))
+
+
+def test_a_login_and_a_key_are_lasting():
+    owners = [owner(), owner(KEY), owner(user="ada")]
+    assert [one.is_lasting for one in owners] == [False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -60,10 +56,9 @@ def test_a_key_that_is_not_valid_is_rejected(key):
 
 
 def test_limits_are_by_login_or_address_whatever_the_key_and_the_session():
-    of_address = {
-        one.caller[0] for one in (owner(KEY), owner(OTHER_KEY), owner(session="b"), owner())
-    }
-    assert len(of_address) == 1
-    assert owner(KEY, address="10.0.0.2").caller[0] not in of_address
-    assert owner(KEY, user="ada", address="10.0.0.2").caller == owner(user="ada").caller
-    assert owner(user="ada").caller[0] not in of_address
+    of_address = [owner(KEY), owner(OTHER_KEY), owner(session="b")]
+    assert {one.caller[0] for one in of_address} == {owner().caller[0]}
+    elsewhere = owner(KEY, address="10.0.0.2").caller[0]
+    of_login = owner(user="ada").caller
+    assert owner(KEY, user="ada", address="10.0.0.2").caller == of_login
+    assert len({owner().caller[0], elsewhere, of_login[0]}) == 3

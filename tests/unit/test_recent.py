@@ -3,57 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from enhance import Settings
 from enhance.processes import this_process
-from enhance.store import RecentRun, TaskStore
+from enhance.store import TaskStore
 from enhance.store.recent_runs import MAX_RESULTS, delete_entry
 from enhance.web.owners import Owner
 
-from .stored_results import add_entry, add_result, files_of, set_last_use
+from .stored_results import ENDED, add_entry, add_result, files_of, set_last_use
 
 KEY, OTHER_KEY = "a1" * 16, "b2" * 16
 
 
-def list_of(key: str) -> str:
+def list_of(key):
     """Return the name of the list of the client with this key."""
     return Owner(f"key {key}", "an address").digest
 
 
 @pytest.fixture
-def store(tmp_path) -> TaskStore:
+def store(tmp_path):
     store = TaskStore(tmp_path / "data")
     store.prepare()
     return store
 
 
-def start_entry(store: TaskStore, file: Path, key: str = KEY) -> RecentRun:
+def start_entry(store, file, key=KEY):
     """Return the entry of a run that has just started, with its input."""
     content = file.read_bytes()
-    facts: dict[str, Any] = {
-        "whose": list_of(key),
-        "id": secrets.token_hex(16),
-        "state": "running",
-        "name": file.name,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
-        "settings": Settings("gentle").as_dict(),
-        "process": this_process(),
-    }
-    entry = add_entry(store, **facts)
+    entry = add_entry(
+        store,
+        whose=list_of(key),
+        state="running",
+        name=file.name,
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        process=this_process(),
+    )
     store.running.add((entry.whose, entry.id))
     store.keep_upload(file, entry.name, entry.sha256, entry.bytes)
     return entry
 
 
-def finish_entry(store: TaskStore, file: Path, key: str = KEY) -> RecentRun:
+def finish_entry(store, file, key=KEY):
     """Return the entry of a finished run."""
     entry = start_entry(store, file, key)
     done = replace(entry, state="done", task_id=add_result(store, input=entry.sha256))
@@ -61,7 +54,7 @@ def finish_entry(store: TaskStore, file: Path, key: str = KEY) -> RecentRun:
     return done
 
 
-def entries_of(store: TaskStore, whose: str) -> list[RecentRun]:
+def entries_of(store, whose):
     return [entry for run in store.runs(whose) for entry in run]
 
 
@@ -77,22 +70,23 @@ def test_a_list_is_found_only_by_its_key_which_is_not_stored(store, photo_file):
 
 
 def test_two_servers_share_a_list_and_a_killed_one_leaves_an_interrupted_run(store, photo_file):
-    own, theirs = start_entry(store, photo_file), start_entry(TaskStore(store.folder), photo_file)
-    interrupted = replace(theirs, process=f"{this_process().split('-')[0]}-999999999-1")
-    store.save_entry(interrupted)
+    own = start_entry(store, photo_file)
+    theirs = replace(start_entry(TaskStore(store.folder), photo_file), process=ENDED)
+    store.save_entry(theirs)
 
     store.clean()
 
     states = {entry.id: store.state_of(entry) for entry in entries_of(store, own.whose)}
-    assert states == {own.id: "running", interrupted.id: "interrupted"}
-    assert store.input_of(interrupted).read_bytes() == photo_file.read_bytes()
+    assert states == {own.id: "running", theirs.id: "interrupted"}
+    assert store.input_of(theirs).read_bytes() == photo_file.read_bytes()
 
 
 @pytest.mark.parametrize(("name", "key"), [("photo.png", OTHER_KEY), ("twin.png", KEY)])
-def test_removed_or_expired_entries_leave_only_the_files_that_others_need(
+def test_removed_entries_leave_only_the_files_that_others_need(
     store, photo_file, tmp_path, name, key
 ):
-    mine, other_file = finish_entry(store, photo_file), tmp_path / name
+    mine = finish_entry(store, photo_file)
+    other_file = tmp_path / name
     other_file.write_bytes(photo_file.read_bytes())
     other = start_entry(store, other_file, key)
 
@@ -102,11 +96,16 @@ def test_removed_or_expired_entries_leave_only_the_files_that_others_need(
     assert other.id in {one.id for one in entries_of(store, other.whose)}
     store.remove([other])
     assert files_of(store.folder) == {}
-    finish_entry(store, photo_file)
+
+
+def test_expired_entries_leave_nothing(store, photo_file):
+    entry = finish_entry(store, photo_file)
     set_last_use(store, 25)
+
     store.clean()
+
     assert files_of(store.folder) == {}
-    assert entries_of(store, mine.whose) == []
+    assert entries_of(store, entry.whose) == []
 
 
 def test_a_task_without_an_entry_keeps_its_input(store, photo_file):
@@ -121,17 +120,19 @@ def test_a_task_without_an_entry_keeps_its_input(store, photo_file):
 
 
 def test_a_list_is_limited_and_a_large_batch_counts_as_one_result(store, photo_file, monkeypatch):
-    batch, files = os.urandom(16).hex(), {os.urandom(16).hex() for _ in range(50)}
-    single = [start_entry(store, photo_file) for _ in range(MAX_RESULTS + 2)]
-    for number, file in enumerate(files):
-        store.save_entry(replace(single[0], id=file, batch=batch, number=number, began="2999"))
+    single = [start_entry(store, photo_file).id for _ in range(MAX_RESULTS + 2)]
+    whose = list_of(KEY)
+    batch = {
+        add_entry(store, whose=whose, batch="b", number=number, began="2999").id
+        for number in range(50)
+    }
 
-    store.shorten(list_of(KEY))
+    store.shorten(whose)
 
-    newest, *others = [{entry.id for entry in run} for run in store.runs(list_of(KEY))]
-    assert newest == files
+    newest, *others = store.runs(whose)
+    assert {entry.id for entry in newest} == batch
     assert len(others) == MAX_RESULTS - 1
-    assert set.union(*others) < {entry.id for entry in single}
+    assert {entry.id for run in others for entry in run} < {*single}
     monkeypatch.setattr("enhance.store.tasks.MAX_FILES", 10)
-    store.shorten(list_of(KEY))
-    assert {entry.id for entry in entries_of(store, list_of(KEY))} == files
+    store.shorten(whose)
+    assert {entry.id for entry in entries_of(store, whose)} == batch

@@ -13,11 +13,11 @@ from enhance.cli import main
 
 from ..site import wait_until
 from .forks import can_fork
-from .runs import FAST, cached, image, names, run
+from .runs import FAST, cached, image, names, run, start
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch) -> Path:
+def folder(tmp_path, monkeypatch):
     """The folder in which the program is started, without a data folder."""
     monkeypatch.delenv("ENHANCE_DATA")
     (tmp_path / "holiday").mkdir()
@@ -26,17 +26,16 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def test_results_are_next_to_the_photos_and_found_by_the_next_run(folder, capsys):
-    image(folder / "a.jpg")
-    image(folder / "a.png", 1)
-    image(folder / "2024" / "b.png", 2)
-    results = dict.fromkeys(("a-4x.png", "a-4x-2.png", "b-4x.png"), False)
+    for shade, name in enumerate(("a.jpg", "a.png", "2024/b.png")):
+        image(folder / name, shade)
+    results = ["a-4x.png", "a-4x-2.png", "b-4x.png"]
 
-    for inputs in (folder, ".", Path.cwd()):
-        assert cached(run(capsys, inputs)) == results
-        results = dict.fromkeys(results, True)
+    for inputs, is_cached in ((folder, False), (".", True), (Path.cwd(), True)):
+        assert cached(run(capsys, inputs)) == dict.fromkeys(results, is_cached)
 
-    everything = ["2024/b-4x.png", "2024/b.png", "a-4x-2.png", "a-4x.png", "a.jpg", "a.png"]
-    assert names(Path.cwd()) == [f"holiday/{name}" for name in everything]
+    assert names(folder) == [
+        *("2024/b-4x.png", "2024/b.png", "a-4x-2.png", "a-4x.png", "a.jpg", "a.png")
+    ]
 
 
 def test_name_states_the_size_and_the_format(folder, capsys):
@@ -48,13 +47,12 @@ def test_name_states_the_size_and_the_format(folder, capsys):
 
 
 def test_only_other_content_adds_a_number(folder, capsys):
-    photo, foreign = image(folder / "a.jpg"), folder / "a-4x.png"
+    photo = image(folder / "a.jpg")
+    foreign = folder / "a-4x.png"
     foreign.write_bytes(b"another file")
     for is_cached in (False, True):
         assert cached(run(capsys, photo)) == {"a-4x-2.png": is_cached}
-        assert cached(run(capsys, photo, "--sharpen", "0.5")) == {"a-4x-3.png": is_cached}, (
-            "no result is replaced"
-        )
+        assert cached(run(capsys, photo, "--sharpen", "0.5")) == {"a-4x-3.png": is_cached}
     assert foreign.read_bytes() == b"another file"
 
 
@@ -93,12 +91,11 @@ def test_folder_that_cannot_be_written_is_reported_with_a_way_out(folder, capsys
     assert names(folder) == ["a.jpg"]
 
 
-@pytest.mark.parametrize(
-    "arguments", [["-"], ["memory://bucket/a.png"], ["a.jpg", "--ray", "local"]]
-)
+@pytest.mark.parametrize("arguments", ["-", "memory://bucket/a.png", "a.jpg --ray local"])
 def test_inputs_without_a_place_for_the_result_require_an_output(folder, capsys, arguments):
-    fsspec.filesystem("memory").pipe_file("/bucket/a.png", image(folder / "a.png").read_bytes())
-    assert main(["run", *arguments, *FAST]) == 2
+    content = image(folder / "a.jpg").read_bytes()
+    fsspec.filesystem("memory").pipe_file("/bucket/a.png", content)
+    assert start(*arguments.split()) == 2
     assert "require an output" in capsys.readouterr().err
 
 

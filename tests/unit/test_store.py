@@ -6,7 +6,6 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Generator
 from unittest.mock import Mock
 
 import psutil
@@ -16,17 +15,17 @@ from enhance.errors import PictureError, StorageError
 from enhance.processes import temporary_path
 from enhance.store import Reservation, TaskStore
 
-from .stored_results import add_entry, add_result, files_of, set_age, set_last_use
+from .stored_results import ENDED, add_entry, add_result, files_of, set_age, set_last_use
 
 
 @pytest.fixture
-def store(tmp_path) -> TaskStore:
+def store(tmp_path):
     store = TaskStore(tmp_path / "store")
     store.prepare()
     return store
 
 
-def used_bytes(store: TaskStore) -> int:
+def used_bytes(store):
     """Return the bytes in the folder. Hard links count as one file."""
     stats = [(store.folder / name).stat() for name in files_of(store.folder)]
     return sum({stat.st_ino: stat.st_size for stat in stats}.values())
@@ -81,13 +80,14 @@ def test_a_finished_task_is_found_by_its_signature_unless_its_result_or_info_is_
     for malformed in ("", "../secret", "A" * 32, task_id + "\n"):
         assert store.info(malformed) is None
 
-    store.result_path(task_id).write_bytes(b"pic")
-
-    assert store.find("a" * 64) is store.info(task_id) is None
-    for content in ("", "{", "[]", '{"status": "done"}', "\x00"):
-        task_id = add_result(store, "b" * 64)
-        store.result_path(task_id).with_suffix(".json").write_text(content)
-        assert store.find("b" * 64) is store.info(task_id) is None
+    result = store.result_path(task_id)
+    content = result.with_suffix(".json").read_text()
+    for damaged in ("", "{", "[]", '{"status": "done"}', "\x00", content):
+        result.with_suffix(".json").write_text(damaged)
+        if damaged == content:
+            result.write_bytes(b"pic")
+        assert store.info(task_id) is None
+        assert store.find("a" * 64) is None
 
 
 def test_a_result_whose_info_cannot_be_written_is_removed(store, monkeypatch):
@@ -114,23 +114,22 @@ def test_expired_files_are_deleted_and_a_copied_result_has_a_new_retention_perio
 
 
 def test_a_result_that_is_removed_while_it_is_copied_costs_no_other_result(store):
-    removed, other = add_result(store, content=b"removed"), add_result(store, "b" * 64)
-    entry = add_entry(
-        store, state="done", name="photo.png", sha256="c" * 64, settings={}, task_id=removed
-    )
+    removed = add_result(store, content=b"removed")
+    other = add_result(store, "b" * 64)
+    entry = add_entry(store, task_id=removed)
     copy = temporary_path(store.result_path(store.new_id()))
-    download = store.folder / "page" / "photo.png"
-    download.parent.mkdir()
-    (download.parent / ".enhance-folder").touch()
-    for link in (copy, download):
+    page = store.folder / "page"
+    page.mkdir()
+    (page / ".enhance-folder").touch()
+    for link in (copy, page / "photo.png"):
         os.link(store.result_path(removed), link)
-    store.page_files = lambda: [(download, 0)]
+    store.page_files = lambda: [(page / "photo.png", 0)]
 
     store.remove([entry])
 
     assert not store.result_path(removed).exists()
     assert copy.read_bytes() == b"removed"
-    assert download.parent.exists(), "the folder of all pages"
+    assert page.exists(), "the folder of all pages"
     assert store.find("b" * 64) == store.finished_info(other)
 
 
@@ -146,26 +145,27 @@ with TaskStore(sys.argv[1]).using(Path(sys.argv[2])):
 
 @pytest.mark.parametrize("killed", [False, True])
 def test_files_in_use_by_another_process_are_not_deleted(store, monkeypatch, killed):
-    result, boot = store.result_path(add_result(store)), psutil.boot_time()
+    result = store.result_path(add_result(store))
+    boot = psutil.boot_time()
     limited = TaskStore(store.folder, max_disk=1)
-    arguments = [sys.executable, "-c", IN_USE_UNTIL_INPUT, str(store.folder), str(result)]
-    with subprocess.Popen(
-        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout
-        assert other.stdout.readline() == "in use\n"
-        limited.clean()
-        assert result.exists()
-        if (
-            sys.platform == "linux"
-        ):  # where psutil computes the start of a process from the clock of the system
-            with monkeypatch.context() as changed:
-                changed.setattr("psutil._pslinux.boot_time", lambda: boot + 3600)
-                limited.clean()
-                assert result.exists()
-        if killed:
-            other.kill()
-        other.communicate("no longer\n")
+    other = subprocess.Popen(
+        [sys.executable, "-c", IN_USE_UNTIL_INPUT, str(store.folder), str(result)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout
+    other.stdout.readline()  # It uses the file now.
+    limited.clean()
+    assert result.exists()
+    # On Linux, psutil computes the start of a process from the clock of the system.
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 3600, raising=False)
+    limited.clean()
+    assert result.exists()
+    monkeypatch.undo()
+    if killed:
+        other.kill()
+    other.communicate("no longer\n")
 
     limited.clean()
 
@@ -173,24 +173,20 @@ def test_files_in_use_by_another_process_are_not_deleted(store, monkeypatch, kil
 
 
 def test_partial_files_are_deleted_if_their_process_has_ended(store, monkeypatch):
-    code = (
-        "import sys; from pathlib import Path; from enhance.processes import temporary_path;"
-        "temporary_path(Path(sys.argv[1])).write_bytes(b'half')"
-    )
-    subprocess.run([sys.executable, "-c", code, str(store.processed / "x.png")], check=True)
-    mine, foreign = temporary_path(store.processed / "y.png"), store.processed / ".other.part"
-    young, old = (
-        store.processed / f".enhance-elsewhere-7-1700000000-{'ab' * 5}{n:02d}.part" for n in (1, 2)
-    )
-    for path in (mine, foreign, young, old):
+    folder = store.processed
+    ended = folder / f".enhance-{ENDED}-{'ab' * 6}.part"
+    mine = temporary_path(folder / "y.png")
+    foreign = folder / ".other.part"
+    young = folder / f".enhance-elsewhere-7-1700000000-{'ab' * 6}.part"
+    old = folder / f".enhance-elsewhere-7-1700000000-{'cd' * 6}.part"
+    for path in (ended, mine, foreign, young, old):
         path.write_bytes(b"half")
     set_age(23 * 3600, young)
     set_age(25 * 3600, old)  # A file of another computer is deleted after a day.
-    assert len(list(store.processed.iterdir())) == 5
 
     store.clean()
 
-    assert {*store.processed.iterdir()} == {mine, foreign, young}
+    assert {*folder.iterdir()} == {mine, foreign, young}
     monkeypatch.setattr("enhance.processes._start_of", Mock(side_effect=psutil.AccessDenied))
     store.clean()
     assert mine.exists()
@@ -198,14 +194,13 @@ def test_partial_files_are_deleted_if_their_process_has_ended(store, monkeypatch
 
 def test_an_input_is_stored_completely_or_not_at_all(store, photo_file):
     content = photo_file.read_bytes()
-    sha256, size = hashlib.sha256(content).hexdigest(), len(content)
-    stored = store.keep_upload(photo_file, "photo.png", sha256, size)
-    stored.write_bytes(b"incomplete")
-    assert store.keep_upload(photo_file, "photo.png", sha256, size).read_bytes() == content
+    facts = (hashlib.sha256(content).hexdigest(), len(content))
+    store.keep_upload(photo_file, "photo.png", *facts).write_bytes(b"incomplete")
+    assert store.keep_upload(photo_file, "photo.png", *facts).read_bytes() == content
 
     photo_file.write_bytes(b"another image")
     with pytest.raises(PictureError, match="changed while it was read"):
-        store.keep_upload(photo_file, "again.png", sha256, size)
+        store.keep_upload(photo_file, "again.png", *facts)
     assert [*files_of(store.uploads).values()] == [content]
 
 
@@ -216,18 +211,12 @@ def test_a_data_folder_that_is_a_file_is_an_error(tmp_path):
         TaskStore(tmp_path / "file").check()
 
 
-def test_a_lease_can_end_during_a_transaction_of_its_thread(tmp_path):
-    tasks = TaskStore(tmp_path / "data")
-    tasks.prepare()
-
-    def lease() -> Generator[None, None, None]:
-        with tasks.using(tasks.result_path("a")):
-            yield
-
-    abandoned = lease()
-    next(abandoned)
-    with tasks.database.transaction() as db:
-        db.execute("INSERT INTO leases VALUES ('kept', 'a', 'b', 1)")
-        abandoned.close()
-    with tasks.database.transaction() as db:
-        assert db.execute("SELECT lease FROM leases").fetchall() == [("kept",)]
+def test_a_lease_can_end_during_a_transaction_of_its_thread(store):
+    other = store.using(store.result_path("kept"))
+    abandoned = store.using(store.result_path("a"))
+    other.__enter__()
+    abandoned.__enter__()
+    with store.database.transaction():
+        abandoned.__exit__(None, None, None)
+    with store.database.transaction() as db:
+        assert db.execute("SELECT path FROM leases").fetchall() == [("processed/kept.png",)]
