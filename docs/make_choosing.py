@@ -1,15 +1,16 @@
-"""Make the images of docs/choosing.md: `python docs/make_choosing.py`.
+"""Make the images of docs/choosing.md and docs/library.md: `python docs/make_choosing.py`.
 
 Photos of skimage.data, which are free to use (see NOTICE), are downscaled by 4, so that the
 original is known. One of them is then degraded like a small JPEG of a phone. Each image shows an
 area with several presets or settings. Two images show an example of each rule of Auto. Their
-drawings and pages are those of the tests.
+drawings and pages are those of the tests. The image of docs/library.md shows a whole photo.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from skimage import data
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from enhance import Enhancer, Settings
+from enhance import Enhancer, Settings, enhance
+from enhance.comparison import Comparison
 from tests.unit.test_analysis import add_noise, drawing, page, soften_with_grain
 
 HERE = Path(__file__).parent
@@ -94,7 +96,9 @@ def degrade(image: np.ndarray) -> np.ndarray:
     noise = np.random.default_rng(5).normal(0, 6, image.shape)
     noisy = np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
     _, coded = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 75])
-    return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return np.ascontiguousarray(decoded[..., ::-1])
 
 
 def original_area(photo: np.ndarray, x: int, y: int) -> np.ndarray:
@@ -116,12 +120,8 @@ def make_rules(enhancer: Enhancer, name: str, wanted: list[Example]) -> None:
                 raise SystemExit(f"{one.label}: the rule is {auto}, not {one.reason}")
             (x, y), settings = one.centre, [resolved, Settings.from_preset(one.other)]
             made = enhancer.compare(source, x=x, y=y, size=SIDE, settings=settings)
-        cells = {one.label: made.first.before}
-        for label, cell in zip((f"Auto: {resolved.preset}", one.other), made.cells, strict=True):
-            if cell.preview is None:
-                raise SystemExit(f"{label}: {cell.error}")
-            cells[label] = cell.preview.after
-        rows.append(sheet(cells))
+        names = f"Auto: {resolved.preset}", one.other
+        rows.append(sheet(cells_of(made, one.label, names)))
     width, height = rows[0].size
     whole = Image.new("RGB", (width, height * len(rows)))
     for place, row in enumerate(rows):
@@ -129,13 +129,24 @@ def make_rules(enhancer: Enhancer, name: str, wanted: list[Example]) -> None:
     whole.save(HERE / f"choosing-{name}.jpg", quality=80, optimize=True)
 
 
+def cells_of(made: Comparison, before: str, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Return the area with bicubic upscaling as `before`, and the cells of a comparison by name."""
+    previews = {}
+    for name, cell in zip(names, made.cells, strict=True):
+        if cell.preview is None:
+            raise SystemExit(f"{name}: {cell.error}")
+        previews[name] = cell.preview
+    first = next(iter(previews.values()))
+    return {before: first.before} | {name: one.after for name, one in previews.items()}
+
+
 def sheet(cells: dict[str, np.ndarray]) -> Image.Image:
-    """Return the areas side by side on white, each with its name above."""
-    side = SCALE * SIDE
-    image = Image.new("RGB", (len(cells) * (side + BORDER) - BORDER, side + LABEL), "white")
+    """Return the areas, which have one size, side by side on white, each with its name above."""
+    height, width = next(iter(cells.values())).shape[:2]
+    image = Image.new("RGB", (len(cells) * (width + BORDER) - BORDER, height + LABEL), "white")
     draw, font = ImageDraw.Draw(image), ImageFont.truetype(str(FONT), 16)
     for place, (name, pixels) in enumerate(cells.items()):
-        left = place * (side + BORDER)
+        left = place * (width + BORDER)
         draw.text((left + 2, 2), name, fill="black", font=font)
         image.paste(Image.fromarray(pixels), (left, LABEL))
     return image
@@ -156,18 +167,25 @@ def make(
         source = Path(folder) / "photo.png"
         Image.fromarray(given).save(source)
         made = enhancer.compare(source, x=x, y=y, size=SIDE, settings=list(wanted.values()))
-    cells = {"bicubic": made.first.before}
-    for label, cell in zip(wanted, made.cells, strict=True):
-        if cell.preview is None:
-            raise SystemExit(f"{label}: {cell.error}")
-        cells[label] = cell.preview.after
+    cells = cells_of(made, "bicubic", wanted)
     sheet(cells | {"original photo": original_area(photo, x, y)}).save(
         HERE / f"choosing-{name}.jpg", quality=88, optimize=True
     )
 
 
+def make_first_example(photo: np.ndarray) -> None:
+    """Write docs/library.jpg: what the first example of docs/library.md makes of the photo, next to
+    bicubic upscaling."""
+    small = Image.fromarray(photo)
+    large = enhance(small)
+    bicubic = small.resize(large.size, Image.Resampling.BICUBIC)
+    cells = {"bicubic upscaling": np.asarray(bicubic), "enhance(photo)": np.asarray(large)}
+    sheet(cells).save(HERE / "library.jpg", quality=85, optimize=True)
+
+
 def main() -> None:
     astronaut, cat = data.astronaut(), data.chelsea()
+    make_first_example(downscale(astronaut))
     with tempfile.TemporaryDirectory() as folder:
         enhancer = Enhancer(data=folder)
         for name, wanted in zip(("photos", "graphics"), examples(), strict=True):
