@@ -33,8 +33,7 @@ STRONG_NOISE = 7.0
 """The noise from which `gentle` is chosen instead of `fast`, which is better at 6 and worse at
 10."""
 LINES = 0.74
-"""The coherence from which the network of `fast` misses lines of a compressed photo: see
-docs/fidelity.md."""
+"""The coherence from which the network of `fast` misses lines of a compressed photo."""
 SMALL_PIXELS = 1_000_000
 """The largest photo for whose lines the network of `gentle` is worth its time, about a minute on
 two cores."""

@@ -13,7 +13,7 @@ import numpy as np
 
 REDUCTIONS = (2, 3, 4)
 
-# Chosen on sharp, soft, noisy and compressed photos: docs/fidelity.md.
+# Chosen on sharp, soft, noisy and compressed photos.
 _LOST = 0.27
 _SHARPEST = 0.9
 
