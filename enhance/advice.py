@@ -136,9 +136,11 @@ def setting_problem(error: SettingsError, given: Mapping[str, Any], language: st
 
 
 def _message(language: str, error: SettingsError) -> str:
-    """Return the message of an error, with the labels that the controls of the page have."""
+    """Return the message of an error, with the names that the controls of the page have."""
     values = error.values
-    if error.key in ("setting_range", "setting_whole"):
+    if "preset" in values:
+        values = values | {"preset": name_of(language, "preset", values["preset"])}
+    if "low" in values:
         name = values["setting"]
         label = f"size_{name}" if name in ("long_side", "megapixels") else name
         values = values | {"setting": catalogue(language)[label]}
@@ -153,11 +155,9 @@ def _solution(error: SettingsError, given: Mapping[str, Any], language: str) -> 
     if error.key == "format_unknown":
         return _use_png(language)
     name = error.values.get("setting") or _SETTINGS_OF_ERRORS[error.key]
-    value = (
-        _nearest(given[name], error.values)
-        if error.key in ("setting_range", "setting_whole")
-        else None
-    )
+    value = None
+    if "low" in error.values:
+        value = _nearest(given[name], error.values)
     if value is None:
         return Solution(translate(language, "use_default"), {name: _DEFAULTS.get(name)})
     return Solution(translate(language, "use_instead", name=f"{value:g}"), {name: value})

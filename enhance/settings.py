@@ -60,6 +60,7 @@ SECOND_MODEL = "span-x4"
 """The model that enlarges a result beyond the scale of its network; made for clean images, as
 results are."""
 SECOND_SCALE = 4
+_LARGEST_SCALE = 4 * SECOND_SCALE
 
 _MAX_SIZE = 999_999
 """More pixels along a side, and more megapixels, than any image has."""
@@ -219,10 +220,20 @@ class Settings:
             self._check_number(name, allowed)
         # The range of `scale` is the only one that depends on other settings.
         largest = largest_scale(self)
-        is_reduced = self.reduce not in (None, 1)
-        if is_reduced and isinstance(self.scale, int | float) and self.scale > largest:
-            raise SettingsError("scale_reduced", reduce=self.reduce, largest=f"{largest:.3g}")
+        if isinstance(self.scale, int | float) and self.scale > largest:
+            self._explain_largest(largest)
         self._check_number("scale", Range(min(1, largest), largest))
+
+    def _explain_largest(self, largest: float) -> None:
+        """Raise SettingsError if it is `reduce` or the preset that limits the scale."""
+        limit = f"{largest:.3g}"
+        if self.reduce not in (None, 1):
+            raise SettingsError("scale_reduced", reduce=self.reduce, largest=limit)
+        if largest < _LARGEST_SCALE:
+            range_of_preset = {"low": "1", "high": limit, "value": f"{self.scale:g}"}
+            raise SettingsError(
+                "scale_of_preset", setting="scale", preset=self.preset, **range_of_preset
+            )
 
     def _fill_in(self) -> None:
         """Replace None by the values of the preset. `auto` has none but that of `tile`."""

@@ -226,3 +226,8 @@ def test_the_nearest_possible_size_of_a_print_is_another_resolution(image, size_
     result_size(with_possible_size(wanted, *image), *image)
     with pytest.raises(SettingsError):
         result_size(wanted, *image)
+
+
+def test_a_scale_beyond_the_preset_names_the_preset():
+    with pytest.raises(SettingsError, match="gentle-2x enlarges at most 2x"):
+        Settings("gentle-2x", scale=4)
