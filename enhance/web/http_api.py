@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from ..config import Limits
+from ..config import Limits, version
 from ..errors import EnhanceError, PictureError, SettingsError
 from ..formats.encoding import FORMATS, Encoding
 from ..i18n import DEFAULT_LANGUAGE, translate
@@ -45,6 +45,17 @@ _ERROR = {
     "properties": {name: {"type": "string"} for name in ("error", "detail")},
 }
 _FOLDER = re.compile("[0-9a-f]{32}")
+_UPLOADED = {
+    "type": "object",
+    "description": "A file that was sent to /gradio_api/upload, with the path that it returned.",
+    "properties": {
+        "path": {"type": "string"},
+        "meta": {"type": "object", "properties": {"_type": {"enum": ["gradio.FileData"]}}},
+    },
+    "required": ["path", "meta"],
+}
+_FILES = {"image": _UPLOADED, "images": {"type": "array", "items": _UPLOADED}}
+"""The schemas of files. Gradio describes them as what its own client accepts."""
 
 
 async def enhance_form(request: Request) -> Response:
@@ -101,10 +112,14 @@ async def describe(request: Request) -> Response:
     """Respond with Gradio's OpenAPI document of the endpoints, which also describes `POST
     /api/enhance`."""
     document = await anyio.to_thread.run_sync(openapi_document, request)
+    document["info"]["version"] = version()
     for name, endpoint in services_of(request.scope).endpoints.items():
-        for ignored in endpoint.ignored:
+        if endpoint.parameters:
             body = document["paths"][f"{API}/call/v2/{name}"]["post"]["requestBody"]
-            del body["content"]["application/json"]["schema"]["properties"][ignored]
+            properties = body["content"]["application/json"]["schema"]["properties"]
+            properties |= {one: _FILES[one] for one in properties.keys() & _FILES.keys()}
+            for ignored in endpoint.ignored:
+                del properties[ignored]
     fields = {name: parameter_schema(name) for name in ("image", *API_SETTINGS, "job")}
     form = {
         "type": "object",

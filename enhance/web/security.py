@@ -54,7 +54,11 @@ _DEVELOPER_NAMES = (
     "vibe",
     "undo-vibe",
 )
-_DEVELOPER_ROUTES = ("/monitoring", *(f"{API}/{name}" for name in _DEVELOPER_NAMES))
+_DEVELOPER_ROUTES = (
+    "/monitoring",
+    "/openapi.json",
+    *(f"{API}/{name}" for name in _DEVELOPER_NAMES),
+)
 """Routes of Gradio for app developers, which are closed here."""
 _UPLOADS = (f"{API}/upload", HTTP_API)
 """The routes that receive files."""
