@@ -16,7 +16,7 @@ from enhance.models import graph_of
 from enhance.models.memory import stream_bytes, weight_bytes
 
 MODELS = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
-TILES = (64, 192, 512, 1024)
+TILES = (192, 1024)
 WIDTHS = (500, 1000, 2000, 4000, 8000)
 _FLOAT16 = 2
 
