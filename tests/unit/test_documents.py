@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from docs import count_memory, make_catalogue
+from docs import count_memory
 from enhance.cli import parse_arguments
 from enhance.cli.weights import _parser as weights_parser
 from enhance.settings import PRESETS
@@ -139,6 +139,5 @@ def test_every_variable_is_documented_and_passed_to_the_container():
     assert {*service["environment"]} == described - of_the_image - folders
 
 
-def test_generated_tables_are_up_to_date():
-    assert make_catalogue.table() in read("docs/models.md")
+def test_the_table_of_memory_is_up_to_date():
     assert count_memory.table() in read("docs/streaming.md")
