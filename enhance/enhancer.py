@@ -55,6 +55,7 @@ from .settings import (
     AUTO,
     REFERENCE_PRESET,
     SECOND_MODEL,
+    PresetName,
     Settings,
     all_presets,
     as_settings,
@@ -198,7 +199,7 @@ class Enhancer:
     def run(
         self,
         source: Path | str | InMemory,
-        settings: Settings | str | None = None,
+        settings: Settings | PresetName | None = None,
         *,
         model: Path | str | None = None,
         output: Path | str | None = None,
@@ -249,7 +250,7 @@ class Enhancer:
     def run_many(
         self,
         sources: Iterable[Path | str | InMemory] | Path | str,
-        settings: Settings | str | None = None,
+        settings: Settings | PresetName | None = None,
         *,
         output: Path | str | None = None,
         progress: Progress | None = None,
@@ -327,7 +328,7 @@ class Enhancer:
     def preview(
         self,
         source: AnyImage,
-        settings: Settings | str | None = None,
+        settings: Settings | PresetName | None = None,
         *,
         x: float | None = None,
         y: float | None = None,
@@ -606,7 +607,7 @@ class Enhancer:
             )
 
     @memory_errors()
-    def retune(self, preview: Preview, settings: Settings | str) -> Preview:
+    def retune(self, preview: Preview, settings: Settings | PresetName) -> Preview:
         """Return a preview of the same region with other sliders, without running the network.
 
         Raises SettingsError if the settings need another network output than the preview has, or if
@@ -708,7 +709,9 @@ class Enhancer:
         with self.scheduler.queue_job(job):
             return self.engine.enlarge(rgb, model, tile=Settings(tile=tile).tile, job=job)
 
-    def estimate(self, width: int, height: int, settings: Settings | str, bits: int = 8) -> float:
+    def estimate(
+        self, width: int, height: int, settings: Settings | PresetName, bits: int = 8
+    ) -> float:
         """Return the expected seconds of a run on this machine for an image of this size, from
         measurements.
 
@@ -806,7 +809,7 @@ def _shared_enhancer() -> Enhancer:
 
 def enhance(
     image: T,
-    preset: str | Settings = AUTO,
+    preset: PresetName | Settings = AUTO,
     scale: float | None = None,
     *,
     model: Path | str | None = None,

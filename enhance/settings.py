@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final, Literal
 
 from . import models
 from .errors import EnhanceError, SettingsError
@@ -27,12 +27,26 @@ PIPELINE = 16
 """Part of every signature. Increase it whenever the same request produces other pixels or
 measurements than before."""
 
-AUTO = "auto"
+AUTO: Final = "auto"
 """The preset that is replaced by the one that suits the image."""
 RESIZE = "resize"
 """The preset without a network, which only `auto` chooses: for results that are no larger than the
 image."""
-DEFAULT_PRESET = AUTO
+DEFAULT_PRESET: Final = AUTO
+PresetName = Literal[
+    "auto",
+    "gentle",
+    "original",
+    "anime",
+    "anime-fast",
+    "face",
+    "dehaze",
+    "fast",
+    "precise",
+    "balanced",
+    "gentle-2x",
+]
+"""The names of PRESETS, so that type checkers find wrong ones. User models: `Settings(name)`."""
 REFERENCE_PRESET = "gentle"
 """The preset whose time is 1 in relative times. It is used to estimate the time of `auto` before a
 photo is loaded."""
@@ -446,7 +460,7 @@ def print_sides(text: str) -> tuple[float | None, float | None]:
     return width, height
 
 
-def as_settings(given: Settings | str | None) -> Settings:
+def as_settings(given: Settings | PresetName | None) -> Settings:
     """Return settings unchanged, or the settings of the preset with this name; None means the
     default preset."""
     if given is None:

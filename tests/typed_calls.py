@@ -53,5 +53,7 @@ def wrong(enhancer: Enhancer, result: Result) -> None:
     enhancer.report("task", langage="en")  # pyright: ignore
     enhance("a.jpg", "gentle", scal=2)  # pyright: ignore
     enhance(3)  # pyright: ignore
+    enhance("a.jpg", "nope")  # pyright: ignore
+    enhancer.run("a.jpg", "nope")  # pyright: ignore
     Settings("gentle", strenght=0.5)  # pyright: ignore
     Settings("gentle", tile="large")  # pyright: ignore

@@ -169,9 +169,9 @@ def assert_equal(preview: Preview, result: Result) -> None:
 def test_a_preview_is_approximate_until_a_run_and_exact_after_it(
     image: Path, photo, enhancer: Enhancer
 ):
-    before = enhancer.preview(image, KIND, size=20)
-    result = enhancer.run(image, KIND)
-    after = enhancer.preview(image, KIND, size=20)
+    before = enhancer.preview(image, Settings(KIND), size=20)
+    result = enhancer.run(image, Settings(KIND))
+    after = enhancer.preview(image, Settings(KIND), size=20)
 
     assert before.info["approximate"]
     assert not after.info["approximate"]
@@ -181,7 +181,7 @@ def test_a_preview_is_approximate_until_a_run_and_exact_after_it(
     assert not enhancer.retune(after, Settings.from_preset(KIND, saturation=1.2)).info[
         "approximate"
     ]
-    small = enhancer.preview(photo[:20, :30].copy(), KIND, size=20)
+    small = enhancer.preview(photo[:20, :30].copy(), Settings(KIND), size=20)
     assert not small.info["approximate"], "the preview is the whole photo"
 
 

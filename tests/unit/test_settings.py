@@ -2,14 +2,14 @@
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from enhance import PRESETS, Settings, SettingsError, signature
 from enhance.models import graph_of
 from enhance.restore.resample import result_size, with_possible_size
-from enhance.settings import RANGES, network_key, print_sides
+from enhance.settings import RANGES, PresetName, network_key, print_sides
 
 LIMITS = RANGES | {"scale": (1, 16), "long_side": (1, 999999), "megapixels": (0.0001, 999999)}
 GENTLE = Settings("gentle")
@@ -231,3 +231,7 @@ def test_the_nearest_possible_size_of_a_print_is_another_resolution(image, size_
 def test_a_scale_beyond_the_preset_names_the_preset():
     with pytest.raises(SettingsError, match="gentle-2x enlarges at most 2x"):
         Settings("gentle-2x", scale=4)
+
+
+def test_type_checkers_know_all_presets():
+    assert [*get_args(PresetName)] == [*PRESETS]

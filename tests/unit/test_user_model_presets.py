@@ -79,7 +79,7 @@ def test_author_and_licence_are_stated(own_folder: Path, image: Path, enhancer: 
     name = add_model("compact-3x", own_folder, licence="CC-BY-NC-4.0", author="A. Author")
 
     *_, unknown, known = enhancer.presets()
-    info = enhancer.run(image, name).info
+    info = enhancer.run(image, Settings(name)).info
 
     assert unknown["licence"] == "Licence: unknown."
     assert known["licence"] == "Made by A. Author. Licence: CC-BY-NC-4.0, not for commercial use."
