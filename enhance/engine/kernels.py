@@ -126,7 +126,7 @@ def _mish(values: torch.Tensor) -> torch.Tensor:
     return ratio.div_(ratio + 2).mul_(values).to(values.dtype)
 
 
-def scale(
+def scale_and_shift(
     rows: torch.Tensor,
     gain: torch.Tensor | float,
     shift: torch.Tensor | float,
@@ -243,7 +243,9 @@ def prepare(
                 precision = torch.float32 if node.precise else dtype
                 kernels[index] = _convolution(node, state, device, precision, transposed)
             case Affine():
-                kernels[index] = partial(scale, gain=operand(node.gain), shift=operand(node.shift))
+                gain = operand(node.gain)
+                shift = operand(node.shift)
+                kernels[index] = partial(scale_and_shift, gain=gain, shift=shift)
             case ChannelNorm():
                 weight, bias = weights(node.name)
                 kernels[index] = partial(_layer_norm, weight=weight, bias=bias, eps=node.eps)

@@ -19,9 +19,9 @@ from enhance.models.graphs import Scaled, StoredMap, is_rounded
 from enhance.models.phases import Phase, split
 
 from ..files import check_disk_space, storage_errors
-from ..images.worker import IN_MEMORY, allocate_pixels
+from ..images.worker import PIXELS_IN_MEMORY, allocate_pixels
 from .device import free_memory
-from .kernels import ImageRows, Kernel, scale
+from .kernels import ImageRows, Kernel, scale_and_shift
 from .stream import Check, Sink, Stream
 
 Statistics = Mapping[int, torch.Tensor]
@@ -133,7 +133,7 @@ class PhasedStream:
             if isinstance(node, Scaled):
                 source = self.image.graph.nodes[place].sources[0]
                 gain, shift = kernels[place](self.statistics[source].to(self.image.device))
-                found[index] = partial(scale, gain=gain, shift=shift)
+                found[index] = partial(scale_and_shift, gain=gain, shift=shift)
             # A stored map has no sources, but the place of the node that computed it.
             elif node.sources and place in kernels:
                 found[index] = kernels[place]
@@ -165,7 +165,7 @@ class PhasedStream:
         width = self.image.width
         needed = sum(slot.bytes(height, width, dtype.itemsize) for slot in slots)
         on_gpu = device.type == "cuda" and needed <= _GPU_SHARE * free_memory(device)
-        if needed > IN_MEMORY and not on_gpu:
+        if needed > PIXELS_IN_MEMORY and not on_gpu:
             output = 3 * math.prod(self.image.output_size)
             with storage_errors(folder / "temporary"):
                 folder.mkdir(parents=True, exist_ok=True)

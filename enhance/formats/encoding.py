@@ -19,7 +19,7 @@ from ..errors import MemoryShortError, PictureError, SettingsError, check_stop
 from ..files import link_or_copy, write_atomically
 from ..i18n import PixelCount
 from ..images import SourceImage
-from ..images.worker import free_memory
+from ..images.worker import free_system_memory
 from ..metadata import CHOICES, Metadata
 from ..metadata.metadata import INPUT_NOTES
 from ..metadata.output_formats import fit_to_format
@@ -183,7 +183,7 @@ class Encoding:
         if width * height > form.pixels:
             raise PictureError("format_too_large", limit=PixelCount(form.pixels), **size)
         needed = width * height * form.memory_per_pixel(self.quality)
-        free = free_memory()
+        free = free_system_memory()
         if needed > free:
             gigabytes = {"needed": f"{needed / 1e9:.1f}", "free": f"{free / 1e9:.1f}"}
             raise MemoryShortError("format_memory", **gigabytes, **size)

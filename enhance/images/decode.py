@@ -41,7 +41,7 @@ from ..metadata.profiles import profile_name
 from .colour import BLOCK, Pixels, decode_pixels, fill_transparent
 from .downscaling import spans
 from .header import Header, read_header
-from .image import Box, Facts, SourceImage
+from .image import Box, FileFacts, SourceImage
 
 logger = logging.getLogger(__name__)
 
@@ -82,29 +82,26 @@ class DecodeBudget:
     seconds: float
 
 
-def facts_of(path: Path, max_pixels: int, max_bytes: int | None) -> Facts:
+def read_file_facts(path: Path, max_pixels: int, max_bytes: int | None) -> FileFacts:
     """Return the facts in the file's header without decoding a pixel. Raises PictureError."""
-    with (
-        _picture_errors(path.name or str(path)),
-        _open_checked(path, max_pixels, max_bytes) as (file, size),
-    ):
+    with _picture_errors(), _open_checked(path, max_pixels, max_bytes) as (file, size):
         header = read_header(file, max_pixels=max_pixels, decoding=False)
     height, width = header.upright_size
-    dpi = header.metadata.dpi
-    return Facts(
-        path.name,
-        size,
-        header.format,
-        header.mode,
-        width,
-        height,
-        header.bits,
-        header.orientation,
-        profile_name(header.icc),
-        header.has_alpha,
-        header.frames,
+    dpi = header.metadata.dpi or ()
+    return FileFacts(
+        name=path.name,
+        bytes=size,
+        format=header.format,
+        mode=header.mode,
+        width=width,
+        height=height,
+        bits=header.bits,
+        orientation=header.orientation,
+        profile=profile_name(header.icc),
+        has_alpha=header.has_alpha,
+        frames=header.frames,
         has_location=header.metadata.has_location,
-        dpi=min(dpi) if dpi else None,
+        dpi=min(dpi, default=None),
     )
 
 
@@ -113,7 +110,7 @@ def read_variants(path: Path) -> dict[str, Metadata]:
 
     Raises PictureError.
     """
-    with _picture_errors(path.name), path.open("rb") as file:
+    with _picture_errors(), path.open("rb") as file:
         metadata = read_metadata(file, scan_chunks(file))
         # The size and the resolution of the result can have made a block a little longer.
         return metadata.without_large_blocks(LARGEST_BLOCK).variants()
@@ -132,16 +129,15 @@ def decode(
     a decoder receives the file. `max_bytes` None is the size of `max_pixels` pixels without
     compression. Raises PictureError.
     """
-    with (
-        _picture_errors(path.name or str(path)),
-        _open_checked(path, max_pixels, max_bytes) as (file, size),
-    ):
+    with _picture_errors(), _open_checked(path, max_pixels, max_bytes) as (file, size):
         before = os.fstat(file.fileno())
         header = read_header(file, max_pixels=max_pixels)
         begin(_budget(header, size))
         sha256 = _sha256(file)
         pixels = decode_pixels(header, file)
-        decoded = _without_orientation(header) if header.format == "TIFF" else header
+        decoded = header
+        if header.format == "TIFF":
+            decoded = _without_orientation(header)
         if (pixels.width, pixels.height) != (decoded.width, decoded.height):
             stated = f"{decoded.width} x {decoded.height}"
             raise ValueError(f"the size is {pixels.width} x {pixels.height} instead of {stated}")
@@ -149,11 +145,11 @@ def decode(
         channels = 4 if pixels.has_alpha else 3
         dtype = "uint16" if pixels.deep else "uint8"
         image = SourceImage(
-            path.name,
-            sha256,
-            size,
-            header.format,
-            header.mode,
+            name=path.name,
+            sha256=sha256,
+            bytes=size,
+            format=header.format,
+            mode=header.mode,
             rgb=np.empty((0, 0, 3), dtype),
             alpha=None,
             grey=pixels.grey,
@@ -228,15 +224,20 @@ def _sha256(file: BinaryIO) -> str:
 def _upright_strips(pixels: Pixels, header: Header) -> Iterator[np.ndarray]:
     """Yield strips [n, W, 3 or 4] with the EXIF orientation of the decoded pixels applied."""
     height, width = header.upright_size
-    count = BLOCK if pixels.has_alpha else max(1, _STRIP_PIXELS // width)
-    grey_as_colour = [0, 0, 0, 1] if pixels.has_alpha else [0, 0, 0]
+    if pixels.has_alpha:
+        count = BLOCK  # the rows that `fill_transparent` needs
+        grey_as_colour = [0, 0, 0, 1]
+    else:
+        count = max(1, _STRIP_PIXELS // width)
+        grey_as_colour = [0, 0, 0]
     for first, last in spans(height, count):
+        start = first
         if header.orientation in _REVERSED_ROWS:
-            first, last = height - last, height - first
+            start = height - last
         if header.orientation >= 5:
-            box = Box(first, 0, last - first, pixels.height)
+            box = Box(start, 0, last - first, pixels.height)
         else:
-            box = Box(0, first, pixels.width, last - first)
+            box = Box(0, start, pixels.width, last - first)
         values = _upright(pixels.part(box), header.orientation)
         if pixels.grey:
             values = values[..., grey_as_colour]
@@ -296,20 +297,19 @@ def _open_checked(
 
 
 @contextmanager
-def _picture_errors(name: str) -> Iterator[None]:
-    """Convert every exception to a PictureError with the file's name."""
+def _picture_errors() -> Iterator[None]:
+    """Convert every exception to a PictureError, to which `worker` adds the file's name."""
     try:
         yield
-    except PictureError as error:
-        error.values.setdefault("name", name)
+    except PictureError:
         raise
     except Exception as error:  # Decoders raise almost any type for crafted files.
         if is_memory_short(error):
-            raise PictureError("image_too_much_memory", name=name) from error
+            raise PictureError("image_too_much_memory") from error
         logger.info("An image cannot be decoded: %s", error)
         if isinstance(error, EOFError) or "truncated" in str(error):
-            raise PictureError("image_incomplete", name=name) from error
-        raise PictureError("image_damaged", name=name) from error
+            raise PictureError("image_incomplete") from error
+        raise PictureError("image_damaged") from error
 
 
 def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
@@ -363,10 +363,9 @@ def serve() -> None:
     """Answer requests of the parent process until it closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = _Parent()
-    for number in (
-        1,
-        2,
-    ):  # Libraries print here. This comes last, so that an error at the start is still printed.
+    # Libraries print to both streams. They are redirected last, so that an error at the start is
+    # still printed.
+    for number in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), number)
     parent.send("ready")
     while True:
@@ -387,7 +386,7 @@ def _answer(parent: _Parent, task: str, path: Path, max_pixels: int, max_bytes: 
         # For the header, until the budget of the pixels is known.
         _limit_memory(4 * path.stat().st_size)
     if task == "facts":
-        parent.send(facts_of(path, max_pixels, max_bytes))
+        parent.send(read_file_facts(path, max_pixels, max_bytes))
         return
     if task == "variants":
         parent.send(read_variants(path))

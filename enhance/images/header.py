@@ -161,8 +161,9 @@ def _pillow_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) -
 
 def _with_jpeg_data(header: Header, image: Any, file: BinaryIO) -> Header:
     """Add the quantisation tables and the gain map of an opened JPEG."""
-    tables = [tuple(image.quantization.get(number, ())) for *_, number in image.layer]
-    luminance, chrominance, *_ = [*tables, (), ()]  # A grey JPEG has only the first one.
+    table_numbers = [number for *_, number in image.layer]  # of Y, Cb and Cr, or of grey
+    tables = [tuple(image.quantization.get(number, ())) for number in table_numbers]
+    chrominance = tables[1] if len(tables) > 1 else ()
     metadata = header.metadata
     gain_map = find_jpeg_map(image, file, metadata)
     if gain_map is not None:
@@ -170,7 +171,7 @@ def _with_jpeg_data(header: Header, image: Any, file: BinaryIO) -> Header:
     return replace(
         header,
         metadata=metadata,
-        jpeg_table=luminance,
+        jpeg_table=tables[0],
         jpeg_chroma_table=chrominance,
         gain_map=gain_map,
     )
@@ -253,7 +254,7 @@ def _png_header(file: BinaryIO, max_pixels: int) -> Header:
     check_compression(compressed + 64, width, height, _PIXELS_PER_BYTE["PNG"])
     bits = 16 if depth == 16 else 8
     mode = _mode_of_depth(_PNG_MODES[colour_type], bits)
-    if (mode, depth) == ("L", 1):
+    if mode == "L" and depth == 1:
         mode = "1"
     metadata = png_chunks.read_metadata(file, chunks)
     frames = 1

@@ -16,8 +16,8 @@ from .downscaling import block_means, ceil_div, downscaled_size, widen
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Facts in the header of a file.
+class FileFacts:
+    """The facts in the header of a file.
 
     `width` and `height` are those after the EXIF orientation (1 to 8) is applied. `mode` is
     Pillow's, or one like "RGB;16" for what Pillow cannot hold; `bits` per channel, 8 or 16, are

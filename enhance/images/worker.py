@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,13 @@ from ..errors import PictureError
 from ..files import check_disk_space, storage_errors
 from ..metadata import Metadata
 from .decode import DecodeBudget
-from .image import Facts, SourceImage
+from .image import FileFacts, SourceImage
 
 log = logging.getLogger(__name__)
 
-MAX_PIXELS = 400_000_000
+DEFAULT_MAX_PIXELS = 400_000_000
 """The default limit."""
-IN_MEMORY = 128 << 20
+PIXELS_IN_MEMORY = 128 << 20
 """Colour or alpha of an image is kept in memory up to this number of bytes, else in a mapped file.
 """
 
@@ -55,15 +55,6 @@ PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from enhance.images.decode im
 # Stacks and arenas of threads would count towards the limit of the address space, which `decode`
 # sets.
 _FEW_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-_CGROUPS = (
-    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
-    (
-        Path("/sys/fs/cgroup/memory"),
-        "memory.limit_in_bytes",
-        "memory.usage_in_bytes",
-        "total_inactive_file",
-    ),
-)
 
 
 def inspect_image(
@@ -72,7 +63,7 @@ def inspect_image(
     name: str = "",
     max_pixels: int | None = None,
     max_bytes: int | None = None,
-) -> Facts:
+) -> FileFacts:
     """Return the facts in the file's header without decoding a pixel.
 
     The options are the same as for `read_image`. Raises PictureError.
@@ -92,7 +83,7 @@ def read_image(
 
     `name` is the name of the image, also in errors, by default that of the file.
 
-    `max_pixels` None is `MAX_PIXELS`; `max_bytes` None is the size of `max_pixels` without
+    `max_pixels` None is `DEFAULT_MAX_PIXELS`; `max_bytes` None is the size of `max_pixels` without
     compression. The pixels of a large image are in an unnamed file in `folder` (None: the system's
     folder for temporary files).
 
@@ -173,7 +164,7 @@ class Workers:
         """
         name = name or path.name or str(path)
         if max_pixels is None:
-            max_pixels = MAX_PIXELS
+            max_pixels = DEFAULT_MAX_PIXELS
         message = (task, path.absolute(), max_pixels, max_bytes)
         with self._slots[task]:
             worker = self._take(name)
@@ -211,7 +202,7 @@ class Workers:
                 self._idle.append(worker)
 
     def _exchange(self, worker: _Worker, message: tuple[Any, ...], folder: Path | None) -> Any:
-        """Return the answer: Facts, variants of metadata or a SourceImage.
+        """Return the answer: FileFacts, variants of metadata or a SourceImage.
 
         Raises PictureError.
         """
@@ -246,7 +237,7 @@ class Workers:
                 self._changed.notify_all()
 
     def _is_free(self, budget: DecodeBudget) -> bool:
-        return budget.memory + sum(self._granted) <= free_memory()
+        return budget.memory + sum(self._granted) <= free_system_memory()
 
 
 class _Worker:
@@ -351,7 +342,7 @@ def allocate_pixels(shape: tuple[int, ...], dtype: str, folder: Path | None) -> 
     even if the process is killed. Raises StorageError.
     """
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if size <= IN_MEMORY:
+    if size <= PIXELS_IN_MEMORY:
         return np.empty(shape, dtype)
     folder = folder or Path(tempfile.gettempdir())
     with storage_errors(folder / "temporary"):
@@ -397,25 +388,56 @@ def _receive_image(worker: _Worker, folder: Path | None) -> SourceImage:
     return replace(image, rgb=rgb, alpha=alpha)
 
 
-def free_memory() -> int:
+@dataclass(frozen=True)
+class ControlGroup:
+    """Where Linux states the memory of a container: the names of files in `folder`, and of a value
+    in its `memory.stat`."""
+
+    folder: Path
+    limit: str
+    used: str
+    file_caches: str
+
+    def free_memory(self) -> int | None:
+        """Return what the container's limit leaves, with file caches counted as free.
+
+        The result is None if there is no limit.
+        """
+        try:
+            lines = (self.folder / "memory.stat").read_text().splitlines()
+            stat = dict(line.split() for line in lines)
+            used = int((self.folder / self.used).read_text()) - int(stat[self.file_caches])
+            limit = int((self.folder / self.limit).read_text())
+            return max(1, limit - used)
+        except (OSError, ValueError, KeyError):  # The file is missing, or contains "max".
+            return None
+
+
+_CONTROL_GROUPS = (
+    ControlGroup(
+        folder=Path("/sys/fs/cgroup"),
+        limit="memory.max",
+        used="memory.current",
+        file_caches="inactive_file",
+    ),
+    ControlGroup(
+        folder=Path("/sys/fs/cgroup/memory"),
+        limit="memory.limit_in_bytes",
+        used="memory.usage_in_bytes",
+        file_caches="total_inactive_file",
+    ),
+)
+"""Those of versions 2 and 1."""
+
+
+def free_system_memory() -> int:
     """Return the bytes of memory that are free on this computer and in its container."""
-    in_containers = [_free_in_container(cgroup) for cgroup in _CGROUPS]
-    return min([psutil.virtual_memory().available, *filter(None, in_containers)])
-
-
-def _free_in_container(cgroup: tuple[Path, str, str, str]) -> int | None:
-    """Return what the container's limit leaves, with file caches counted as free.
-
-    The result is None if there is no limit.
-    """
-    folder, limit_name, used_name, caches_name = cgroup
-    try:
-        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        used = int((folder / used_name).read_text()) - int(stat[caches_name])
-        limit = int((folder / limit_name).read_text())
-        return max(1, limit - used)
-    except (OSError, ValueError, KeyError):  # The file is missing, or contains "max".
-        return None
+    free = psutil.virtual_memory().available
+    for group in _CONTROL_GROUPS:
+        in_container = group.free_memory()
+        if in_container is not None:
+            free = min(free, in_container)
+    return free
 
 
 # All enhancers of a process share the workers, because their memory and their cores must be counted

@@ -25,19 +25,19 @@ _FP32_TAGS = (0, 0x0002C056)
 _SAME_PADDING = "-233"
 _LARGEST_FACTOR = 16
 
-Tensors = dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 Blob = tuple[int, ...] | np.ndarray
 """The nodes of a blob, several for the result of a Concat, or a constant with one value for each
 channel."""
 
 
-def read_shipped(graph: Graph, data: bytes) -> Tensors:
+def read_shipped(graph: Graph, data: bytes) -> Arrays:
     """Return the float32 tensors in a .bin file of a shipped network by the names of its `graph`.
 
     Only for files whose checksum is known: their layers are in the order of the graph.
     """
     weights = _Weights(data)
-    tensors: Tensors = {}
+    tensors: Arrays = {}
     for name, shape in graph.shapes().items():
         if len(shape) == 4:  # the kernels of a convolution
             tensors[name] = weights.take_tagged(shape)
@@ -49,7 +49,7 @@ def read_shipped(graph: Graph, data: bytes) -> Tensors:
     return tensors
 
 
-def read_ncnn(param: str, data: bytes) -> tuple[Graph, Tensors]:
+def read_ncnn(param: str, data: bytes) -> tuple[Graph, Arrays]:
     """Return the graph of a .param file, and its float32 tensors by the names of the layers.
 
     Raises WeightsError, a clause, for a layer that cannot be streamed by rows, and for damaged
@@ -193,7 +193,7 @@ class _Reader:
     weights: _Weights
     layers: list[_Layer]
     graph: Graph = field(default_factory=Graph)
-    tensors: Tensors = field(default_factory=dict)
+    tensors: Arrays = field(default_factory=dict)
     blobs: dict[str, Blob] = field(default_factory=dict)
     doubled: set[str] = field(default_factory=set)
 

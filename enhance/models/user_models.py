@@ -31,7 +31,7 @@ RECORD = "own.toml"
 _RECORD_LOCK = ".own"
 """No model can have this name. `add_by_name` holds the lock of a name while `add` acquires this
 one."""
-PRESETS = {
+PRESET_NAMES = {
     *("auto", "resize", "gentle", "gentle-2x", "original", "precise", "balanced", "fast"),
     *("anime", "anime-fast", "face", "dehaze"),
 }
@@ -232,7 +232,7 @@ def _warn_of_taken_name(name: str, record: Path) -> None:
 
 
 def _ships(name: str) -> bool:
-    return name in manifest() or name in PRESETS
+    return name in manifest() or name in PRESET_NAMES
 
 
 def _is_verified(path: Path, model: Model) -> bool:

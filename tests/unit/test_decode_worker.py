@@ -122,21 +122,22 @@ def test_a_killed_idle_worker_is_replaced_and_an_interrupt_ends_none(small: Path
 
 
 def test_images_wait_for_memory_and_one_that_needs_more_is_rejected(small: Path, monkeypatch):
-    monkeypatch.setattr(worker, "free_memory", lambda: 64 * 96 * 400)  # enough for one at a time
+    enough_for_one = 64 * 96 * 400
+    monkeypatch.setattr(worker, "free_system_memory", lambda: enough_for_one)
     with ThreadPoolExecutor(8) as threads:
         assert [image.width for image in threads.map(read_image, [small] * 8)] == [96] * 8
-    monkeypatch.setattr(worker, "free_memory", lambda: 1000)
+    monkeypatch.setattr(worker, "free_system_memory", lambda: 1000)
     assert error_of(small) == "image_memory_short"
 
 
 def test_container_limit_counts_file_caches_as_free(tmp_path: Path):
     (tmp_path / "memory.stat").write_text("anon 700\ninactive_file 300\n")
     (tmp_path / "memory.current").write_text("1000\n")
-    cgroup = (tmp_path, "memory.max", "memory.current", "inactive_file")
+    group = worker.ControlGroup(tmp_path, "memory.max", "memory.current", "inactive_file")
     (tmp_path / "memory.max").write_text("max\n")
-    assert worker._free_in_container(cgroup) is None
+    assert group.free_memory() is None
     (tmp_path / "memory.max").write_text("1500\n")
-    assert worker._free_in_container(cgroup) == 800
+    assert group.free_memory() == 800
 
 
 def test_worker_that_does_not_start_is_one_error(small: Path, monkeypatch):
@@ -205,7 +206,7 @@ def test_large_image_is_in_an_unnamed_file(small: Path, tmp_path: Path, monkeypa
             Path("/proc/self/maps").read_text().count(str(folder)) if sys.platform == "linux" else 0
         )
 
-    monkeypatch.setattr(worker, "IN_MEMORY", 1000)
+    monkeypatch.setattr(worker, "PIXELS_IN_MEMORY", 1000)
     folder, expected = tmp_path / "room", np.asarray(Image.open(small))
     image = read_image(small, folder=folder)
     assert np.array_equal(image.rows(0, image.height), expected)
@@ -223,7 +224,7 @@ def test_full_disk_is_one_error_and_the_next_image_is_read(
     def full(file: int, start: int, size: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(worker, "IN_MEMORY", 1000)
+    monkeypatch.setattr(worker, "PIXELS_IN_MEMORY", 1000)
     with monkeypatch.context() as changed:
         changed.setattr(os, "posix_fallocate", full)
         with pytest.raises(StorageError, match="Not enough disk space"):
@@ -280,5 +281,6 @@ def test_a_file_whose_header_or_content_changes_while_it_is_read_is_rejected(tmp
         decoded = decode.decode(path, 1_000_000, None, begin)
         next(decoded)
         path.write_bytes(during_pixels)
-        with pytest.raises(PictureError, match="damaged"):
+        with pytest.raises(PictureError) as error:
             list(decoded)
+        assert error.value.key == "image_damaged"

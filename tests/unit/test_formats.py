@@ -237,7 +237,7 @@ def test_a_result_too_large_for_its_format_is_rejected_before_the_run(
 
 
 def test_encoding_in_one_piece_is_rejected_if_memory_is_short(finished, photo, monkeypatch):
-    monkeypatch.setattr(formats, "free_memory", lambda: 20_000)
+    monkeypatch.setattr(formats, "free_system_memory", lambda: 20_000)
     png = finished(photo)
     for ending in ("webp", "avif"):
         with pytest.raises(MemoryShortError, match="Choose PNG"):

@@ -103,7 +103,7 @@ def test_thumbnails_and_downscaling_are_exact_and_need_no_copy(monkeypatch, chan
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_dehazed_large_image_is_in_a_file(tmp_path: Path, monkeypatch, dtype):
-    monkeypatch.setattr(worker, "IN_MEMORY", 1000)
+    monkeypatch.setattr(worker, "PIXELS_IN_MEMORY", 1000)
     large, image = mapped(3, dtype), small(3, dtype)
     image = replace(image, rgb=(image.rgb // 2 + np.iinfo(dtype).max // 3).astype(dtype))
     settings, haze = Settings.from_preset("dehaze"), find_haze(image.rgb)
