@@ -167,7 +167,7 @@ class Engine:
         dtype = PRECISIONS[self.precision(8 * rgb.itemsize, recipe.model)]
         columns = streams_columns(*rgb.shape[:2])
         along, across, _ = swap_axes(rgb, columns).shape
-        cuts = self._cuts(recipe.model, dtype, along, across)
+        parts = self._parts(recipe.model, dtype, along, across)
         clock = run_clock(along, self._estimates.seconds(recipe.model, dtype, along * across))
 
         def report(share: float) -> None:
@@ -184,11 +184,11 @@ class Engine:
             region=region,
         )
         run = partial(self._run, options)
-        if not cuts:
+        if not parts:
             yield from run(rgb, columns, report)
             return
         scale = models.graph_of(recipe.model).scale
-        with closing(strips_of_parts(rgb, cuts, scale, run, report, folder)) as strips:
+        with closing(strips_of_parts(rgb, parts, scale, run, report, folder)) as strips:
             for strip in strips:
                 job.check()
                 yield strip
@@ -224,13 +224,12 @@ class Engine:
             filled += len(rows)
         return result
 
-    def _cuts(self, model: str, dtype: torch.dtype, along: int, across: int) -> list[ImagePart]:
-        """Return the parts of an image that is too large for memory.
+    def _parts(self, model: str, dtype: torch.dtype, along: int, across: int) -> list[ImagePart]:
+        """Return the parts of an image that is too large for memory, none if it is processed as a
+        whole.
 
-        The list is empty if it is processed as a whole.
-
-        The limit of a GPU is its free memory. All CPUs have the same limit and
-        count as two cores, so that neither their number nor the tile changes a pixel.
+        The limit of a GPU is its free memory. All CPUs have the same limit and count as two cores,
+        so that neither their number nor the tile changes a pixel.
         """
         graph = models.graph_of(model)
         if max(along, across) <= _ALWAYS_FITS or graph.has_barriers:
@@ -251,7 +250,6 @@ class Engine:
         height, width, _ = image.shape
         recipe = options.recipe
         job = options.job
-        statistics_key = options.key, recipe
         busy_seconds = 0.0
 
         def network() -> RowNetwork:
@@ -261,7 +259,9 @@ class Engine:
             graph = network().graph
             transfer = Transfer(self.device, part.dtype)
             rows = ImageRows(graph, height, width, transfer.reader(image), columns)
-            known = self._statistics.get(statistics_key) if options.region else None
+            known = None
+            if options.region:
+                known = self._statistics.get((options.key, recipe))
             stream = PhasedStream(rows, options.dtype, folder=options.folder, known=known)
             return Steps(stream, options.tile, options.dtype), transfer
 
@@ -282,13 +282,18 @@ class Engine:
             strip = pixels()
             if strip.size:
                 yield swap_axes(strip, columns)
-        if stream.statistics and options.key is not None and not options.region:
-            with self._lock:  # Several runs can end at the same time.
-                self._statistics[statistics_key] = stream.statistics
-                while len(self._statistics) > _REMEMBERED_IMAGES:
-                    oldest = next(iter(self._statistics))
-                    del self._statistics[oldest]
+        if options.key is not None and not options.region:
+            self._remember(options.key, recipe, stream.statistics)
         self._estimates.record(recipe.model, options.dtype, height * width, busy_seconds)
+
+    def _remember(self, key: str, recipe: WeightInterpolation, statistics: Statistics) -> None:
+        if not statistics:
+            return
+        with self._lock:  # Several runs can end at the same time.
+            self._statistics[key, recipe] = statistics
+            while len(self._statistics) > _REMEMBERED_IMAGES:
+                oldest = next(iter(self._statistics))
+                del self._statistics[oldest]
 
     def _outputs(
         self,

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -29,12 +30,13 @@ from enhance.models.memory import ImagePart
 
 from ..errors import StorageError
 from ..files import AtomicFile, check_disk_space, storage_errors
+from ..images import spans
 
 Strips = Generator[np.ndarray, None, None]
 ShareDone = Callable[[float], object]
 """Called with the share that is done, 0..1."""
 
-IN_MEMORY = 256 << 20
+OUTPUT_IN_MEMORY = 256 << 20
 """The largest output in bytes that is stored in memory, not on disk."""
 _BLOCK_BYTES = 16 << 20
 """How many bytes are copied at once."""
@@ -108,7 +110,7 @@ class NetworkOutput:
             part = AtomicFile(path).prepare()
             check_disk_space(path.parent, shape.bytes)
             return cls(shape, part.open("x+b"), part)
-        if shape.bytes <= IN_MEMORY:
+        if shape.bytes <= OUTPUT_IN_MEMORY:
             return cls(shape, BytesIO())
         folder = folder or Path(tempfile.gettempdir())
         with storage_errors(folder / "temporary"):
@@ -203,45 +205,46 @@ class NetworkOutput:
 
 def strips_of_parts(
     rgb: np.ndarray,
-    cuts: Sequence[ImagePart],
+    parts: Sequence[ImagePart],
     scale: int,
     run: Callable[[np.ndarray, bool, ShareDone], Strips],
     report: ShareDone,
     folder: Path | None,
 ) -> Strips:
-    """Yield the strips of an image [H, W, 3] that is cut.
+    """Yield the strips of an image [H, W, 3] that is processed in parts.
 
-    The output of one part at a time is stored in `folder`.
-
-    `run(part, columns, report)` yields the strips of a part. Raises StorageError if there is not
-    enough disk space.
+    The strips of the image arrive along its longer side, which the parts divide. The strips of a
+    part arrive along the shorter side, so its output is stored in `folder` and read again in the
+    order of the image. `run(part, columns, report)` yields the strips of a part. Raises
+    StorageError if there is not enough disk space.
     """
     columns = streams_columns(*rgb.shape[:2])
-    image = swap_axes(rgb, columns)
-    total = sum(cut.height for cut in cuts)
+    image = swap_axes(rgb, columns)  # Its rows are divided.
+    width = scale * image.shape[1]
+    total = sum(part.height for part in parts)
     done = 0
-    for cut in cuts:
-        height = scale * (cut.last - cut.first)
-        shape = OutputShape(height, scale * image.shape[1], rgb.dtype.name, columns=True)
-        own_rows = slice(scale * (cut.first - cut.top), scale * (cut.last - cut.top))
-
-        def report_part(share: float, done: int = done, height: int = cut.height) -> None:
-            report((done + share * height) / total)
-
-        with NetworkOutput.create(shape, folder=folder) as part:
-            remaining_rows = scale * (len(image) - cut.first)
-            remaining = remaining_rows * shape.width * shape.pixel_bytes
-            if folder is not None and remaining > IN_MEMORY:
+    for part in parts:
+        report_part = partial(_report_share, report, done / total, part.height / total)
+        done += part.height
+        height = scale * (part.last - part.first)
+        shape = OutputShape(height, width, rgb.dtype.name, columns=True)
+        own_rows = slice(scale * (part.first - part.top), scale * (part.last - part.top))
+        with NetworkOutput.create(shape, folder=folder) as output:
+            remaining = scale * (len(image) - part.first) * width * shape.pixel_bytes
+            if folder is not None and remaining > OUTPUT_IN_MEMORY:
                 check_disk_space(folder, remaining + shape.bytes)
-            rgb_part = swap_axes(image[cut.top : cut.bottom], columns)
+            rgb_part = swap_axes(image[part.top : part.bottom], columns)
             with closing(run(rgb_part, not columns, report_part)) as strips:
                 for strip in strips:
-                    part.add(swap_axes(strip, columns)[own_rows])
-            done += cut.height
-            block = max(1, _BLOCK_BYTES // (shape.width * shape.pixel_bytes))
-            for low in range(0, shape.height, block):
-                high = min(low + block, shape.height)
-                yield swap_axes(part.rows(low, high), columns)
+                    output.add(swap_axes(strip, columns)[own_rows])
+            block = max(1, _BLOCK_BYTES // (width * shape.pixel_bytes))
+            for low, high in spans(height, block):
+                yield swap_axes(output.rows(low, high), columns)
+
+
+def _report_share(report: ShareDone, before: float, share: float, done: float) -> None:
+    """Report the work of a part, which is a `share` of all work, after the parts `before`."""
+    report(before + share * done)
 
 
 def swap_axes(rows: np.ndarray, columns: bool) -> np.ndarray:

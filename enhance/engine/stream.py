@@ -167,11 +167,11 @@ class Stream:
         strips: int = 1,
         rounds: int = 1,
     ) -> torch.Tensor:
-        """Return the next output rows, float32 [n, W * scale, 3].
+        """Return the next output rows, float32 [n, W * scale, 3]; n is 0 until the first ones are
+        complete.
 
-        `n` is 0 until the first rows are complete.
-
-        `strips` threads each compute one strip at a time and complete `rounds` strips.
+        `strips` threads each compute one strip at a time and complete `rounds` strips. `check` is
+        called on every thread, and what it raises ends the step.
         """
         step = _Step(kernels, rows, check, strips * rounds)
         run_in_threads(strips, lambda: self._run(step))
@@ -220,8 +220,9 @@ class Stream:
             # The foremost one, because all others wait for it.
             strip = next((strip for strip in self._strips if strip not in step.carried), None)
             if strip is None:
-                last = self._strips[-1] if self._strips else None
-                strip = Strip(before=last)
+                strip = Strip(before=None)
+                if self._strips:
+                    strip.before = self._strips[-1]
                 self._strips.append(strip)
             step.carried.append(strip)
             return strip
@@ -253,7 +254,7 @@ class Stream:
         target = min(self._available(layer, strip), window.end + step.rows * node.scale)
         earlier = self._earlier_operands[layer]
         if earlier:  # Rows that are needed much later are computed late, and not kept until then.
-            target = min(target, max(strip.ends[operand] + ahead for operand, ahead in earlier))
+            target = min(target, max(strip.ends[one.node] + one.ahead for one in earlier))
         block = chunk_rows(node, step.rows)
         while window.end < target:
             step.check()
@@ -295,13 +296,8 @@ class Stream:
             return self._image.rows(first, last)
         match node:
             case Conv():
-                return self._convolve(
-                    node,
-                    cast(RowConvolution, kernels[layer]),
-                    first,
-                    last,
-                    scratch,
-                )
+                kernel = cast(RowConvolution, kernels[layer])
+                return self._convolve(node, kernel, first, last, scratch)
             case Sample():
                 return self._sample(node, kernels[layer], first, last)
             case Add() | Multiply() | Gate():

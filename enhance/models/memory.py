@@ -4,16 +4,16 @@ memory."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from math import prod
-from operator import mul, sub
-from typing import NamedTuple
 
 from .graphs import Add, Conv, Gate, Graph, Multiply, Node, value_bytes
 from .phases import split
 
 
-class ImagePart(NamedTuple):
+@dataclass(frozen=True)
+class ImagePart:
     """A part of an image: its own rows [first, last), and the rows [top, bottom) that they depend
     on."""
 
@@ -26,6 +26,14 @@ class ImagePart(NamedTuple):
     def height(self) -> int:
         """The number of rows that the part depends on."""
         return self.bottom - self.top
+
+
+@dataclass(frozen=True)
+class EarlierOperand:
+    """A node, and how many rows another one must be ahead of it."""
+
+    node: int
+    ahead: int
 
 
 _LEAST_PART = 2
@@ -60,24 +68,28 @@ def _phase_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
             # A source is needed until the output of its last reader exists, so it is freed after
             # that.
             freed[max(readers[index]) + 1] += produced[index]
-    live = list(accumulate(map(sub, produced, freed)))
+    changes = [added - removed for added, removed in zip(produced, freed, strict=False)]
+    live = list(accumulate(changes))
     times = graph.node_work()
-    average = sum(map(mul, live, times)) / (sum(times) or 1)
+    live_over_time = sum(size * time for size, time in zip(live, times, strict=True))
+    average = live_over_time / (sum(times) or 1)
     buffers = strips * _buffer_bytes(graph, width, rows, bytes_each)
     return int(between_steps + max(live) + (strips - 1) * average + buffers)
 
 
-def cut(rows: int, count: int, graph: Graph) -> list[ImagePart]:
+def _divide(rows: int, count: int, graph: Graph) -> list[ImagePart]:
     """Divide an image of `rows` rows into at most `count` parts of similar height that begin on the
     network's grid."""
     grid_rows, _ = graph.grid(rows, 1)
     count = min(count, grid_rows)
-    ends = [graph.unshuffle * (grid_rows * index // count) for index in range(count)]
+    starts = [graph.unshuffle * (grid_rows * index // count) for index in range(count)]
     radius = graph.receptive_radius
-    cuts: list[ImagePart] = []
-    for first, last in pairwise([*ends, rows]):
-        cuts.append(ImagePart(first, last, max(0, first - radius), min(rows, last + radius)))
-    return cuts
+    parts: list[ImagePart] = []
+    for first, last in pairwise([*starts, rows]):
+        top = max(0, first - radius)
+        bottom = min(rows, last + radius)
+        parts.append(ImagePart(first, last, top, bottom))
+    return parts
 
 
 def divide_to_fit(
@@ -87,7 +99,8 @@ def divide_to_fit(
     bytes_of: Callable[[int], int],
     room: float,
 ) -> list[ImagePart]:
-    """Return the fewest parts that fit into `room` bytes when they are streamed along the cuts.
+    """Return the fewest parts that fit into `room` bytes when they are streamed along their
+    borders.
 
     Return no parts if the whole image fits or dividing it does not help. `bytes_of(length)` is the
     memory of a stream with rows of that length.
@@ -95,19 +108,19 @@ def divide_to_fit(
     if bytes_of(across) <= room:
         return []
     most = max(1, rows // (_LEAST_PART * graph.receptive_radius))
-    cuts: list[ImagePart] = []
+    parts: list[ImagePart] = []
     for count in range(1, most + 1):
-        cuts = cut(rows, count, graph)
-        if bytes_of(longest_part(cuts)) <= room:
+        parts = _divide(rows, count, graph)
+        if bytes_of(longest_part(parts)) <= room:
             break
-    if longest_part(cuts) < across:
-        return cuts
+    if longest_part(parts) < across:
+        return parts
     return []
 
 
-def longest_part(cuts: Sequence[ImagePart]) -> int:
+def longest_part(parts: Sequence[ImagePart]) -> int:
     """Return the most rows that a part depends on."""
-    return max(part.height for part in cuts)
+    return max(part.height for part in parts)
 
 
 def _in_chunks(count: float, chunk: int) -> float:
@@ -136,7 +149,8 @@ def _window_rows(graph: Graph) -> list[float]:
         ratio = node.enlarge / node.reduction
         delay = (source_delay + node.radius + node.skipped) * ratio
         if operands:
-            delay = max(delay, min(delays[operand] - ahead for operand, ahead in operands))
+            allowed = min(delays[operand.node] - operand.ahead for operand in operands)
+            delay = max(delay, allowed)
         delays.append(delay)
         for source in node.sources:
             behind = delay / ratio - delays[source]
@@ -156,7 +170,7 @@ def _buffer_bytes(graph: Graph, width: int, rows: int, bytes_each: int) -> int:
     return sum(sizes.values())
 
 
-def earlier_operands(graph: Graph) -> list[tuple[tuple[int, int], ...]]:
+def earlier_operands(graph: Graph) -> list[list[EarlierOperand]]:
     """Return for each node the nodes that it can run behind, and by how many rows it must be ahead
     of them.
 
@@ -164,23 +178,26 @@ def earlier_operands(graph: Graph) -> list[tuple[tuple[int, int], ...]]:
     earlier operands. A feature map that is needed much later is then computed late, and the few
     channels of the image are kept instead.
     """
-    found: list[tuple[tuple[int, int], ...]] = [()] * len(graph.nodes)
+    found: list[list[EarlierOperand]] = [[] for _ in graph.nodes]
     readers = graph.readers()
     for index in reversed(range(len(graph.nodes))):
-        limits: list[list[tuple[int, int]]] = []
+        by_reader: list[list[EarlierOperand]] = []
         for reader in readers[index]:
-            node = graph.nodes[reader]
-            if isinstance(node, Add | Multiply | Gate):
-                operands = [(source, 0) for source in node.sources]
-            elif node.enlarge == node.reduction:
-                behind = node.radius + node.skipped
-                operands = [(operand, ahead + behind) for operand, ahead in found[reader]]
-            else:
-                operands = []
-            limits.append([(operand, ahead) for operand, ahead in operands if operand < index])
-        if all(limits):  # A single reader without a limit needs the rows at once.
-            found[index] = tuple(chain.from_iterable(limits))
+            operands = _operands_of(graph.nodes[reader], found[reader])
+            by_reader.append([operand for operand in operands if operand.node < index])
+        if all(by_reader):  # A single reader without an earlier operand needs the rows at once.
+            found[index] = list(chain.from_iterable(by_reader))
     return found
+
+
+def _operands_of(node: Node, later: Sequence[EarlierOperand]) -> list[EarlierOperand]:
+    """Return the operands that the sources of a node can run behind; `later` are its own ones."""
+    if isinstance(node, Add | Multiply | Gate):
+        return [EarlierOperand(source, 0) for source in node.sources]
+    if node.enlarge != node.reduction:
+        return []
+    behind = node.radius + node.skipped
+    return [EarlierOperand(operand.node, operand.ahead + behind) for operand in later]
 
 
 def chunk_rows(node: Node, rows: int) -> int:

@@ -38,7 +38,7 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Sto
     starts = _phase_starts(graph, settled)
     ends = [*starts[1:], len(graph.nodes)]
     readers = graph.readers()
-    last_reader = [max(reading, default=-1) for reading in readers]
+    last_reader = [max(indices, default=-1) for indices in readers]
     phases: list[Phase] = []
     slots: list[StoredMap] = []
     stored: dict[int, int] = {}
@@ -46,6 +46,7 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Sto
     for start, end in zip(starts, ends, strict=True):
         part, places = _part_of(graph, start, end)
         loads = {places.index(place): slot for place, slot in stored.items() if place in places}
+        # The slots of the feature maps that this phase reads last.
         free = {place: stored.pop(place) for place in [*stored] if last_reader[place] < end}
         stores: dict[int, int] = {}
         for index, place in enumerate(places):
@@ -53,18 +54,20 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Sto
             # The image can be read again.
             if place < start or last_reader[place] < end or isinstance(node, Input):
                 continue
-            slot = _as_stored(node)
-            # Everything that reads the old feature map must be needed for the new one, and thus
-            # run ahead of its rows.
-            needed = _ancestors(graph, place, start)
-            for old, number in free.items():
-                remaining = [reader for reader in readers[old] if reader >= start]
-                if slots[number] == slot and needed.issuperset(remaining):
-                    stored[place] = free.pop(old)
-                    break
+            new_map = _as_stored(node)
+            # Everything that reads the old feature map must have run in an earlier phase, or must
+            # be needed for the new one and thus run ahead of its rows.
+            needed = {*range(start), *_ancestors(graph, place, start)}
+            reusable = [
+                old
+                for old, slot in free.items()
+                if slots[slot] == new_map and needed.issuperset(readers[old])
+            ]
+            if reusable:
+                stored[place] = free.pop(reusable[0])
             else:
                 stored[place] = len(slots)
-                slots.append(slot)
+                slots.append(new_map)
             stores[index] = stored[place]
         phases.append(Phase(part, places, loads, stores))
     return phases, slots

@@ -42,7 +42,7 @@ def filled_output(
 @pytest.fixture
 def on_disk(monkeypatch):
     """Store all outputs on disk."""
-    monkeypatch.setattr("enhance.engine.raw_store.IN_MEMORY", 0)
+    monkeypatch.setattr("enhance.engine.raw_store.OUTPUT_IN_MEMORY", 0)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -239,7 +239,7 @@ def test_an_image_in_parts_can_be_cancelled_in_each_part_which_closes_its_file(
 
 def test_the_largest_network_needs_at_most_3_gb():
     others = 1e9  # for libraries, image and buffers, as measured at 10,000 x 10,000
-    across = longest_part(Engine("cpu")._cuts(X4PLUS, torch.float32, 10_000, 10_000))
+    across = longest_part(Engine("cpu")._parts(X4PLUS, torch.float32, 10_000, 10_000))
     assert (
         bytes_needed(X4PLUS, torch.float32, across) + weight_bytes(graph_of(X4PLUS), 4) + others
         < 3e9
@@ -256,5 +256,5 @@ def test_the_largest_network_needs_at_most_3_gb():
     ],
 )
 def test_an_image_is_cut_into_the_fewest_parts_that_fit(rows, across, room, heights):
-    cuts = divide_to_fit(srvgg(16), rows, across, lambda width: width, room)
-    assert [last - first for first, last, *_ in cuts] == heights
+    parts = divide_to_fit(srvgg(16), rows, across, lambda width: width, room)
+    assert [part.last - part.first for part in parts] == heights
