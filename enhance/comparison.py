@@ -96,16 +96,23 @@ def compare(
     with each finished cell. Raises Cancelled, and the first error if all fail.
     """
     # Without a network, the estimate is 0.
-    remaining = {_network(one): max(estimate(one), 1e-3) for one in settings}
-    total = sum(remaining.values())
+    estimates = {_network(one): max(estimate(one), 1e-3) for one in settings}
+    total = sum(estimates.values())
+
+    def order(one: Settings) -> tuple[float, bool]:
+        # Presets with the same model have the same estimate, so each is loaded once. Faces unload
+        # it and are last.
+        return estimates[_network(one)], one.scene == "face"
+
+    remaining = dict(estimates)
     cells: dict[Settings, Cell] = {}
     previews: dict[str, Preview] = {}
-    # Presets with the same model have the same estimate, so each is loaded once. Faces unload it
-    # and are last.
-    for one in sorted(settings, key=lambda one: (remaining[_network(one)], one.scene == "face")):
-        seconds = remaining.pop(_network(one), 0.0)
-        part = progress and _part_of(progress, seconds, sum(remaining.values()), total)
-        cell = _create_cell(one, create, previews, part)
+    for one in sorted(settings, key=order):
+        seconds = remaining.pop(_network(one), 0.0)  # A network runs for its first preset only.
+        own_progress = None
+        if progress is not None:
+            own_progress = _part_of(progress, seconds, sum(remaining.values()), total)
+        cell = _create_cell(one, create, previews, own_progress)
         cells[one] = cell
         if cell.preview is not None:
             previews.setdefault(cell.preview.region.network_key, cell.preview)
@@ -211,9 +218,8 @@ class Comparison:
     def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
         """Return the contact sheet, the photo first: uint8 [H, W, 3] in sRGB."""
         first = self.previews[0]
-        cells: list[SheetCell] = [
-            (translate(language, "before"), translate(language, "compare_before"), first.before)
-        ]
+        name = translate(language, "before")
+        cells: list[SheetCell] = [(name, translate(language, "compare_before"), first.before)]
         for cell in self.cells:
             name = name_of(language, "preset", cell.settings.preset)
             after = cell.preview and cell.preview.after

@@ -622,18 +622,16 @@ class Enhancer:
             settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
         settings = presets.with_installed_models(settings)
         inputs = _run_inputs(region.image, settings, info["precision"], region.cut)
-        if inputs.network_key != region.network_key:
-            raise SettingsError("new_preview", preset=settings.preset)
+        has_other_output = inputs.network_key != region.network_key
         # The output is without the faces of another preset.
         has_other_scene = settings.scene != find_preset(info["preset"]).scene
-        is_outdated = info["approximate"] and self.engine.is_exact(
-            settings.weights, region.network_key
-        )
-        if is_outdated or has_other_scene:
+        if has_other_output or has_other_scene:
             raise SettingsError("new_preview", preset=settings.preset)
-        before, after, fidelity = render(region, settings)
-        changed = cast(PreviewInfo, {**info, **inputs.facts(), **fidelity_info(fidelity)})
-        return Preview(before, after, region, changed)
+        if info["approximate"] and self.engine.is_exact(settings.weights, inputs.network_key):
+            raise SettingsError("new_preview", preset=settings.preset)
+        rendered = render(region, settings)
+        changed = cast(PreviewInfo, {**info, **inputs.facts(), **fidelity_info(rendered.fidelity)})
+        return Preview(rendered.before, rendered.after, region, changed)
 
     def report(
         self,
@@ -698,12 +696,8 @@ class Enhancer:
 
         Raises EnhanceError.
         """
-        if (
-            rgb.ndim != 3
-            or rgb.shape[2] != 3
-            or rgb.dtype not in (np.uint8, np.uint16)
-            or 0 in rgb.shape
-        ):
+        has_pixels = rgb.ndim == 3 and rgb.shape[2] == 3 and rgb.size > 0
+        if not has_pixels or rgb.dtype not in (np.uint8, np.uint16):
             raise PictureError("not_rgb", given=f"{rgb.dtype} {list(rgb.shape)}")
         job = Job()
         with self.scheduler.queue_job(job):
@@ -839,8 +833,10 @@ def enhance(
     if isinstance(image, str | Path):
         return cast(T, type(image)(run(image).path))
     if is_batch(image):
-        again = partial(enhance, enhancer=enhancer, progress=progress, stop=stop)
-        return map_batch(lambda one: again(one, settings), image)
+        enhance_one = partial(
+            enhance, preset=settings, enhancer=enhancer, progress=progress, stop=stop
+        )
+        return map_batch(enhance_one, image)
     with as_file(cast(InMemory, image), enhancer.tasks.network) as (path, name):
         options = RunOptions(name=name)
         result = run(path, output=path.with_suffix(".png"), options=options)

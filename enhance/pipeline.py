@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 
@@ -64,9 +64,23 @@ if TYPE_CHECKING:
 
 _COPIED_PIXELS = 1 << 22
 """Pixels of an image without a network that are copied at once."""
-_MEASURED_ONCE = ["faces", "fidelity_db", "fidelity_worst_db", "fidelity_worst_place"]
-_MEASURED_ONCE += ["seconds", "megapixels_per_second", "peak_memory_mb", "finished"]
+_MEASURED_ONCE = (
+    "faces",
+    "fidelity_db",
+    "fidelity_worst_db",
+    "fidelity_worst_place",
+    "seconds",
+    "megapixels_per_second",
+    "peak_memory_mb",
+    "finished",
+)
 """The measurements that a cached result takes from the run that computed it."""
+
+_ONLY_NETWORK = (0.0, 1.0)
+_FIRST_NETWORK = (0.0, 0.5)
+_SECOND_NETWORK = (0.5, 1.0)
+"""The shares of the work of all networks of a run that are done at the start and at the end of
+one."""
 
 Replaceable: TypeAlias = Literal["result", "input", "request"]
 """The files at an output path that a run replaces: any result, those of the same input, or of the
@@ -110,13 +124,18 @@ class StripCallback(Protocol):
         None."""
 
 
-class Part(NamedTuple):
-    """The image of a run or a part of it, its region, and both as the input of the network."""
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The image of a run, or a part of it at `cut`.
+
+    `network_input` is the same part after `reduce`, and `network_box` its region in the network's
+    input for the whole image.
+    """
 
     image: SourceImage
     cut: Cut
     network_input: SourceImage
-    box: Box
+    network_box: Box
 
     @property
     def is_region(self) -> bool:
@@ -232,25 +251,25 @@ class Run:
         is_exact = True
         if settings.model and part.is_region:
             is_exact = self.engine.is_exact(settings.weights, network_key)
-        scene = self._find_scene(part.box)
+        scene = self._find_scene(part.network_box)
         known = (earlier or {}).get(network_key)
-        # If the earlier one is approximate, a run has measured the statistics since then.
-        is_outdated = known and is_exact and known.info["approximate"]
-        if known is None or is_outdated:
-            with self._network_output(scene, part) as output:
-                network = output.rows(0, output.shape.height)
-        else:
+        if known is not None and is_exact and known.info["approximate"]:
+            known = None  # A run has measured the statistics since then.
+        if known is not None:
             network = known.region.network
             self.seconds["network"] = known.info["seconds"]["network"]
+        else:
+            with self._network_output(scene, part) as output:
+                network = output.rows(0, output.shape.height)
         photo = self._photo(scene, part)
         region = PreviewRegion(
             part.image, photo, network, box, part.cut, network_key, scene.patches
         )
-        before, after, fidelity = render(region, settings)
-        self.measurements |= fidelity_info(fidelity)
+        rendered = render(region, settings)
+        self.measurements |= fidelity_info(rendered.fidelity)
         self._end_stage("tuning")
         info = self._facts() | {"preview": asdict(box), "approximate": not is_exact}
-        return Preview(before, after, region, cast(PreviewInfo, info))
+        return Preview(rendered.before, rendered.after, region, cast(PreviewInfo, info))
 
     def info(
         self, output: OutputInfo, *, cached: bool = False, encoding: Encoding | None = None
@@ -268,10 +287,12 @@ class Run:
         return cast(Info, self._facts() | {"output": output, "cached": cached})
 
     def _facts(self) -> dict[str, Any]:
-        stages = (
-            dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0) | self.seconds
-        )
-        seconds = stages | {"total": time.perf_counter() - self.started}
+        seconds = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0)
+        seconds |= self.seconds
+        seconds["total"] = time.perf_counter() - self.started
+        peak_memory = None
+        if self.memory:
+            peak_memory = round(self.memory.sample(), 1)
         image = self.inputs.image
         second = self.inputs.second
         return {
@@ -285,8 +306,8 @@ class Run:
             "device": str(self.engine.device),
             "precision": self.inputs.precision,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
-            "megapixels_per_second": self._speed(stages["network"]),
-            "peak_memory_mb": round(self.memory.sample(), 1) if self.memory else None,
+            "megapixels_per_second": self._speed(seconds["network"]),
+            "peak_memory_mb": peak_memory,
             "agreement_db": None,  # No longer measured. Clients can expect the key.
             **fidelity_info(None),
             "cached": False,
@@ -342,7 +363,8 @@ class Run:
 
     def _photo(self, scene: Scene, part: Part) -> Photo:
         degradation = self.inputs.network_input.degradation
-        return scene.photo(part.network_input, self.inputs.settings, degradation, part.box)
+        settings = self.inputs.settings
+        return scene.photo(part.network_input, settings, degradation, part.network_box)
 
     def _rows(
         self, output: NetworkOutput, settings: Settings, scene: Scene, part: Part
@@ -361,33 +383,38 @@ class Run:
         It is read from `network_path` if it is stored there, and stored there if not. A large
         output that is not stored is a temporary file in `folder`.
         """
-        settings = self.inputs.settings
-        second = self.inputs.second
-        image = part.network_input
-        scale = settings.factor
-        if second:
+        scale = self.inputs.settings.factor
+        if self.inputs.second:
             scale *= SECOND_SCALE
-        with _stored_output(network_path) or _empty_output(
-            image, scale, folder, network_path
-        ) as output:
-            if output.filled < output.shape.along:
-                self.has_run_network = bool(settings.model)
-                if not settings.model:
-                    self._copy_input(output, image)
-                elif second is None:
-                    rgb = scene.network_pixels(image, settings, part.box, folder)
-                    self._run_network(output, rgb, settings.weights, folder, region=part.is_region)
-                else:
-                    rgb = self._first_result(scene, part, folder)
-                    self._run_network(
-                        output, rgb, WeightInterpolation(second.name), folder, (0.5, 1.0)
-                    )
+        stored = _stored_output(network_path)
+        output = stored or _empty_output(part.network_input, scale, folder, network_path)
+        with output:
+            if stored is None:
+                self._compute_output(output, scene, part, folder)
                 if network_path:
                     output.keep()
             # The next run can use the device during tuning and saving.
             self.scheduler.leave_queue(self.job)
             self._end_stage("network")
             yield output
+
+    def _compute_output(
+        self, output: NetworkOutput, scene: Scene, part: Part, folder: Path | None
+    ) -> None:
+        """Fill the empty `output` with that of the last network, or with the image itself."""
+        settings = self.inputs.settings
+        second = self.inputs.second
+        image = part.network_input
+        self.has_run_network = bool(settings.model)
+        if not settings.model:
+            self._copy_input(output, image)
+        elif second is None:
+            rgb = scene.network_pixels(image, settings, part.network_box, folder)
+            self._run_network(output, rgb, settings.weights, folder, region=part.is_region)
+        else:
+            rgb = self._first_result(scene, part, folder)
+            weights = WeightInterpolation(second.name)
+            self._run_network(output, rgb, weights, folder, _SECOND_NETWORK)
 
     def _first_result(self, scene: Scene, part: Part, folder: Path | None) -> np.ndarray:
         """Return the colour of the result at the scale of the first network, the input of the
@@ -397,11 +424,11 @@ class Run:
         """
         settings = self.inputs.settings.changed(scale=network_scale(self.inputs.settings))
         with _empty_output(part.image, settings.factor, folder) as output:
-            rgb = scene.network_pixels(part.image, settings, part.box, folder)
+            rgb = scene.network_pixels(part.image, settings, part.network_box, folder)
             self._run_network(
-                output, rgb, settings.weights, folder, (0.0, 0.5), region=part.is_region
+                output, rgb, settings.weights, folder, _FIRST_NETWORK, region=part.is_region
             )
-            colour = part._replace(image=replace(part.image, grey=False))
+            colour = replace(part, image=replace(part.image, grey=False))
             result = self._rows(output, settings, scene, colour)
 
             def rows(first: int, last: int) -> np.ndarray:
@@ -416,14 +443,14 @@ class Run:
         rgb: np.ndarray,
         weights: WeightInterpolation,
         folder: Path | None,
-        shares: tuple[float, float] = (0.0, 1.0),
+        shares: tuple[float, float] = _ONLY_NETWORK,
         *,
         region: bool = False,
     ) -> None:
         """Run a network for `rgb`, the image or a `region` of it, and add its strips to `output`.
 
-        `shares` are the shares of all networks' work that are done at its start and at its end.
-        `watch` receives only the strips of the first network.
+        `shares` says which of the networks it is. `watch` receives only the strips of the first
+        one.
         """
         before, after = shares
         queued = nullcontext()
@@ -473,6 +500,7 @@ class Run:
 
 
 def _stored_output(path: Path | None) -> NetworkOutput | None:
+    """Return the complete output that is stored at `path`, if there is one."""
     if path is not None:
         with suppress(StorageError):
             return NetworkOutput.open(path)
@@ -482,12 +510,10 @@ def _stored_output(path: Path | None) -> NetworkOutput | None:
 def _empty_output(
     image: SourceImage, scale: int, folder: Path | None, path: Path | None = None
 ) -> NetworkOutput:
-    shape = _output_shape(image.height, image.width, scale, image.rgb.dtype.name)
+    columns = streams_columns(image.height, image.width)
+    dtype = image.rgb.dtype.name
+    shape = OutputShape(scale * image.height, scale * image.width, dtype, columns)
     return NetworkOutput.create(shape, path=path, folder=folder)
-
-
-def _output_shape(height: int, width: int, scale: int, dtype: str) -> OutputShape:
-    return OutputShape(scale * height, scale * width, dtype, streams_columns(height, width))
 
 
 def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:

@@ -50,9 +50,8 @@ class PreviewRegion:
     @property
     def nbytes(self) -> int:
         """Bytes of its pixels."""
-        return (
-            self.image.nbytes + self.network.nbytes + sum(one.pixels.nbytes for one in self.patches)
-        )
+        faces = sum(patch.pixels.nbytes for patch in self.patches)
+        return self.image.nbytes + self.network.nbytes + faces
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,26 +111,18 @@ def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
     return box.expand(total, width, height).align_to_grid(grid * settings.reduce, width, height)
 
 
-def upscale(image: SourceImage, settings: Settings, box: Box) -> np.ndarray:
-    """Return a region upscaled bicubically, as it is before in a preview with these settings.
-    Raises SettingsError."""
-    outer = surroundings(box, image.width, image.height, settings)
-    grid = Grid.of(settings, image.height, image.width, Cut(outer, image.height, image.width))
-    return _upscaled(image.crop(outer), grid, box)
+@dataclass(frozen=True, eq=False)
+class RenderedRegion:
+    """A region before (upscaled bicubically) and after, and its fidelity: None if the result is
+    smaller than the photo."""
+
+    before: np.ndarray
+    after: np.ndarray
+    fidelity: Fidelity | None
 
 
-def _upscaled(part: SourceImage, grid: Grid, box: Box) -> np.ndarray:
-    down, across = grid.window(box)
-    return enlarge(_channels(part), grid, down.start, down.stop)[:, across]
-
-
-def render(
-    region: PreviewRegion, settings: Settings
-) -> tuple[np.ndarray, np.ndarray, Fidelity | None]:
-    """Return the region before (upscaled bicubically) and after, and its fidelity.
-
-    The fidelity is None if the result is smaller than the photo.
-    """
+def render(region: PreviewRegion, settings: Settings) -> RenderedRegion:
+    """Return the region before and after, by the output of the network that it holds."""
     result = result_rows(
         region.image,
         lambda first, last: region.network[first:last],
@@ -146,18 +137,19 @@ def render(
     low = max(down.start - halo, 0)
     high = min(down.stop + halo, height)
     rows = result.rows(low, high)
-    before = _upscaled(region.image, result.grid, region.box)
+    before = enlarge(_channels(region.image), result.grid, down.start, down.stop)[:, across]
     after = rows[down.start - low : down.stop - low, across]
     if result.is_smaller:
-        return before, after, None
+        return RenderedRegion(before, after, None)
     box = region.box
     outer = region.cut.box
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
     meter = result.meter(inside.downscale(settings.reduce))
-    with_halo = np.zeros((height, width, result.channels), rows.dtype)
-    with_halo[low:high] = rows  # The other rows do not count.
-    meter.add(with_halo)
-    return before, after, meter.fidelity()
+    # The meter reads a whole result, but rows outside the halo have no influence on the region.
+    whole = np.zeros((height, width, result.channels), rows.dtype)
+    whole[low:high] = rows
+    meter.add(whole)
+    return RenderedRegion(before, after, meter.fidelity())
 
 
 def result_rows(

@@ -10,7 +10,6 @@ Pillow holds 8 bits per channel at most, so OpenCV decodes 16-bit PNGs and TIFFs
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -28,8 +27,6 @@ from .file_types import open_with_pillow
 from .header import Header
 from .image import Box
 from .pages import tiff_tags
-
-logger = logging.getLogger(__name__)
 
 # OpenCV prints warnings about unusual files. The messages of this program replace them.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
