@@ -17,6 +17,8 @@ px are measured separately.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from .samples import blocks_of, cosines
@@ -66,6 +68,43 @@ _FLAT = 1.27
 correlated noise."""
 
 
+@dataclass(frozen=True)
+class _Blocks:
+    """The channels of blocks, [m, 3, side, side], and which of them count, [m, 3].
+
+    Each channel counts for itself: one can be black where the others are not.
+    """
+
+    channels: np.ndarray
+    usable: np.ndarray
+
+    @property
+    def planes(self) -> np.ndarray:
+        """The channels that count, [n, side, side]."""
+        return self.channels[self.usable]
+
+    @property
+    def grey(self) -> np.ndarray:
+        """The means of the channels of the blocks in which all count, [n, side, side]."""
+        return self.channels[self.usable.all(1)].mean(1)
+
+    @property
+    def differences(self) -> np.ndarray:
+        """The differences between two channels that count, [n, side, side], with the noise of one
+        channel."""
+        first, second = self.pairs(self.channels)
+        return (first - second) / np.sqrt(np.float32(2))
+
+    def pairs(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values [m, 3, ...] of the first and the second channel of each pair of
+        channels that count."""
+        first = np.array([0, 1, 2])
+        second = np.array([1, 2, 0])
+        both_usable = self.usable[:, first] & self.usable[:, second]
+        pair, block = np.nonzero(both_usable.T)
+        return values[block, first[pair]], values[block, second[pair]]
+
+
 def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple[float, float]:
     """Return the standard deviation of the noise in 8-bit levels, and the correlation length of
     grain in px, or 0.
@@ -76,9 +115,10 @@ def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple
     1/e.
     """
     small = _blocks(samples, _SMALL_SIDE, is_photo)
-    white = _white_noise(*small, is_photo, is_jpeg)
+    white = _white_noise(small, is_photo, is_jpeg)
     if is_photo:
-        grain, length = _correlated_noise(_blocks(samples, _SIDE, is_photo), small)
+        large = _blocks(samples, _SIDE, is_photo)
+        grain, length = _correlated_noise(large, small)
         if grain > white:
             return grain, length
     return white, 0.0
@@ -90,20 +130,15 @@ def smoothness_of(samples: np.ndarray) -> float:
 
     `samples` are float32 [n, side, side, 3].
     """
-    blocks, usable = _blocks(samples, _SMALL_SIDE, is_photo=True)
-    planes = blocks[usable]
+    planes = _blocks(samples, _SMALL_SIDE, is_photo=True).planes
     median = float(np.median(_noise_by_laplacians(planes)))
     if median == 0:
         return 1.0
     return min(_noise_of_smoothest(planes, None) / median, 1.0)
 
 
-def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the channels of the blocks of `side` px of the squares, [m, 3, side, side], and which
-    count, [m, 3].
-
-    Each channel counts for itself: one can be black where the others are not.
-    """
+def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> _Blocks:
+    """Return the blocks of `side` px of the squares [n, side, side, 3]."""
     blocks = blocks_of(samples, side)
     # Small smooth areas lie between the blocks.
     if len(blocks) < _FEW_BLOCKS and samples.shape[1] > side:
@@ -116,44 +151,27 @@ def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> tuple[np.ndarray,
     usable = is_clipped.mean((2, 3)) <= _CLIPPED
     if not is_photo or usable.sum() < _FEWEST:
         usable[:] = True
-    return blocks, usable
+    return _Blocks(blocks, usable)
 
 
-def _differences(blocks: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Return the differences between two channels of blocks [m, 3, side, side], with the noise of
-    one channel."""
-    first, second = _pairs(blocks, usable)
-    return (first - second) / np.sqrt(np.float32(2))
-
-
-def _pairs(values: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first and the second channel of each pair of channels of values [m, 3, ...] that
-    count."""
-    first = np.array([0, 1, 2])
-    second = np.array([1, 2, 0])
-    both_usable = usable[:, first] & usable[:, second]
-    pair, block = np.nonzero(both_usable.T)
-    return values[block, first[pair]], values[block, second[pair]]
-
-
-def _white_noise(blocks: np.ndarray, usable: np.ndarray, is_photo: bool, is_jpeg: bool) -> float:
+def _white_noise(blocks: _Blocks, is_photo: bool, is_jpeg: bool) -> float:
     """Return the standard deviation of the white noise in the smoothest of the small blocks.
 
     In fine texture, it is measured in the differences between the channels, and is 0 in a grey
     photo.
     """
-    planes = blocks[usable]
-    light = planes.mean((1, 2))
+    planes = blocks.planes
     if not is_photo:
         return _noise_of_smoothest(planes, None)
+    light = planes.mean((1, 2))
     noise = _noise_of_smoothest(planes, light)
     if is_jpeg or noise < _LEAST_TEXTURE:
         return noise
     fine, finest = _noise_without_texture(planes, light)
-    differences = _differences(blocks, usable)
+    differences = blocks.differences
     least = 0.0
     if len(differences) >= _FEWEST:
-        first, second = _pairs(blocks.mean((2, 3)), usable)
+        first, second = blocks.pairs(blocks.channels.mean((2, 3)))
         _, least = _noise_without_texture(differences, (first + second) / 2)
     if finest > _TEXTURE * fine:
         least = max(least, finest)
@@ -238,21 +256,20 @@ def _constant_power(power: np.ndarray, texture: np.ndarray, noise: np.ndarray) -
     return constant / (1 - slope)
 
 
-def _correlated_noise(*sides: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+def _correlated_noise(large: _Blocks, small: _Blocks) -> tuple[float, float]:
     """Return the standard deviation and the correlation length of correlated noise, or 0 and 0.
 
-    `sides` are blocks of 16 and of 8 px, as `_blocks` returns them. The noise can be different in
-    each channel or equal in all channels. Only the latter can be confused with texture.
+    The blocks are those of 16 and of 8 px. The noise can be different in each channel or equal in
+    all channels. Only the latter can be confused with texture.
     """
     colour: dict[int, np.ndarray] = {}
     grey: dict[int, np.ndarray] = {}
-    for blocks, usable in sides:
-        side = blocks.shape[-1]
-        all_usable = usable.all(1)
-        if all_usable.sum() < _FEWEST_FOR_CORRELATED:
+    for side, blocks in ((_SIDE, large), (_SMALL_SIDE, small)):
+        planes = blocks.grey
+        if len(planes) < _FEWEST_FOR_CORRELATED:
             return 0.0, 0.0
-        colour[side] = _smoothest_powers(_differences(blocks, usable))
-        grey[side] = _smoothest_powers(blocks[all_usable].mean(1))
+        colour[side] = _smoothest_powers(blocks.differences)
+        grey[side] = _smoothest_powers(planes)
     candidates: list[tuple[float, float]] = []
     for blur in _SELECTION:
         noise, _ = _noise_after_blur(colour, blur)
