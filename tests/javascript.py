@@ -22,54 +22,32 @@ _FILES = (f"{_PAGE}/*.js", f"{_PAGE}/scripts/*.js", f"{_PAGE}/styles/*.css", "te
 _SECONDS = 120
 
 
-def install() -> str:
+def install():
     """Install the packages if necessary. Return why that is not possible, or ""."""
     mark = _FOLDER / "-".join(_PACKAGES).replace("@", "-")
     if mark.exists():
         return ""
     _FOLDER.mkdir(exist_ok=True)
-    options = [
-        "--prefix",
-        str(_FOLDER),
-        "--no-save",
-        "--no-package-lock",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-    ]
+    options = ["--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
+    command = ["install", "--prefix", str(_FOLDER), *options, *_PACKAGES]
     try:
-        process = npm(
-            ["install", *options, "--no-audit", "--no-fund", *_PACKAGES],
-            return_completed_process=True,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer of npm within {_SECONDS} s"
-    if process.returncode:
-        return str(process.stderr).strip().splitlines()[0]
+        npm(command, return_completed_process=True, check=True, timeout=_SECONDS)
+    except subprocess.SubprocessError as error:
+        return str(error)
     mark.touch()
     return ""
 
 
-def check() -> int:
+def check():
     """Return 0 if the format and the types are correct, after printing what is not."""
-    prettier = [
-        str(_MODULES / "prettier/bin/prettier.cjs"),
-        "--check",
-        "--print-width",
-        "100",
-        "--log-level",
-        "warn",
-    ]
-    is_formatted = node([*prettier, *_FILES], cwd=ROOT) == 0
-    typescript = [str(_MODULES / "typescript/bin/tsc"), "--project", "tests/scripts/tsconfig.json"]
+    prettier = [f"{_MODULES}/prettier/bin/prettier.cjs", "--check", "--print-width=100"]
+    is_formatted = node([*prettier, "--log-level=warn", *_FILES], cwd=ROOT) == 0
+    typescript = [f"{_MODULES}/typescript/bin/tsc", "--project", "tests/scripts/tsconfig.json"]
     is_typed = node(typescript, cwd=ROOT) == 0
     return 0 if is_formatted and is_typed else 1
 
 
-def main() -> int:
+def main():
     if reason := install():
         print(f"The scripts of the page were not checked: {reason}.")
         return 0

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from skimage import data
 from enhance import Enhancer
 from enhance.comparison import Cell
 from enhance.config import Config
-from enhance.jobs.scheduler import Job, Scheduler
+from enhance.jobs.scheduler import Job
 from enhance.pipeline import RunOptions
 
 SETTINGS = {
@@ -60,7 +59,7 @@ LOGIN = {"username": "ada", "password": "secret"}
 class WatchedEnhancer(Enhancer):
     """The real enhancer. It counts its calls, and a test can pause them or make them fail."""
 
-    def __init__(self, *given: Any, **options: Any):
+    def __init__(self, *given, **options):
         super().__init__(*given, **options)
         self.calls: Counter[str] = Counter()
         self.names: list[str] = []
@@ -69,13 +68,12 @@ class WatchedEnhancer(Enhancer):
         self._errors: dict[str, Any] = {}
 
     @contextmanager
-    def paused(self, point: str, of: str = "") -> Iterator[None]:
+    def paused(self, point, of=""):
         """Pause calls for files with `of` in their path until the block ends or the call is
         stopped.
 
-        `point` is "run" or "preview" for the start of a call, "progress" and "end" for a third and
-        the end of a run, "cell" for each preset of a comparison, and "report" for the start of a
-        report.
+        `point` is "run" or "preview" for the start of a call, "progress" for a third of a run,
+        "cell" for each preset of a comparison, and "report" for the start of a report.
         """
         self.pauses[point] = of
         try:
@@ -84,7 +82,7 @@ class WatchedEnhancer(Enhancer):
             del self.pauses[point]
 
     @contextmanager
-    def failing(self, call: str, error: Exception) -> Iterator[None]:
+    def failing(self, call, error):
         """Let every call, such as `run`, raise this error, or each "cell" of a comparison with
         `anime-fast` have it."""
         self._errors[call] = error
@@ -110,15 +108,13 @@ class WatchedEnhancer(Enhancer):
         return super().retune(*given, **named)
 
     def compare_region(self, image, box, job, settings=None, on_cell=None, progress=None):
-        def checked(cell: Cell) -> Cell:
+        def checked(cell):
             error = self._errors.get("cell")
-            return (
-                Cell(cell.settings, error=error)
-                if error and cell.settings.preset == "anime-fast"
-                else cell
-            )
+            if error and cell.settings.preset == "anime-fast":
+                return Cell(cell.settings, error=error)
+            return cell
 
-        def show(cell: Cell) -> None:
+        def show(cell):
             if on_cell is not None:
                 on_cell(checked(cell))
             self._wait("cell", image, job.stop)
@@ -130,29 +126,25 @@ class WatchedEnhancer(Enhancer):
     def run(self, source, *given, progress=None, stop=None, options=None, **named):
         options = options or RunOptions()
         job = options.job or Job(stop=stop or threading.Event())
-        stop = job.stop
 
-        def report(done: int, total: int, left: float | None) -> None:
+        def report(done, total, left):
             if progress is not None:
                 progress(done, total, left)
             if 3 * done >= total:
-                self._wait("progress", source, stop)
+                self._wait("progress", source, job.stop)
 
-        self._begin("run", source, stop)
+        self._begin("run", source, job.stop)
         self.names.append(Path(source).name)
-        result = super().run(
-            source, *given, progress=report, options=replace(options, job=job), **named
-        )
-        self._wait("end", source, stop)
-        return result
+        options = replace(options, job=job)
+        return super().run(source, *given, progress=report, options=options, **named)
 
-    def _begin(self, call: str, source: object, stop: threading.Event | None) -> None:
+    def _begin(self, call, source, stop):
         self.calls[call] += 1
         self._wait(call, source, stop)
         if error := self._errors.get(call):
             raise error
 
-    def _wait(self, point: str, source: object, stop: threading.Event | None) -> None:
+    def _wait(self, point, source, stop):
         while self.pauses.get(point, "\0") in str(source) and not (stop and stop.is_set()):
             time.sleep(0.02)
 
@@ -167,25 +159,25 @@ class Site:
     files: Path
     page: Path
 
-    def photo(self, name: str, height: int, width: int) -> Path:
+    def photo(self, name, height, width):
         """Write a part of a real photo as a PNG file called `name`."""
         path = self.files / name
         Image.fromarray(photo(height, width)).resize((width, height)).save(path)
         return path
 
-    def text(self, name: str) -> Path:
+    def text(self, name):
         """Write a file that is not an image."""
         path = self.files / name
         path.write_text("This is not an image.")
         return path
 
 
-def photo(height: int, width: int) -> np.ndarray:
+def photo(height, width):
     """Return a part of a real photo, uint8 [height, width, 3]."""
     return np.ascontiguousarray(data.astronaut()[60 : 60 + height, 150 : 150 + width])
 
 
-def wait_until(condition, seconds: float = 120) -> None:
+def wait_until(condition, seconds=120):
     """Wait for a condition; fail if it does not become true."""
     end = time.monotonic() + seconds
     while not condition():
@@ -193,7 +185,7 @@ def wait_until(condition, seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
-def is_ready(url: str) -> bool:
+def is_ready(url):
     """Return whether a server at this address has started."""
     try:
         return httpx.get(f"{url}healthz", verify=False).json()[
@@ -203,16 +195,14 @@ def is_ready(url: str) -> bool:
         return False
 
 
-def free_port() -> int:
+def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
 
 
 @contextmanager
-def served(
-    enhancer: Enhancer, *, port: int | None = None, agents: bool = True, **options: Any
-) -> Iterator[str]:
+def served(enhancer, *, port=None, agents=True, **options):
     """Serve the app in this process and yield its URL. `options` replace those of the launch."""
     from app import build_demo
     from enhance.web import streams
@@ -243,7 +233,7 @@ def served(
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory) -> Iterator[Site]:
+def site(tmp_path_factory):
     """The app with its own data and only with weights from Python packages: the preset `fast` is
     unavailable."""
     with serve_site(tmp_path_factory) as served_site:
@@ -251,11 +241,12 @@ def site(tmp_path_factory) -> Iterator[Site]:
 
 
 @contextmanager
-def serve_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def serve_site(tmp_path_factory):
     """Serve the app for the fixture `site`."""
     from enhance import models
 
-    folder, shared = tmp_path_factory.mktemp("site"), tmp_path_factory.getbasetemp()
+    folder = tmp_path_factory.mktemp("site")
+    shared = tmp_path_factory.getbasetemp()
     (folder / "files").mkdir()
     weights = shared / "site-weights"
     if not weights.exists():
@@ -274,7 +265,7 @@ def serve_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @contextmanager
-def guarded_site(folder: Path, *keys: str, login: bool = True) -> Iterator[Site]:
+def guarded_site(folder, *keys, login=True):
     """Serve an app with metrics, with these API keys and with a login."""
     auth = (LOGIN["username"], LOGIN["password"]) if login else None
     config = Config(
@@ -286,7 +277,7 @@ def guarded_site(folder: Path, *keys: str, login: bool = True) -> Iterator[Site]
 
 
 @contextmanager
-def busy_device(scheduler: Scheduler, jobs: int = 1) -> Iterator[None]:
+def busy_device(scheduler, jobs=1):
     """Occupy the device, and the next positions of the queue, until the end of the block.
 
     The jobs of earlier tests must have ended, which can take a moment after their clients have.

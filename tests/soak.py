@@ -10,21 +10,20 @@ import asyncio
 import json
 import os
 import platform
-import subprocess
+import re
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from statistics import quantiles
 
+import numpy as np
 import psutil
 
-from .site import free_port, is_ready
-from .soak_clients import ANONYMOUS, BUSY, NAMED, Client, Known, Tally, known_images
+from .site import free_port, is_ready, wait_until
+from .soak_clients import ANONYMOUS, BUSY, NAMED, Client, Tally, known_images
 
 ROOT = Path(__file__).parents[1]
 HOST = "127.0.0.1"
@@ -81,7 +80,7 @@ class Outcome:
 class Server:
     """The app in a process and with a data folder of its own."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder):
         port = free_port()
         self.url = f"http://{HOST}:{port}/"
         self.data = folder / "data"
@@ -90,69 +89,66 @@ class Server:
             "ENHANCE_DATA": str(self.data),
             "GRADIO_SERVER_NAME": HOST,
             "GRADIO_SERVER_PORT": str(port),
+            "GRADIO_TEMP_DIR": "",
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONPATH": str(ROOT),
         }
-        own |= {"GRADIO_TEMP_DIR": "", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
         command = [sys.executable, str(ROOT / "app.py")]
         with self._log.open("wb") as log:
-            self._started = subprocess.Popen(
-                command, cwd=folder, env=os.environ | own, stdout=log, stderr=subprocess.STDOUT
+            self._process = psutil.Popen(
+                command, cwd=folder, env=os.environ | own, stdout=log, stderr=log
             )
-        self._process = psutil.Process(self._started.pid)
 
-    def __enter__(self) -> Server:
+    def __enter__(self):
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._started.terminate()
+    def __exit__(self, *_):
+        self._process.terminate()
         try:
-            self._started.wait(30)
-        except subprocess.TimeoutExpired:
-            self._started.kill()
+            self._process.wait(30)
+        except psutil.TimeoutExpired:
+            self._process.kill()
 
-    def wait_until_ready(self) -> None:
-        """Wait until the app serves requests. Raises RuntimeError with its log if it does not."""
-        end = time.monotonic() + 120
-        while not is_ready(self.url):
-            if self._started.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(self.log())
-            time.sleep(0.1)
+    def wait_until_ready(self):
+        """Wait until the app serves requests. Fails with its log if it ends before."""
+        wait_until(lambda: is_ready(self.url) or self._process.poll() is not None)
+        assert self._process.poll() is None, self.log()
 
-    def log(self) -> str:
+    def log(self):
         return self._log.read_text(errors="replace")
 
-    def use(self, requests: int = 0) -> Use:
+    def use(self, requests=0):
         workers = 0
         for child in self._process.children(recursive=True):
             with suppress(psutil.Error):  # It can end meanwhile.
                 workers += child.memory_info().rss
-        connections = sum(
-            one.status == psutil.CONN_ESTABLISHED for one in self._process.net_connections("tcp")
-        )
+        sockets = self._process.net_connections("tcp")
+        connections = [one for one in sockets if one.status == psutil.CONN_ESTABLISHED]
         own = self._process.memory_info().rss
-        return Use(own / 1e6, workers / 1e6, self._process.num_threads(), connections, requests)
+        threads = self._process.num_threads()
+        return Use(own / 1e6, workers / 1e6, threads, len(connections), requests)
 
-    def signatures(self) -> Counter[str]:
+    def signatures(self):
         """Return how many results with each signature are stored."""
-        infos = (json.loads(path.read_text()) for path in (self.data / "processed").glob("*.json"))
-        return Counter(info["signature"] for info in infos)
+        infos = (self.data / "processed").glob("*.json")
+        return Counter(json.loads(path.read_text())["signature"] for path in infos)
 
 
-def soak(plan: Plan, folder: Path) -> Outcome:
+def soak(plan, folder):
     """Run the plan against an app of its own in `folder`."""
     with Server(folder) as server:
-        known = known_images(folder / "images", plan.images)  # while it starts
+        known = known_images(plan.images)  # while it starts
         server.wait_until_ready()
         return asyncio.run(_soaked(plan, server, known))
 
 
-async def _soaked(plan: Plan, server: Server, known: list[Known]) -> Outcome:
+async def _soaked(plan, server, known):
     outcome = Outcome(plan)
     tally = Tally()
     quiet = Tally()
     await _send_each(server, known, quiet, plan.warm)
-    await asyncio.sleep(
-        min(plan.rest, 10)
-    )  # Otherwise the last requests would count, and hide a leak.
+    # Otherwise the last requests would count, and hide a leak.
+    await asyncio.sleep(min(plan.rest, 10))
     outcome.uses.append(server.use())
 
     clients = [
@@ -163,8 +159,10 @@ async def _soaked(plan: Plan, server: Server, known: list[Known]) -> Outcome:
     measuring = asyncio.create_task(_measure(outcome, server, tally))
     await asyncio.gather(*(client.send_until(until) for client in clients))
     measuring.cancel()
-    await asyncio.gather(*(client.check_list() for client in clients if client.jobs))
-    await asyncio.gather(*(client.close() for client in clients))
+    for client in clients:
+        if client.jobs:
+            await client.check_list()
+        await client.close()
 
     await asyncio.sleep(plan.rest)
     await _send_each(server, known, quiet, 1)
@@ -173,7 +171,7 @@ async def _soaked(plan: Plan, server: Server, known: list[Known]) -> Outcome:
     return outcome
 
 
-async def _send_each(server: Server, known: list[Known], tally: Tally, rounds: int) -> None:
+async def _send_each(server, known, tally, rounds):
     """Send requests of each kind, one after the other."""
     for mix in (ANONYMOUS, NAMED):
         client = Client(server.url, 1000, known, tally, named=mix is NAMED)
@@ -182,42 +180,41 @@ async def _send_each(server: Server, known: list[Known], tally: Tally, rounds: i
         await client.close()
 
 
-async def _measure(outcome: Outcome, server: Server, tally: Tally) -> None:
+async def _measure(outcome, server, tally):
     while True:
         await asyncio.sleep(outcome.plan.seconds / ROWS)
         outcome.uses.append(server.use(tally.requests))
 
 
-def exceeded_limits(before: Use, after: Use) -> Iterator[str]:
+def exceeded_limits(before, after):
     for name, limit in MOST_MORE.items():
         more = getattr(after, name) - getattr(before, name)
         if more > limit:
             yield f"{name}: {more:.0f} more than before, the limit is {limit}"
 
 
-def _judge(outcome: Outcome, tally: Tally, quiet: Tally, server: Server) -> None:
+def _judge(outcome, tally, quiet, server):
     for kind, seconds in tally.seconds.items():
-        twentieths = (
-            quantiles(seconds, n=20, method="inclusive") if len(seconds) > 1 else seconds * 19
-        )
-        outcome.waits[kind] = {"n": len(seconds), "p50": twentieths[9], "p95": twentieths[18]}
+        p50, p95 = np.percentile(seconds, (50, 95))
+        outcome.waits[kind] = {"n": len(seconds), "p50": float(p50), "p95": float(p95)}
     outcome.refused = dict(tally.refused.most_common())
     outcome.jobs = len(tally.signatures)
-    broken = outcome.broken
-    broken += [f"wrong: {one}" for one in tally.wrong + quiet.wrong]
-    broken += [f"failed: {one}" for one in tally.failed + quiet.failed]
-    broken += [f"rejected: {one}" for one in tally.refused.keys() - BUSY]
-    broken += [f"rejected although the server was not busy: {one}" for one in quiet.refused]
-    broken += exceeded_limits(outcome.uses[0], outcome.uses[-1])
     stored = server.signatures()
-    broken += [f"a job has {stored[one]} results" for one in tally.signatures if stored[one] != 1]
-    if unfinished := [*server.data.rglob("*.part")]:
-        broken.append(f"{len(unfinished)} unfinished files were left")
-    if "Traceback" in (log := server.log()):
-        broken.append(f"the log has a traceback: {log[log.index('Traceback') :][:2000]}")
+    broken = {
+        "wrong": tally.wrong + quiet.wrong,
+        "failed": tally.failed + quiet.failed,
+        "rejected": tally.refused.keys() - BUSY,
+        "rejected although the server was not busy": quiet.refused,
+        "more than allowed": exceeded_limits(outcome.uses[0], outcome.uses[-1]),
+        "not one result": (one for one in tally.signatures if stored[one] != 1),
+        "unfinished file": server.data.rglob("*.part"),
+        "in the log": re.findall("Traceback.{0,2000}", server.log(), re.DOTALL),
+    }
+    for problem, places in broken.items():
+        outcome.broken += [f"{problem}: {place}" for place in places]
 
 
-def main() -> int:
+def main():
     parser = argparse.ArgumentParser(
         prog="python -m tests.soak", description="Prove the served app under load."
     )

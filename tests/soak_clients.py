@@ -11,10 +11,8 @@ import secrets
 import time
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -59,40 +57,35 @@ class Known:
     squares: dict[str, np.ndarray] = field(default_factory=dict)
     place: dict[str, int] = field(default_factory=dict)
 
-    def file(self, mark: str = "") -> bytes:
+    def file(self, mark=""):
         """Return the image as a PNG. With another `mark` it is another file, so that no result is
         cached."""
-        written, info = io.BytesIO(), PngImagePlugin.PngInfo()
+        written = io.BytesIO()
+        info = PngImagePlugin.PngInfo()
         info.add_text("Comment", mark)
         Image.fromarray(self.pixels).save(written, "PNG", pnginfo=info)
         return written.getvalue()
 
 
-def known_images(folder: Path, count: int = len(SIZES)) -> list[Known]:
+def known_images(count):
     """Return parts of a photo with all results that the clients request, computed in this
     process."""
-    enhancer = Enhancer(data=folder / "known")
     photo = data.astronaut()
     known = []
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, (height, width) in enumerate(SIZES[:count]):
-        one = Known(np.ascontiguousarray(photo[60 + 25 * number :, 150:][:height, :width]))
-        path = folder / f"known-{number}.png"
-        path.write_bytes(one.file())
-        for changes in TUNED:
-            settings = settings_from_call(PRESET, **changes)
-            one.wholes[json.dumps(changes)] = _pixels(
-                enhancer.run(path, settings).path.read_bytes()
-            )
-            preview = enhancer.preview(path, settings, size=SQUARE)
-            one.squares[json.dumps(changes)] = preview.after
-            one.place.update(preview.info["preview"])
-        known.append(one)
-    enhancer.release()
+    with Enhancer() as enhancer:
+        for number, (height, width) in enumerate(SIZES[:count]):
+            one = Known(np.ascontiguousarray(photo[60 + 25 * number :, 150:][:height, :width]))
+            for changes in TUNED:
+                settings = settings_from_call(PRESET, **changes)
+                preview = enhancer.preview(one.pixels, settings, size=SQUARE)
+                one.wholes[json.dumps(changes)] = enhancer.run(one.pixels, settings).array
+                one.squares[json.dumps(changes)] = preview.after
+                one.place.update(preview.info["preview"])
+            known.append(one)
     return known
 
 
-def _pixels(file: bytes) -> np.ndarray:
+def _pixels(file):
     with Image.open(io.BytesIO(file)) as image:
         return np.asarray(image)
 
@@ -114,7 +107,7 @@ class Tally:
     signatures: list[str] = field(default_factory=list)
 
     @property
-    def requests(self) -> int:
+    def requests(self):
         return sum(map(len, self.seconds.values())) + self.refused.total() + len(self.failed)
 
 
@@ -128,9 +121,7 @@ class Client:
     A `named` client has a key, starts jobs with names and reconnects to them.
     """
 
-    def __init__(
-        self, url: str, number: int, known: list[Known], tally: Tally, *, named: bool = False
-    ):
+    def __init__(self, url, number, known, tally, *, named=False):
         address = f"10.{number // 65536}.{number // 256 % 256}.{number % 256}"
         headers = {"x-forwarded-for": address}
         if named:
@@ -139,16 +130,17 @@ class Client:
         """The names of the client's jobs, in the order of their starts, and whether they have a
         result."""
         self._mix = NAMED if named else ANONYMOUS
-        self._known, self._tally = known, tally
+        self._known = known
+        self._tally = tally
         self._random = random.Random(number)
         self._http = httpx.AsyncClient(
             base_url=url, timeout=PATIENCE, headers=headers, trust_env=False
         )
 
-    async def close(self) -> None:
+    async def close(self):
         await self._http.aclose()
 
-    async def send_until(self, until: float) -> None:
+    async def send_until(self, until):
         """Send random requests until this time of `time.monotonic`."""
         kinds, weights = zip(*self._mix.items(), strict=True)
         await asyncio.sleep(self._random.random())
@@ -157,7 +149,7 @@ class Client:
             await self.send(kind)
             await asyncio.sleep(self._random.uniform(0, 0.5))
 
-    async def send(self, kind: str) -> None:
+    async def send(self, kind):
         """Send a request of the mix and record its outcome in the tally."""
         begun = time.monotonic()
         try:
@@ -169,59 +161,61 @@ class Client:
         else:
             self._tally.seconds[kind].append(time.monotonic() - begun)
 
-    async def run(self) -> None:
+    async def run(self):
         """Enhance an image, which the server can have already."""
-        known = self._random.choice(self._known)
+        known, changes = self._choose()
         mark = self._random.choice(("", secrets.token_hex(4)))
-        await self._enhance(known, self._random.choice(TUNED), known.file(mark))
+        await self._enhance(known, changes, await self._request(known, changes, known.file(mark)))
 
-    async def preview(self) -> None:
-        known = self._random.choice(self._known)
-        changes = self._random.choice(TUNED)
+    async def preview(self):
+        known, changes = self._choose()
+        request = await self._request(known, changes, known.file())
         area = self._random.choice(({"size": SQUARE}, known.place))
-        image = await self._upload(known.file())
-        _, after, _ = await self._call("preview", image=image, preset=PRESET, **area, **changes)
+        _, after, _ = await self._call("preview", **request, **area)
         self._compare("preview", await self._download(after), known.squares[json.dumps(changes)])
 
-    async def batch(self) -> None:
+    async def batch(self):
         await self._check_batch(*await self._batch_request())
 
-    async def report(self) -> None:
+    async def report(self):
         known = self._random.choice(self._known)
-        info = await self._enhance(known, {}, known.file())
+        info = await self._enhance(known, {}, await self._request(known, {}))
         (pdf,) = await self._call("report", task_id=info["task_id"])
         if not (await self._download(pdf)).startswith(b"%PDF"):
             self._tally.wrong.append("report: no PDF")
 
-    async def light(self) -> None:
+    async def light(self):
         (answer,) = await self._call(self._random.choice(("status", "presets")))
         if not answer:
             self._tally.wrong.append("light: an empty answer")
 
-    async def broken(self) -> None:
+    async def broken(self):
         """Send a damaged file, which the server must reject."""
+        known = self._known[0]
+        request = await self._request(known, {}, self._random.choice(BROKEN))
         with suppress(Rejection):
-            await self._enhance(self._known[0], {}, self._random.choice(BROKEN))
+            await self._enhance(known, {}, request)
             self._tally.wrong.append("broken: the file was accepted as an image")
 
-    async def leave(self) -> None:
+    async def leave(self):
         """Start a run, and disconnect or never read its events."""
-        request = await self._run_request()
-        if self._random.random() < 0.5:
-            await self._post("enhance", request)
-        else:
-            await self._glimpse("enhance", request, 1)
+        request = await self._request(*self._choose())
+        await self._glimpse("enhance", request, self._random.choice((0, 1)))
 
-    async def page(self) -> None:
+    async def page(self):
         """Load the page as a browser does."""
         for address in ("/", "config"):
             self._check(await self._http.get(address))
 
-    async def follow(self) -> None:
+    async def follow(self, name=""):
         """Start a run with a name, lose the connection and follow it to its end."""
-        await self._follow_run(secrets.token_hex(8))
+        known, changes = self._choose()
+        request = await self._request(known, changes)
+        request["job"] = self._name_job(name or secrets.token_hex(8))
+        await self._reconnect("enhance", request)
+        self._finish_job(request["job"], await self._enhance(known, changes, request))
 
-    async def follow_batch(self) -> None:
+    async def follow_batch(self):
         """Start a batch with a name, lose the connection and follow it to its end."""
         request, chosen = await self._batch_request()
         request["job"] = self._name_job(secrets.token_hex(8))
@@ -229,20 +223,21 @@ class Client:
         info = await self._check_batch(request, chosen)
         self._finish_job(request["job"], *(file["info"] for file in info["files"] if file["info"]))
 
-    async def withdraw(self) -> None:
+    async def withdraw(self):
         """Cancel a job. It can have ended before."""
-        name = self._name_job(secrets.token_hex(8))
-        await self._glimpse("enhance", await self._run_request() | {"job": name}, 3)
-        await self._call("cancel", job=name)
+        request = await self._request(*self._choose())
+        request["job"] = self._name_job(secrets.token_hex(8))
+        await self._glimpse("enhance", request, 3)
+        await self._call("cancel", job=request["job"])
 
-    async def intrude(self) -> None:
+    async def intrude(self):
         """Use the name of another client's job, which must neither show nor cancel it."""
         others = [name for name in self._tally.names[-30:] if name not in self.jobs]
         name = self._random.choice(others or [secrets.token_hex(8)])
-        await self._follow_run(name)
+        await self.follow(name)
         await self._call("cancel", job=name)
 
-    async def check_list(self) -> None:
+    async def check_list(self):
         """Check that the list of recent results has the newest jobs of this client once, and no
         others."""
         (runs,) = await self._call("runs")
@@ -251,78 +246,68 @@ class Client:
         if len({*listed}) < len(listed) or not {*newest} <= {*listed} <= {*self.jobs}:
             self._tally.wrong.append(f"runs: {listed} instead of {newest}")
 
-    def _name_job(self, name: str) -> str:
+    def _name_job(self, name):
         """Record a job that starts now."""
         self.jobs[name] = False
         self._tally.names.append(name)
         return name
 
-    def _finish_job(self, name: str, *infos: dict[str, Any]) -> None:
+    def _finish_job(self, name, *infos):
         self.jobs[name] = True
         self._tally.signatures += [info["signature"] for info in infos]
 
-    async def _follow_run(self, name: str) -> None:
-        known = self._random.choice(self._known)
-        changes = self._random.choice(TUNED)
-        image = await self._upload(known.file(secrets.token_hex(4)))
-        request = {"image": image, "preset": PRESET, "job": self._name_job(name), **changes}
-        await self._reconnect("enhance", request)
-        result, info = await self._call("enhance", **request)
-        self._compare("follow", await self._download(result), known.wholes[json.dumps(changes)])
-        self._finish_job(name, info)
-
-    async def _reconnect(self, endpoint: str, request: dict[str, Any]) -> None:
+    async def _reconnect(self, endpoint, request):
         """Send a request and disconnect, up to three times."""
         for _ in range(self._random.randrange(4)):
             await self._glimpse(endpoint, request, self._random.randrange(12))
             await asyncio.sleep(self._random.random())
 
-    async def _glimpse(self, endpoint: str, request: dict[str, Any], lines: int) -> None:
+    async def _glimpse(self, endpoint, request, lines):
         """Send a request, read a few lines of its events, and disconnect."""
         event = await self._post(endpoint, request)
-        async with self._stream(f"gradio_api/call/{endpoint}/{event}") as received:
-            for _ in range(lines):
-                await anext(received, None)
+        if lines:
+            async with self._stream(f"gradio_api/call/{endpoint}/{event}") as received:
+                for _ in range(lines):
+                    await anext(received, None)
 
-    async def request_regions(
-        self, address: str, size: tuple[int, int], count: int
-    ) -> list[httpx.Response]:
+    async def request_regions(self, address, size, count):
         """Request the whole photo of this `size` (width, height) at a fourth of it, `count` times
         at once."""
         box = {"left": 0, "top": 0, "width": size[0], "height": size[1], "step": 4}
         return await asyncio.gather(*(self._http.get(address, params=box) for _ in range(count)))
 
-    async def address_of(self, file: bytes) -> str:
+    async def address_of(self, file):
         """Upload a photo and return the address of its regions."""
         (plan,) = await self._call("analyse", image=await self._upload(file))
         return plan["photo"]["address"]
 
-    async def _enhance(self, known: Known, changes: dict[str, Any], file: bytes) -> dict[str, Any]:
-        image = await self._upload(file)
-        result, info = await self._call("enhance", image=image, preset=PRESET, **changes)
+    def _choose(self):
+        """Return an image and settings."""
+        return self._random.choice(self._known), self._random.choice(TUNED)
+
+    async def _request(self, known, changes, file=None):
+        """Return the parameters of a run, which the server has not done unless `file` is given."""
+        if file is None:
+            file = known.file(secrets.token_hex(4))
+        return {"image": await self._upload(file), "preset": PRESET, **changes}
+
+    async def _enhance(self, known, changes, request):
+        """Send a run, check its image and return its `info`."""
+        result, info = await self._call("enhance", **request)
         self._compare("run", await self._download(result), known.wholes[json.dumps(changes)])
         return info
 
-    async def _run_request(self) -> dict[str, Any]:
-        """Return the parameters of a run that the server has not done."""
-        known = self._random.choice(self._known)
-        return {"image": await self._upload(known.file(secrets.token_hex(4))), "preset": PRESET}
-
-    async def _batch_request(self) -> tuple[dict[str, Any], list[int]]:
+    async def _batch_request(self):
         """Return the parameters of a batch with a damaged file, and the numbers of its other
         images."""
         chosen = self._random.sample(range(len(self._known)), 2)
-        files = {
-            f"batch-{number}.png": self._known[number].file(secrets.token_hex(4))
-            for number in chosen
-        }
-        images = [
-            await self._upload(file, name)
-            for name, file in (files | {"broken.png": BROKEN[0]}).items()
-        ]
+        images = [await self._upload(BROKEN[0], "broken.png")]
+        for number in chosen:
+            file = self._known[number].file(secrets.token_hex(4))
+            images.append(await self._upload(file, f"batch-{number}.png"))
         return {"images": images, "preset": PRESET}, chosen
 
-    async def _check_batch(self, request: dict[str, Any], chosen: list[int]) -> dict[str, Any]:
+    async def _check_batch(self, request, chosen):
         """Send a batch, check its images and return its `info`."""
         archive, info = await self._call("batch", **request)
         if (info["done"], info["failed"]) != (2, 1):
@@ -330,53 +315,53 @@ class Client:
             return info
         with zipfile.ZipFile(io.BytesIO(await self._download(archive))) as packed:
             for number in chosen:
-                self._compare(
-                    "batch", packed.read(f"batch-{number}-4x.png"), self._known[number].wholes["{}"]
-                )
+                file = packed.read(f"batch-{number}-4x.png")
+                self._compare("batch", file, self._known[number].wholes["{}"])
         return info
 
-    async def _upload(self, file: bytes, name: str = "soak.png") -> dict[str, Any]:
+    async def _upload(self, file, name="soak.png"):
         answer = self._check(
             await self._http.post("gradio_api/upload", files={"files": (name, file)})
         )
         return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}
 
-    async def _post(self, endpoint: str, request: dict[str, Any]) -> str:
+    async def _post(self, endpoint, request):
         answer = await self._http.post(f"gradio_api/call/v2/{endpoint}", json=request)
         return self._check(answer).json()["event_id"]
 
-    async def _call(self, name: str, **request: Any) -> list[Any]:
+    async def _call(self, name, **request):
         """Call an endpoint and return its outputs. Raises Rejection."""
         event = await self._post(name, request)
         kind = ""
         async with self._stream(f"gradio_api/call/{name}/{event}") as lines:
             async for line in lines:
-                if line.startswith("event: "):
-                    kind = line.removeprefix("event: ")
-                elif line.startswith("data: ") and kind == "complete":
-                    return json.loads(line[6:])
-                elif line.startswith("data: ") and kind == "error":
-                    error = json.loads(line[6:])
+                field, _, value = line.partition(": ")
+                if field == "event":
+                    kind = value
+                elif field == "data" and kind == "complete":
+                    return json.loads(value)
+                elif field == "data" and kind == "error":
+                    error = json.loads(value)
                     raise Rejection(error["error"] if isinstance(error, dict) else error)
         raise ConnectionError(f"{name}: the answer ended early")
 
-    async def _download(self, file: dict[str, Any]) -> bytes:
+    async def _download(self, file):
         return self._check(await self._http.get(f"gradio_api/file={file['path']}")).content
 
     @asynccontextmanager
-    async def _stream(self, path: str) -> AsyncIterator[AsyncIterator[str]]:
+    async def _stream(self, path):
         async with self._http.stream("GET", path) as answer:
             self._check(answer)
             yield answer.aiter_lines()
 
-    def _check(self, answer: httpx.Response) -> httpx.Response:
+    def _check(self, answer):
         """Return the response. Raises Rejection for an error message, httpx.HTTPStatusError for
         other errors."""
         if 400 <= answer.status_code < 500 and (message := answer.json().get("detail")):
             raise Rejection(message)
         return answer.raise_for_status()
 
-    def _compare(self, what: str, file: bytes, wanted: np.ndarray) -> None:
+    def _compare(self, what, file, wanted):
         """Compare the pixels of a file with the expected ones, and record a difference."""
         if not np.array_equal(_pixels(file), wanted):
             self._tally.wrong.append(f"{what}: other pixels")

@@ -3,9 +3,7 @@ and a full disk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,23 +14,23 @@ from .forks import Launcher
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
+def engine():
     return Engine("cpu", "fp32")
 
 
 @pytest.fixture(scope="module")
-def enhancer() -> Enhancer:
+def enhancer():
     return Enhancer("cpu", "fp32")
 
 
 @pytest.fixture
-def fresh_store(enhancer, tmp_path) -> None:
+def fresh_store(enhancer, tmp_path):
     """Give the enhancer, which the tests of a file share, an empty store."""
     enhancer.tasks = type(enhancer.tasks)(tmp_path / "data")
 
 
 @pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
+def forks(tmp_path_factory):
     """A process with the program imported, which forks others: `forks.start("run",
     "photo.jpg")`."""
     launcher = Launcher(tmp_path_factory.mktemp("forks"))
@@ -42,13 +40,13 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launcher]:
 
 
 @pytest.fixture
-def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+def full_disk(monkeypatch):
     """Make writing to every new file fail as on a full disk."""
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")
     original = Path.open
 
-    def open_on_full_disk(path: Path, mode: str = "r", *options: Any, **named: Any) -> Any:
+    def open_on_full_disk(path, mode="r", *options, **named):
         file = original(path, mode, *options, **named)
         if mode != "xb":
             return file

@@ -6,12 +6,11 @@ import hashlib
 import os
 import secrets
 import time
-from pathlib import Path
 from typing import Any
 
 from enhance import Settings
 from enhance.processes import this_process
-from enhance.store import RecentRun, TaskStore
+from enhance.store import RecentRun
 
 ENDED = f"{this_process().split('-')[0]}-999999999-1"
 """The name of a process of this computer that has ended."""
@@ -42,7 +41,7 @@ def add_result(store, signature="a" * 64, content=b"image", input="c" * 64):
     return task_id
 
 
-def add_entry(store: TaskStore, **facts: Any) -> RecentRun:
+def add_entry(store, **facts):
     """Add a run to a list of recent results, with a result by default."""
     entry = RecentRun(
         **{
@@ -64,7 +63,7 @@ def add_entry(store: TaskStore, **facts: Any) -> RecentRun:
     return entry
 
 
-def files_of(folder: Path) -> dict[str, bytes]:
+def files_of(folder):
     """Return the files in a folder of the program, without its marker and its database."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -73,7 +72,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     }
 
 
-def set_last_use(store: TaskStore, hours: float, *paths: Path) -> None:
+def set_last_use(store, hours, *paths):
     """Set the last use of stored files, or of all files and entries, to so long ago."""
     used = time.time() - hours * 3600
     with store.database.transaction() as db:
@@ -85,7 +84,7 @@ def set_last_use(store: TaskStore, hours: float, *paths: Path) -> None:
             db.execute("UPDATE files SET used = ? WHERE path = ?", (used, key))
 
 
-def set_age(seconds: float, *paths: Path) -> None:
+def set_age(seconds, *paths):
     """Set the time of files to so long ago."""
     changed = time.time() - seconds
     for path in paths:

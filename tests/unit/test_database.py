@@ -25,7 +25,8 @@ from enhance.web.storage import page_folder
 from .forks import can_fork
 from .stored_results import add_entry, add_result, files_of, set_age, set_last_use
 
-MINE, THEIRS = "a" * 64, "b" * 64
+MINE = "a" * 64
+THEIRS = "b" * 64
 FOREIGN = f"processed/{'ab' * 16}.png"
 
 
@@ -66,10 +67,23 @@ def remove_all(store):
     store.clean()
 
 
-def zero(database):
-    """Replace the content of a database, which its log could repair."""
+def zero_page(number):
+    return lambda content: content[: 4096 * number] + bytes(4096) + content[4096 * (number + 1) :]
+
+
+DAMAGE = {
+    "emptied": lambda content: b"",
+    "cut": lambda content: content[:20_000],
+    "zeroed": lambda content: bytes(len(content)),
+    "another file": lambda content: b"<html>" * 1000,
+    **{f"page {number} zeroed": zero_page(number) for number in range(12)},
+}
+
+
+def damage(database, kind="zeroed"):
+    """Damage a database, which its log could repair."""
     sqlite3.connect(database).execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    database.write_bytes(bytes(10_000))
+    database.write_bytes(DAMAGE[kind](database.read_bytes()))
 
 
 KILLED = """
@@ -120,7 +134,7 @@ def test_a_process_that_is_killed_at_any_statement_loses_no_file_and_leaves_none
     (start / FOREIGN).write_bytes(b"foreign")
     kept = files_of(start)
     if is_damaged:
-        zero(*databases(start))
+        damage(databases(start)[0])
     step = -stride
     status = -9
     while status:
@@ -144,18 +158,9 @@ def test_a_process_that_is_killed_at_any_statement_loses_no_file_and_leaves_none
     assert step > 50
 
 
-DAMAGE = {
-    "emptied": lambda content: b"",
-    "cut": lambda content: content[:20_000],
-    "zeroed": lambda content: bytes(len(content)),
-    "another file": lambda content: b"<html>" * 1000,
-}
-
-
-@pytest.mark.parametrize("damage", [*DAMAGE, *range(12)])
+@pytest.mark.parametrize("kind", DAMAGE)
 @pytest.mark.parametrize("is_open", [False, True])
-def test_a_damaged_database_costs_no_file(tmp_path, caplog, damage, is_open):
-    """A number is that of a page of the database, which is zeroed."""
+def test_a_damaged_database_costs_no_file(tmp_path, caplog, kind, is_open):
     store = TaskStore(tmp_path / "data")
     for number in "0123":
         add_run(store, MINE, f"photo{number}".encode(), number * 64)
@@ -164,13 +169,7 @@ def test_a_damaged_database_costs_no_file(tmp_path, caplog, damage, is_open):
     (database,) = databases(store.folder)
     if not is_open:
         store.close()
-    sqlite3.connect(database).execute("PRAGMA wal_checkpoint(TRUNCATE)")  # The log could repair it.
-    content = database.read_bytes()
-    if damage in DAMAGE:
-        content = DAMAGE[damage](content)
-    else:
-        content = content[: 4096 * damage] + bytes(4096) + content[4096 * (damage + 1) :]
-    database.write_bytes(content)
+    damage(database, kind)
 
     if is_open:
         with suppress(StorageError):  # for the run in which the damage is found
@@ -189,7 +188,7 @@ def test_a_damaged_database_is_replaced_even_if_the_clock_was_set_back(tmp_path,
     store = TaskStore(tmp_path / "data")
     add_run(store, MINE, b"photo", "1" * 64)
     store.close()
-    zero(*databases(store.folder))
+    damage(databases(store.folder)[0])
     monkeypatch.setattr("time.time_ns", lambda: 1)
 
     add_run(store, MINE, b"another", "2" * 64)
@@ -205,7 +204,7 @@ def test_files_of_a_damaged_database_are_not_deleted_while_other_processes_can_u
     before = files_of(store.folder)
     new = store.result_path("f" * 32)
     with store.using(new):
-        zero(*databases(store.folder))
+        damage(databases(store.folder)[0])
         other.clean()
         assert files_of(store.folder) == before
         new.write_bytes(b"new")

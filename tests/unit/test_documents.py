@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
-from itertools import dropwhile, pairwise
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -38,53 +37,40 @@ OTHERS = ("ray", "curl", "apt-get", "docker")
 """Commands that change or need something outside of the checkout."""
 
 
-def read(name: str) -> str:
+def read(name):
     return (ROOT / name).read_text("utf-8")
 
 
-def blocks(document: Path) -> list[str]:
-    """Return the fenced blocks of a document, except for the cookbooks, which have their own
-    tests."""
-    if document in COOKBOOKS:
-        return []
-    text = document.read_text("utf-8")
-    return [
-        block for _, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    ]
-
-
-def commands(document: Path) -> Iterator[list[str]]:
+def commands(document):
     """Yield each command in the blocks and backticks of a document, as words without leading
     variables."""
-    lines = [
-        line
-        for block in blocks(document)
-        if not block.startswith(NO_COMMANDS)
-        for line in block.splitlines()
-    ]
-    text = re.sub(r"^```.*?^```$", "", document.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-    lines += [
-        found[0] for found in re.findall(r"`((?:[A-Z_]+=\S+ )?(make|python3?|pip) [^`\n]+)`", text)
-    ]
-    for line in filter(None, map(str.strip, lines)):
+    text = document.read_text("utf-8")
+    lines = re.findall(r"`((?:[A-Z_]+=\S+ )?(?:make|python3?|pip) [^`\n]+)`", text)
+    if document not in COOKBOOKS:
+        for block in re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+            if not block.startswith(NO_COMMANDS):
+                lines += filter(str.strip, block.splitlines())
+    for line in lines:
         for part in line.split(" && "):
-            words = shlex.split(part.removesuffix("&").strip(), comments=True)
+            words = shlex.split(part.strip().removesuffix("&"), comments=True)
             yield [*dropwhile(lambda word: re.match(r"[A-Z_]+=", word), words)]
 
 
-def check(program: str, *words: str) -> None:
+def check(program, *words):
     """Check the arguments of a command. pip is not run, because it would change the environment of
     the tests."""
     if program == "make":
-        variables = [word.partition("=")[0] for word in words if "=" in word]
-        assert all(f"$({name})" in read("Makefile") for name in variables)
         (targets,) = re.findall(r"^\.PHONY: (.*)$", read("Makefile"), re.MULTILINE)
-        assert {word for word in words if "=" not in word} <= {*targets.split()}
+        for word in words:
+            name, equals, _ = word.partition("=")
+            if equals:
+                assert f"$({name})" in read("Makefile")
+            else:
+                assert name in targets.split()
     elif program == "pip":
-        files = [after for name, after in pairwise(words) if name == "-r"]
-        assert all((ROOT / name).is_file() for name in files)
-        extras = re.findall(r"\.\[(\w+)\]", " ".join(words))
-        assert all(f"\n{extra} = [" in read("pyproject.toml") for extra in extras)
+        assert all((ROOT / name).is_file() for name in words if name.endswith(".txt"))
+        for extra in re.findall(r"\.\[(\w+)\]", " ".join(words)):
+            assert f"\n{extra} = [" in read("pyproject.toml")
     elif program == "python" and words[0] == "-m":
         check_module(*words[1:])
     elif program == "python":
@@ -96,7 +82,7 @@ def check(program: str, *words: str) -> None:
         assert getattr(parse_arguments(words), "preset", "gentle") in PRESETS
 
 
-def check_module(module: str, *words: str) -> None:
+def check_module(module, *words):
     if module == "enhance":
         check("enhance", *words)
     elif module == "weights":
@@ -108,7 +94,7 @@ def check_module(module: str, *words: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_exists(document):
-    found = [words for words in commands(document) if words[0] not in OTHERS]
+    found = [words for words in commands(document) if words and words[0] not in OTHERS]
     for words in found:
         try:
             check(*words)
@@ -128,15 +114,13 @@ def test_every_link_has_a_target(document):
 def test_every_variable_is_documented_and_passed_to_the_container():
     sources = "".join(path.read_text("utf-8") for path in ROOT.glob("enhance/**/*.py"))
     table = read("docs/operating.md").split("## Environment variables")[1].split("\n## ")[0]
-    rows = "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE))
-    described = {*re.findall(r"\w+", rows)}
-    assert {*re.findall(r'"(ENHANCE_[A-Z_]+)"', sources)} == {*re.findall(r"ENHANCE_\w+", rows)}
-    of_the_image = {
-        *re.findall(r"(\w+)=/?\w", read("Dockerfile").split("ENV ")[1].split("\n\n")[0])
-    }
-    folders = {"GRADIO_TEMP_DIR", "HF_HOME", "HF_HUB_CACHE"}
+    described = {*re.findall(r"\w+", "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))}
+    own = {name for name in described if name.startswith("ENHANCE_")}
+    assert own == {*re.findall(r'"(ENHANCE_[A-Z_]+)"', sources)}
+    image = read("Dockerfile").split("ENV ")[1].split("\n\n")[0]
+    not_passed = {"GRADIO_TEMP_DIR", "HF_HOME", "HF_HUB_CACHE", *re.findall(r"(\w+)=/?\w", image)}
     service = yaml.safe_load(read("compose.yaml"))["services"]["enhance"]
-    assert {*service["environment"]} == described - of_the_image - folders
+    assert {*service["environment"]} == described - not_passed
 
 
 def test_the_table_of_memory_is_up_to_date():

@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from enhance import PRESETS, Settings, SettingsError
 from enhance.analysis.haze import find_haze
-from enhance.images import Box, read_image
+from enhance.images import Box
 from enhance.jobs.scheduler import Job
 from enhance.restore.dehaze import remove_haze
 from enhance.restore.resample import result_size
@@ -20,32 +19,19 @@ RAW = Settings.from_preset("anime-fast")
 pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
-def test_an_image_is_decoded_once_for_all_calls(enhancer, photo_file, monkeypatch):
-    decoded, image = [], read_image(photo_file)
-    monkeypatch.setattr(
-        "enhance.enhancer.read_image", lambda *one, **limits: decoded.append(one) or image
-    )
-
-    enhancer.preview(image, RAW, size=20)
-    assert len(decoded) == 0
-    task_id = enhancer.run(photo_file, RAW).info["task_id"]
-    enhancer.report(task_id, image=image)
-    assert len(decoded) == 1
-
-
 def test_a_preview_uses_the_noise_of_the_whole_image(enhancer, photo):
-    large = np.tile(photo, (6, 5, 1)).astype(
-        float
-    )  # clean in the region of the preview, noisy elsewhere
-    large[:, 140:] += np.random.default_rng(3).normal(0, 12, large[:, 140:].shape)
+    large = np.tile(photo, (6, 5, 1)).astype(np.int16)
+    # The region of the preview is clean.
+    large[:, 140:] += np.random.default_rng(3).integers(-20, 21, large[:, 140:].shape, np.int16)
     large = np.clip(large, 0, 255).astype(np.uint8)
     settings = RAW.changed(strength=0.65, fidelity=1)
 
     preview = enhancer.preview(large, settings, x=64, y=120, size=64)
     result = enhancer.run(large, settings)
 
-    assert preview.region.photo.degradation == enhancer.read(large).degradation
-    assert preview.region.photo.degradation.noise > 2
+    degradation = preview.region.photo.degradation
+    assert degradation == enhancer.read(large).degradation
+    assert degradation.noise > 2
     assert agreement(preview, result) > 50
     assert 20 < result.info["fidelity_db"] < 60
 
@@ -123,21 +109,18 @@ def test_dehaze_removes_haze_before_the_network(enhancer, photo, monkeypatch):
     "size",
     [{"scale": 4}, {"scale": 2.3}, {"long_side": 455}, {"megapixels": 0.15}, {"long_side": 150}],
 )
-def test_preview_and_run_agree_and_have_the_same_signature(enhancer, photo, tmp_path, size):
-    Image.fromarray(np.tile(photo, (5, 3, 1))).save(path := tmp_path / "large.png")  # 168 x 200
+def test_preview_and_run_agree_and_have_the_same_signature(enhancer, photo, size):
+    large = np.tile(photo, (5, 3, 1))  # 168 x 200
+    box = Box(51, 77, 40, 36)
     settings = RAW.changed(sharpen=0.3, **size)
 
-    box = Box(51, 77, 40, 36)
-    preview = enhancer.preview_region(read_image(path), settings, box, Job("preview"))
-    result = enhancer.run(path, settings)
+    preview = enhancer.preview_region(enhancer.read(large), settings, box, Job("preview"))
+    result = enhancer.run(large, settings)
 
     height, width = result_size(settings, 200, 168)
     assert result.array.shape == (height, width, 3)
-    assert (
-        preview.before.shape
-        == preview.after.shape
-        == (round(36 * height / 200), round(40 * width / 168), 3)
-    )
+    expected = (round(36 * height / 200), round(40 * width / 168), 3)
+    assert preview.before.shape == preview.after.shape == expected
     assert agreement(preview, result) > 50
     assert result.info["signature"] == preview.info["signature"]
     assert (result.info["fidelity_db"] is None) == (size == {"long_side": 150})

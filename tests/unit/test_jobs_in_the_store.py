@@ -13,7 +13,8 @@ from enhance.store.job_records import JobStore, NewJob
 
 from .stored_results import ENDED, add_result
 
-OWNER, NAME = "a" * 64, "named-job"
+OWNER = "a" * 64
+NAME = "named-job"
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -22,67 +22,49 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 DIST_INFO = f"enhance_photos-{PROJECT['version']}.dist-info"
 
 
-def requirements_in(file: str) -> set[str]:
-    lines = (
-        line.partition("#")[0].strip() for line in (ROOT / file).read_text("utf-8").splitlines()
-    )
-    return {line for line in lines if line}
+def requirements_in(file):
+    lines = (ROOT / file).read_text("utf-8").splitlines()
+    return {line.partition("#")[0].strip() for line in lines} - {""}
 
 
-def tracked(*folders: str) -> set[str]:
-    listed = subprocess.run(
-        ["git", "ls-files", *folders], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return set(listed.stdout.split())
+def tracked(*folders):
+    command = ["git", "ls-files", *folders]
+    return {*subprocess.check_output(command, cwd=ROOT, text=True).split()}
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory):
     """A folder with the source distribution of what git tracks, and the wheel that is built from
     it."""
     if not (ROOT / ".git").exists():
         pytest.skip("this is not a checkout")
-    checkout, unpacked, built = (
-        tmp_path_factory.mktemp(name) for name in ("checkout", "unpacked", "built")
-    )
-    files = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True
-    ).stdout
-    copy = ["tar", "--null", "--files-from=-", "--create"]
-    packed = subprocess.run(copy, cwd=ROOT, input=files, capture_output=True, check=True).stdout
-    subprocess.run(["tar", "--extract"], cwd=checkout, input=packed, check=True)
+    folder = tmp_path_factory.mktemp("package")
 
-    def build(kind: str, folder: Path) -> None:
-        backend = (
-            f"import sys; from setuptools import build_meta; build_meta.build_{kind}(sys.argv[1])"
-        )
-        subprocess.run(
-            [sys.executable, "-c", backend, str(built)], cwd=folder, capture_output=True, check=True
-        )
+    def build(kind, source):
+        backend = f"from setuptools import build_meta; build_meta.build_{kind}({str(folder)!r})"
+        subprocess.run([sys.executable, "-c", backend], cwd=source, capture_output=True, check=True)
 
-    build("sdist", checkout)
-    (source,) = built.glob("*.tar.gz")
-    subprocess.run(
-        ["tar", "--extract", "--file", str(source), "--strip-components=1"],
-        cwd=unpacked,
-        check=True,
-    )
-    build("wheel", unpacked)
-    return built
+    checkout = ["git", "checkout-index", "--all", f"--prefix={folder}/checkout/"]
+    subprocess.run(checkout, cwd=ROOT, check=True)
+    build("sdist", folder / "checkout")
+    (source,) = folder.glob("*.tar.gz")
+    shutil.unpack_archive(source, folder)
+    build("wheel", folder / source.name.removesuffix(".tar.gz"))
+    return folder
 
 
 def test_the_project_and_the_requirements_files_agree():
     extras = PROJECT["optional-dependencies"]
-    own = "enhance-photos[report,models]"
     page = {*PROJECT["dependencies"], *extras["app"], *extras["report"], *extras["models"]}
-    assert page - {own} == requirements_in("requirements.txt")
-    assert {*extras["reference"], *extras["raw"], *extras["ray"]} <= requirements_in(
-        "tests/requirements.txt"
-    )
+    own = {"enhance-photos[report,models]"}
+    assert page - own == requirements_in("requirements.txt")
+    of_tests = {*extras["reference"], *extras["raw"], *extras["ray"]}
+    assert of_tests <= requirements_in("tests/requirements.txt")
 
 
-def test_wheel_and_source_distribution_have_all_files(built: Path):
-    (wheel,), (source,) = built.glob("*.whl"), built.glob("*.tar.gz")
+def test_wheel_and_source_distribution_have_all_files(built):
+    (wheel,) = built.glob("*.whl")
+    (source,) = built.glob("*.tar.gz")
     in_wheel = set(zipfile.ZipFile(wheel).namelist())
     with tarfile.open(source) as archive:
         in_source = {name.partition("/")[2] for name in archive.getnames()}
@@ -94,31 +76,25 @@ def test_wheel_and_source_distribution_have_all_files(built: Path):
     assert {name.split("/")[0] for name in in_wheel} == {"enhance", DIST_INFO}
 
 
-def test_the_installed_program_stores_weights_in_the_data_folder_of_the_user(built, tmp_path):
-    place, photo, large = tmp_path / "site", tmp_path / "photo.png", tmp_path / "large.png"
-    options = ["--quiet", "--no-deps", "--no-index", "--target", str(place)]
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, *built.glob("*.whl")], check=True
-    )
-    Image.new("RGB", (10, 8), "teal").save(photo)
-    variables = {
-        "PYTHONPATH": str(place),
-        "XDG_DATA_HOME": str(tmp_path),
-        "ENHANCE_WEIGHTS": "",
-        "HF_HUB_OFFLINE": "1",
-    }
+def test_the_installed_program_stores_weights_in_the_data_folder_of_the_user(
+    built, tmp_path, monkeypatch
+):
+    place = tmp_path / "site"
+    options = f"--quiet --no-deps --no-index --target {place}".split()
+    install = [sys.executable, "-m", "pip", "install", *options, *built.glob("*.whl")]
+    subprocess.run(install, check=True)
+    Image.new("RGB", (10, 8), "teal").save(place / "photo.png")
+    monkeypatch.setenv("PYTHONPATH", str(place))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("ENHANCE_WEIGHTS", "")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
-    def run(*arguments: str | Path) -> str:
-        command, environment = (
-            [sys.executable, place / "bin/enhance", *arguments],
-            os.environ | variables,
-        )
-        return subprocess.run(
-            command, cwd=place, env=environment, stdout=subprocess.PIPE, text=True, check=True
-        ).stdout
+    def run(*arguments):
+        command = [sys.executable, place / "bin/enhance", *arguments]
+        return subprocess.check_output(command, cwd=place, text=True)
 
     assert run("--version") == f"enhance {PROJECT['version']}\n"
-    run("run", photo, "-o", large, "--preset", "anime-fast")
-    assert Image.open(large).size == (40, 32)
+    run("run", "photo.png", "-o", "large.png", "--preset", "anime-fast")
+    assert Image.open(place / "large.png").size == (40, 32)
     assert (tmp_path / "enhance/weights/realesr-animevideov3.bin").is_file()
     assert not [*(place / "weights").glob("*.bin")]

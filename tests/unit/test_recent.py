@@ -14,7 +14,8 @@ from enhance.web.owners import Owner
 
 from .stored_results import ENDED, add_entry, add_result, files_of, set_last_use
 
-KEY, OTHER_KEY = "a1" * 16, "b2" * 16
+KEY = "a1" * 16
+OTHER_KEY = "b2" * 16
 
 
 def list_of(key):
@@ -109,7 +110,8 @@ def test_expired_entries_leave_nothing(store, photo_file):
 
 
 def test_a_task_without_an_entry_keeps_its_input(store, photo_file):
-    mine, unlisted = finish_entry(store, photo_file), finish_entry(store, photo_file, OTHER_KEY)
+    mine = finish_entry(store, photo_file)
+    unlisted = finish_entry(store, photo_file, OTHER_KEY)
     with store.database.transaction() as db:
         delete_entry(db, unlisted)
 

@@ -3,7 +3,6 @@
 import io
 import pickle
 import signal
-import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -268,18 +267,6 @@ def test_an_input_that_cannot_be_used_is_one_sentence(s3, capsys, address, sente
 
     (message,) = capsys.readouterr().err.splitlines()
     assert sentence in message
-
-
-def test_a_missing_package_is_one_sentence(monkeypatch, capsys):
-    from fsspec.registry import _registry
-
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.delitem(_registry, "s3", raising=False)
-
-    assert start("s3://bucket/in", "-o", "memory://out") == 2
-
-    (message,) = capsys.readouterr().err.splitlines()
-    assert "the package s3fs is not installed." in message
 
 
 @pytest.mark.parametrize("name", ["", "/results", "/photo-4x.png"])

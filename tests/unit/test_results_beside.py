@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import signal
 from pathlib import Path
 
 import fsspec
@@ -11,9 +10,7 @@ import pytest
 
 from enhance.cli import main
 
-from ..site import wait_until
-from .forks import can_fork
-from .runs import FAST, cached, image, names, run, start
+from .runs import cached, image, names, run, start
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +77,7 @@ def test_folder_that_cannot_be_written_is_reported_with_a_way_out(folder, capsys
     photo = image(folder / "a.jpg")
     opened = Path.open
 
-    def open_elsewhere(path: Path, mode: str = "r", *options, **named):
+    def open_elsewhere(path, mode="r", *options, **named):
         if path.parent == folder and "x" in mode:
             raise OSError(errno.EROFS, "Read-only file system")
         return opened(path, mode, *options, **named)
@@ -97,15 +94,3 @@ def test_inputs_without_a_place_for_the_result_require_an_output(folder, capsys,
     fsspec.filesystem("memory").pipe_file("/bucket/a.png", content)
     assert start(*arguments.split()) == 2
     assert "require an output" in capsys.readouterr().err
-
-
-@can_fork
-def test_killed_run_leaves_no_partial_file_after_the_next_one(folder, capsys, forks):
-    photo = image(folder / "a.jpg", side=300)
-    killed = forks.start("run", photo, *FAST)
-    wait_until(lambda: list(folder.glob(".enhance-*.part")))
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert not list(folder.glob("a-4x*"))
-    assert cached(run(capsys, folder)) == {"a-4x.png": False}
-    assert names(folder) == ["a-4x.png", "a.jpg"]

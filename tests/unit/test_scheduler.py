@@ -4,9 +4,8 @@ wait."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -19,26 +18,27 @@ PATIENCE = 60
 
 
 @pytest.fixture
-def scheduler() -> Scheduler:
+def scheduler():
     return Scheduler()
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
+def pool():
     """Threads for callers."""
     with ThreadPoolExecutor(8) as threads:
         yield threads
 
 
 def test_one_job_has_the_device_and_the_next_one_can_prepare(scheduler, pool):
-    near, ran = [], []
+    near = []
+    ran = []
     jobs = {name: Job("run", name[0]) for name in ("a1", "a2", "b1")}
     going = threading.Lock()
 
-    def run(name: str, job: Job) -> None:
-        with scheduler.queue_job(job, ahead=1):
+    def run(name):
+        with scheduler.queue_job(jobs[name], ahead=1):
             near.append(name)
-            with scheduler.queue_job(job):
+            with scheduler.queue_job(jobs[name]):
                 ran.append(name)
                 assert going.acquire(blocking=False), "two runs at once"
                 going.release()
@@ -47,7 +47,7 @@ def test_one_job_has_the_device_and_the_next_one_can_prepare(scheduler, pool):
     with scheduler.queue_job(first):
         calls = []
         for name, job in jobs.items():
-            calls.append(pool.submit(run, name, job))
+            calls.append(pool.submit(run, name))
             wait_until(lambda job=job: scheduler.ahead(job))
         wait_until(lambda: near)
         assert near == ["a1"]
@@ -74,28 +74,30 @@ def test_a_cancelled_job_leaves_its_queue_which_no_other_queue_delays(kind, sche
 
 
 def test_jobs_are_limited_in_total_per_caller_and_per_address(scheduler):
-    def admit(*callers: Hashable, kind="run", limit=4) -> ExitStack:
-        stack = ExitStack()
-        for caller in callers:
-            stack.enter_context(scheduler.admit(caller, kind, limit))
-        return stack
+    @contextmanager
+    def admitted(*callers, kind="run", limit=4):
+        with ExitStack() as stack:
+            for caller in callers:
+                stack.enter_context(scheduler.admit(caller, kind, limit))
+            yield
 
-    def rejection(caller: Hashable, kind="run", limit=4) -> str:
-        with pytest.raises(EnhanceError) as error:
-            admit(caller, kind=kind, limit=limit)
-        return error.value.key
+    def is_rejected(caller, key, kind="run", limit=4):
+        with pytest.raises(EnhanceError) as error, admitted(caller, kind=kind, limit=limit):
+            pass
+        return error.value.key == key
 
-    with admit("ada", "ada", "bob", "bob", "cyd"):
-        assert rejection("dot") == "queue_full"
-    with admit("ada", "ada", "bob"):
-        assert rejection("ada") == "queue_share"
-    with admit(*(("one address", session) for session in range(6)), limit=8):
-        assert rejection(("one address", 6), limit=8) == "queue_address"
-        admit(("another", 1), limit=8).close()
-    with admit(*range(8), kind="batch", limit=20):
-        assert rejection(8, "batch", 20) == "queue_full"
-        admit(8, limit=20).close()
-        admit(8, kind="preview").close()
+    with admitted("ada", "ada", "bob", "bob", "cyd"):
+        assert is_rejected("dot", "queue_full")
+    with admitted("ada", "ada", "bob"):
+        assert is_rejected("ada", "queue_share")
+    with admitted(*(("one address", session) for session in range(6)), limit=8):
+        assert is_rejected(("one address", 6), "queue_address", limit=8)
+        with admitted(("another", 1), limit=8):
+            pass
+    with admitted(*range(8), kind="batch", limit=20):
+        assert is_rejected(8, "queue_full", "batch", 20)
+        with admitted(8, limit=20), admitted(8, kind="preview"):
+            pass
     assert scheduler.count() == 0
 
 

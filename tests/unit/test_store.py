@@ -101,7 +101,8 @@ def test_a_result_whose_info_cannot_be_written_is_removed(store, monkeypatch):
 
 
 def test_expired_files_are_deleted_and_a_copied_result_has_a_new_retention_period(store):
-    old, copied = add_result(store), add_result(store)
+    old = add_result(store)
+    copied = add_result(store)
     set_last_use(store, 25)
     copy = store.result_path(store.new_id())
     with store.using(copy):
