@@ -8,7 +8,7 @@
 # make states     every state of the page in both languages: accessibility, layout, translation
 # make bench      speed and memory of the engine; BENCH=--docs updates README.md and docs/
 # make page       response times of the page with a photo of 24 megapixels
-# make quality    quality of the presets and the analysis; QUALITY="--only presets"; QUALITY=--docs updates the documents
+# make quality    quality of the presets; QUALITY="--only presets"; QUALITY=--docs updates the documents
 # make space      REPO=owner/name uploads the project to a Hugging Face Space; SPACE=--dry-run lists the files
 # make lock       update requirements.lock to the newest releases that requirements.txt allows
 #
@@ -86,7 +86,7 @@ lock: .venv/.test-ready
 		--no-config --custom-compile-command "make lock" --output-file requirements.lock requirements.txt
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .quality .bench
+	rm -rf .venv .pytest_cache .ruff_cache .bench
 
 .venv/bin/python:
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) debian DEBIAN=python3-venv

@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from enhance import Enhancer, Settings, enhance
 from enhance.comparison import Comparison
-from tests.unit.test_analysis import add_noise, drawing, page, soften_with_grain
+from tests.quality.kind_images import drawing, page
+from tests.unit.test_analysis import add_noise, soften_with_grain
 
 HERE = Path(__file__).parent
 FONT = HERE.parent / "enhance" / "report" / "fonts" / "NotoSansSC-Regular.woff"

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pillow_heif
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -23,49 +23,33 @@ from enhance.analysis import Analysis, analyse
 from enhance.analysis.auto import CLEAN_NOISE, CLEAN_QUALITY, choose
 from enhance.images import SourceImage
 from tests.conftest import psnr
+from tests.quality.degradation import rounded
+from tests.quality.kind_images import (
+    DARK,
+    cut_out,
+    drawing,
+    page,
+    screenshot,
+    shaded_drawing,
+)
+from tests.quality.kind_images import PHOTOS as NAMES
 from tests.unit.test_analysis import (
     ALL_PRESETS,
-    CLEAN,
     add_grain,
     add_noise,
     add_shot_noise,
     as_jpeg,
-    as_pixels,
-    drawing,
     measure,
-    page,
     photo,
     soften_with_grain,
 )
 from tests.unit.test_haze import add_haze
 
-
-def interface() -> np.ndarray:
-    """Return a screenshot of a program."""
-    image = Image.new("RGB", (640, 480), (250, 250, 250))
-    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(15)
-    canvas.rectangle((0, 0, 640, 40), fill=(40, 90, 200))
-    canvas.text((12, 10), "File   Edit   View   Settings   Help", fill="white", font=font)
-    canvas.rectangle((0, 40, 160, 480), fill=(238, 240, 244))
-    for row in range(12):
-        top = 50 + 35 * row
-        canvas.rounded_rectangle((8, top, 152, top + 28), 6, outline=(200, 200, 205))
-        canvas.text((16, top + 5), f"Menu item {row}", fill=(30, 30, 40), font=font)
-        canvas.line((176, top + 30, 624, top + 30), fill=(210, 210, 215))
-        canvas.text(
-            (180, top + 6),
-            f"Row {row}: total {row * 137} of {row * 911} files",
-            fill=(30, 30, 40),
-            font=font,
-        )
-    return np.asarray(image)
-
-
 GRAPHICS = (
     [drawing(seed) for seed in range(4)],
-    [page(), page((25, 25, 30)), page(size=30), interface()],
+    [page(), page(DARK), page(size=30), screenshot()],
 )
-PHOTOS = [photo(name) for name in (*CLEAN, "cell")]
+PHOTOS = [photo(name) for name in NAMES]
 
 
 def add_equal_shot_noise(rgb: np.ndarray, sigma: float) -> np.ndarray:
@@ -73,7 +57,7 @@ def add_equal_shot_noise(rgb: np.ndarray, sigma: float) -> np.ndarray:
     brightness."""
     light = cv2.GaussianBlur(rgb, (0, 0), 0.5).astype(np.float32).mean(2, keepdims=True) + 1
     noise = np.random.default_rng(6).normal(0, 1, light.shape) * np.sqrt(light / light.mean())
-    return as_pixels(rgb + sigma * noise)
+    return rounded(rgb + sigma * noise)
 
 
 def row(
@@ -137,7 +121,7 @@ def main() -> None:
         row("clean", PHOTOS, lambda one: one.noise, 0),
     ]
     for factor in (3, 4):
-        smaller = [photo(name, factor) for name in (*CLEAN, "cell")]
+        smaller = [photo(name, factor) for name in NAMES]
         rows.append(row(f"clean, downscaled by {factor}", smaller, lambda one: one.noise, 0))
         noisy = [add_noise(one, 3) for one in smaller]
         rows.append(row(f"noise 3, downscaled by {factor}", noisy, lambda one: one.noise, 3))
@@ -182,6 +166,12 @@ def main() -> None:
     rows.append(
         row("haze 0.4", [add_haze(one, 0.3, 0.5) for one in PHOTOS], lambda one: one.haze, 0.4)
     )
+    cut_outs = [cut_out(one, ground) for one in PHOTOS for ground in (255, 236, 0)]
+    shaded = [shaded_drawing(seed) for seed in range(8)]
+    for name, images in (("cut-out", cut_outs), ("shaded drawing", shaded)):
+        rows.append(row(name, images, lambda one: one.noise, 0))
+        coded = [as_jpeg(one, 60) for one in images]
+        rows.append(row(f"{name}, JPEG 60", coded, lambda one: one.jpeg_quality, 60))
     for name, images in zip(("drawing", "text"), GRAPHICS, strict=True):
         rows.append(row(name, images, lambda one: one.noise, 0))
         rows.append(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pytest
 import torch
 from spandrel import SizeRequirements
 from spandrel.__helpers.size_req import pad_tensor
@@ -22,7 +24,9 @@ from spandrel.architectures.RealCUGAN import UpCunet2x, UpCunet2x_fast, UpCunet3
 from spandrel.architectures.SPAN import SPAN
 
 from enhance import models
+from enhance.models.manifest import WeightSource
 from enhance.models.user_models import add, remove
+from enhance.models.weights_folder import digest
 
 State = dict[str, torch.Tensor]
 
@@ -137,13 +141,22 @@ def add_models(*kinds: str) -> Iterator[None]:
                 remove(kind, models.folder())
 
 
+def use_file(monkeypatch: pytest.MonkeyPatch, name: str, file: Path) -> None:
+    """Make this file the weights of a shipped model, which no server has."""
+    manifest = cast(dict[str, models.Model], models.manifest())
+    facts: Any = {"file": file.name, "bytes": file.stat().st_size, "sha256": digest(file)}
+    source = WeightSource("release", "nobody/nothing", "v1", file.name, **facts)
+    monkeypatch.setitem(manifest, name, replace(manifest[name], **facts, sources=(source,)))
+
+
 def reference_output(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
     """Return the result of a network for uint8 [H, W, 3] in one piece, [s * H, s * W, 3] in levels.
 
     The image is padded to the multiple that the network needs. A network of one channel gets the
     image in grey.
     """
-    (height, width), names = rgb.shape[:2], ("shuffle_factor", "downscale_factor")
+    (height, width) = rgb.shape[:2]
+    names = ("shuffle_factor", "downscale_factor")
     fold = next((fold for name in names if (fold := getattr(network, name, None))), 1)
     batch = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None] / 255
     if next(one for one in network.parameters() if one.ndim == 4).shape[1] == fold**2:

@@ -1,31 +1,22 @@
-"""Degraded photos, the outputs of the networks and the results of the presets.
-
-The outputs of the networks are cached on the disk, so that a run with other values takes seconds.
-"""
+"""Degraded photos, the outputs of the networks and the results of the presets."""
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from enhance import Enhancer, Settings, models
+from enhance import Enhancer, Settings
 from enhance.images import SourceImage
 from enhance.presets import with_installed_models
 from enhance.restore.result import ResultRows, Scene
 
 from .photos import Pixels
-
-CACHE = Path(__file__).parents[2] / ".quality"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,48 +38,27 @@ class Case:
         )
 
 
-def jpeg_case(reference: Pixels, degraded: Pixels, quality: int) -> Case:
-    """Return a case whose degraded photo is saved as JPEG."""
-    code = io.BytesIO()
-    Image.fromarray(degraded).save(code, "JPEG", quality=quality)
-    image: Any = Image.open(code)
-    return Case(
-        reference, np.asarray(image), tuple(tuple(image.quantization[number]) for number in (0, 1))
-    )
+def case_of_file(reference: Pixels, file: bytes) -> Case:
+    """Return a case whose degraded photo is in this file."""
+    with Image.open(io.BytesIO(file)) as image:
+        tables = getattr(image, "quantization", {})
+        degraded = np.asarray(image.convert("RGB"))
+    return Case(reference, degraded, (tuple(tables.get(0, ())), tuple(tables.get(1, ()))))
 
 
-@dataclass(frozen=True)
 class Networks:
-    """The outputs of the networks. The engine computes each once; after that, the folder `cache`
-    has it."""
+    """The outputs of the networks, each of which is computed once."""
 
-    enhancer: Enhancer
-    cache: Path = CACHE
+    def __init__(self, enhancer: Enhancer) -> None:
+        self.enhancer = enhancer
+        self._outputs: dict[object, Pixels] = {}
 
     def output(self, seen: Pixels, settings: Settings) -> Pixels:
         """Return the output of the network of these settings for an image."""
-        path = self.cache / f"{self._key(seen, settings)}.png"
-        found = cv2.imread(str(path)) if path.exists() else None
-        if found is not None:
-            return cv2.cvtColor(found, cv2.COLOR_BGR2RGB)
-        pixels = self.enhancer.engine.enlarge(seen, settings.weights, tile=settings.tile)
-        path.parent.mkdir(exist_ok=True)
-        is_encoded, code = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-        if is_encoded:
-            partial = path.with_suffix(".part")
-            partial.write_bytes(code.tobytes())
-            partial.replace(path)
-        return pixels
-
-    def _key(self, seen: Pixels, settings: Settings) -> str:
-        recipe = settings.weights
-        values = {
-            "recipe": asdict(recipe),
-            "weights": [models.ensure(name).sha256 for name in recipe.models],
-            "precision": self.enhancer.engine.precision(8, recipe.model),
-            "pixels": [*seen.shape, hashlib.sha256(seen.tobytes()).hexdigest()],
-        }
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+        key = settings.weights, seen.shape, seen.tobytes()
+        if key not in self._outputs:
+            self._outputs[key] = self.enhancer.engine.enlarge(seen, settings.weights)
+        return self._outputs[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +78,8 @@ def upscaled(case: Case, settings: Settings, networks: Networks) -> Upscaled:
     photo = Scene().photo(image, settings, image.degradation)
     network = networks.output(image.rgb, settings)
     result = ResultRows(image, lambda first, last: network[first:last], settings, photo)
-    rows, meter = result.rows(0, result.size[0]), result.meter()
+    rows = result.rows(0, result.size[0])
+    meter = result.meter()
     meter.add(rows)
     fidelity = meter.fidelity()
     return Upscaled(rows, fidelity.average_db, fidelity.worst_db)

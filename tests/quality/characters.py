@@ -6,12 +6,13 @@ a result shows another character although bicubic upscaling shows the right one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -19,9 +20,9 @@ from enhance import Settings
 from enhance.presets import available_presets
 from enhance.restore.fidelity import fidelity_grade
 
-from .cases import Case, Networks, bicubic, jpeg_case, upscaled
-from .degradation import blurred, noisy
-from .photos import Pixels, downscaled
+from .cases import Case, Networks, bicubic, upscaled
+from .degradation import Degrade, as_jpeg, as_png, blurred, case_of, noisy
+from .photos import Pixels
 from .tables import row, rule
 
 CHARACTERS = "0123456789ABCDEFGHJKLNPQRSTUVXYZabcdefghjknopqrstuvxyz"
@@ -29,9 +30,8 @@ CHARACTERS = "0123456789ABCDEFGHJKLNPQRSTUVXYZabcdefghjknopqrstuvxyz"
 FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral", "cmss10")
 SIZES = 7, 10
 PRESETS = ("original", "gentle", "fast", "balanced", "precise", "anime", "anime-fast")
-_FOLDER = Path(matplotlib.__file__).parent / "mpl-data" / "fonts" / "ttf"
 _PAPER = 235
-_FACTOR, _MARGIN = 4, 8
+_BORDER = 32
 _SHIFT = 3
 """How far from its place a character is searched, in pixels of the result."""
 _CLEAR = 0.02
@@ -48,108 +48,66 @@ class Text:
     columns: int = 12
 
     @property
-    def lines(self) -> list[str]:
+    def characters(self) -> np.ndarray:
         random = np.random.default_rng([self.size, *self.font.encode()])
-        return ["".join(random.choice([*CHARACTERS], self.columns)) for _ in range(self.rows)]
+        return random.choice([*CHARACTERS], (self.rows, self.columns))
 
-    @property
-    def _cell(self) -> tuple[int, int]:
-        """The height and width of a character's place, in pixels of the result."""
-        return round(1.4 * self.size) * _FACTOR, round(0.8 * self.size) * _FACTOR
-
-    def _places(self) -> Iterator[tuple[str, int, int]]:
-        """Yield each character with the top and left of its place in the result."""
-        height, width = self._cell
-        for number, line in enumerate(self.lines):
-            for column, character in enumerate(line):
-                yield (
-                    character,
-                    _FACTOR * _MARGIN + number * height,
-                    _FACTOR * _MARGIN + column * width,
-                )
-
-    def _glyph(self, character: str) -> np.ndarray:
-        """Return the ink of one character in its place, float32 0..1."""
-        height, width = self._cell
+    def glyph(self, character: str) -> np.ndarray:
+        """Return the ink of one character in its place in the result, float32 0..1."""
+        height = 4 * round(1.4 * self.size)
+        width = 4 * round(0.8 * self.size)
+        file = Path(mpl.get_data_path(), "fonts", "ttf", f"{self.font}.ttf")
         image = Image.new("L", (width, height))
-        font = ImageFont.truetype(str(_FOLDER / f"{self.font}.ttf"), self.size * _FACTOR)
+        font = ImageFont.truetype(file, 4 * self.size)
         ImageDraw.Draw(image).text((width / 2, 0.75 * height), character, 255, font, anchor="ms")
         return np.asarray(image, np.float32) / 255
 
     def image(self, contrast: float) -> Pixels:
         """Return the text at the size of a result, in grey ink on paper."""
-        (height, width), border = self._cell, 2 * _FACTOR * _MARGIN
-        ink = np.zeros((self.rows * height + border, self.columns * width + border), np.float32)
-        for character, top, left in self._places():
-            ink[top : top + height, left : left + width] = self._glyph(character)
-        return cv2.cvtColor(np.rint(_PAPER - contrast * ink).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+        glyphs = [[self.glyph(character) for character in line] for line in self.characters]
+        grey = np.rint(_PAPER - contrast * np.pad(np.block(glyphs), _BORDER)).astype(np.uint8)
+        return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
 
     def read(self, pixels: Pixels) -> np.ndarray:
         """Return how much more each place resembles its own character than the nearest other one.
 
-        This is a difference of correlations, float64 [rows * columns]. It is negative if another
-        character is read.
+        This is a difference of correlations. It is negative if another character is read.
         """
-        grey, (height, width) = (
-            cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32),
-            self._cell,
-        )
-        templates = _normalised(
-            np.stack([-self._glyph(character).ravel() for character in CHARACTERS])
-        )
-        advantages = []
-        for character, top, left in self._places():
-            place = grey[
-                top - _SHIFT : top + height + _SHIFT, left - _SHIFT : left + width + _SHIFT
-            ]
-            views = np.lib.stride_tricks.sliding_window_view(place, (height, width)).reshape(
-                -1, height * width
-            )
-            found = (_normalised(views) @ templates.T).max(axis=0)
-            own = CHARACTERS.index(character)
-            advantages.append(float(found[own] - np.delete(found, own).max()))
+        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        glyphs = {character: -self.glyph(character) for character in CHARACTERS}
+        height, width = glyphs["0"].shape
+        advantages: list[float] = []
+        for (line, column), own in np.ndenumerate(self.characters):
+            top = _BORDER - _SHIFT + line * height
+            left = _BORDER - _SHIFT + column * width
+            place = grey[top : top + height + 2 * _SHIFT, left : left + width + 2 * _SHIFT]
+            found = {
+                character: cv2.matchTemplate(place, glyph, cv2.TM_CCOEFF_NORMED).max()
+                for character, glyph in glyphs.items()
+            }
+            advantages.append(found.pop(own) - max(found.values()))
         return np.array(advantages)
 
 
-def _normalised(rows: np.ndarray) -> np.ndarray:
-    rows = rows - rows.mean(axis=1, keepdims=True)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
-
-
-@dataclass(frozen=True)
-class Print:
-    """How text is printed, photographed and saved."""
-
-    contrast: float = 200
-    blur: float = 0
-    noise: float = 0
-    quality: int | None = None
-
-    def case(self, text: Text) -> Case:
-        """Return the text, and the photo of it at a quarter of its size."""
-        reference = text.image(self.contrast)
-        degraded = downscaled(reference)
-        degraded = blurred(degraded, self.blur) if self.blur else degraded
-        degraded = noisy(degraded, self.noise) if self.noise else degraded
-        return (
-            jpeg_case(reference, degraded, self.quality)
-            if self.quality
-            else Case(reference, degraded)
-        )
-
-
-GRADES = {"free": "low", "fair": "fair", "good": "high", "very": "very high"}
+_BLACK = 200
 _FAINT = 45
-PRINTS = {
-    "clean": Print(),
-    "blur 0.6": Print(blur=0.6),
-    "noise 8": Print(noise=8),
-    "JPEG 50": Print(quality=50),
-    "faint": Print(_FAINT),
-    "faint, noise 8": Print(_FAINT, noise=8),
-    "faint, JPEG 75": Print(_FAINT, quality=75),
-    "faint, blur 0.6, JPEG 75": Print(_FAINT, blur=0.6, quality=75),
+PRINTS: dict[str, tuple[float, Degrade]] = {
+    "clean": (_BLACK, as_png),
+    "blur 0.6": (_BLACK, lambda photo: as_png(blurred(photo, 0.6))),
+    "noise 8": (_BLACK, lambda photo: as_png(noisy(photo, 8))),
+    "JPEG 50": (_BLACK, partial(as_jpeg, quality=50)),
+    "faint": (_FAINT, as_png),
+    "faint, noise 8": (_FAINT, lambda photo: as_png(noisy(photo, 8))),
+    "faint, JPEG 75": (_FAINT, partial(as_jpeg, quality=75)),
+    "faint, blur 0.6, JPEG 75": (_FAINT, lambda photo: as_jpeg(blurred(photo, 0.6), 75)),
 }
+"""The contrast of a print, and its degradation."""
+GRADES = {"free": "low", "fair": "fair", "good": "high", "very": "very high"}
+
+
+def case_of_print(text: Text, name: str) -> Case:
+    contrast, degrade = PRINTS[name]
+    return case_of(text.image(contrast), degrade)
 
 
 @dataclass(frozen=True)
@@ -157,53 +115,57 @@ class Reading:
     """How many of the characters that bicubic upscaling shows clearly a result changed, and its
     fidelity."""
 
+    form: str
+    preset: str
     clear: int
     changed: int
     worst_db: float
 
 
-def read(text: Text, case: Case, preset: str, networks: Networks) -> Reading:
-    """Return the reading of the result of a preset."""
-    is_clear, result = (
-        text.read(bicubic(case).pixels) > _CLEAR,
-        upscaled(case, Settings(preset), networks),
-    )
+def read(text: Text, form: str, preset: str, networks: Networks) -> Reading:
+    """Return the reading of the result of a preset for a print."""
+    case = case_of_print(text, form)
+    result = upscaled(case, Settings(preset), networks)
+    is_clear = text.read(bicubic(case).pixels) > _CLEAR
     is_changed = is_clear & (text.read(result.pixels) < -_CLEAR)
-    return Reading(int(is_clear.sum()), int(is_changed.sum()), result.fidelity_worst_db)
+    counts = int(is_clear.sum()), int(is_changed.sum())
+    return Reading(form, preset, *counts, result.fidelity_worst_db)
 
 
 def tables(networks: Networks) -> tuple[str, str]:
     """Return two tables in Markdown: the characters that each preset changes, and the fidelity of
     these results."""
     presets = [name for name in PRESETS if name in available_presets()]
-    readings: dict[str, dict[str, list[Reading]]] = {preset: {} for preset in presets}
-    for name, form in PRINTS.items():
-        for text in (Text(font, size) for font in FONTS for size in SIZES):
-            case = form.case(text)
-            for preset in presets:
-                readings[preset].setdefault(name, []).append(read(text, case, preset, networks))
-    return _changes_table(readings), _grades_table(readings)
+    texts = [Text(font, size) for font in FONTS for size in SIZES]
+    readings = [
+        read(text, form, preset, networks)
+        for text in texts
+        for form in PRINTS
+        for preset in presets
+    ]
+    return _changes_table(readings, presets), _grades_table(readings)
 
 
-def _changes_table(readings: Mapping[str, Mapping[str, list[Reading]]]) -> str:
+def _changes_table(readings: Sequence[Reading], presets: Sequence[str]) -> str:
+    def counts(name: str, preset: str, count: Callable[[Reading], int]) -> str:
+        columns = [
+            sum(count(one) for one in readings if (one.form, one.preset) == (form, preset))
+            for form in PRINTS
+        ]
+        return row(name, *map(str, columns), str(sum(columns)))
+
     lines = [row("changed by", *PRINTS, "all"), rule(1, len(PRINTS) + 1)]
-    clear = [sum(one.clear for one in column) for column in readings["gentle"].values()]
-    lines.append(row("characters", *map(str, clear), str(sum(clear))))
-    for preset, columns in readings.items():
-        changed = [sum(one.changed for one in column) for column in columns.values()]
-        lines.append(row(preset, *map(str, changed), str(sum(changed))))
+    lines.append(counts("characters", presets[0], lambda one: one.clear))
+    lines += [counts(preset, preset, lambda one: one.changed) for preset in presets]
     return "\n".join(lines)
 
 
-def _grades_table(readings: Mapping[str, Mapping[str, list[Reading]]]) -> str:
+def _grades_table(readings: Sequence[Reading]) -> str:
     """Return the share of results with changed characters, and of changed characters, by the grade
     of the results."""
-    results = [
-        one for columns in readings.values() for column in columns.values() for one in column
-    ]
     lines = [row("", "results", "with changed characters", "changed characters"), rule(1, 3)]
     for grade, label in GRADES.items():
-        group = [one for one in results if fidelity_grade(one.worst_db) == grade]
+        group = [one for one in readings if fidelity_grade(one.worst_db) == grade]
         wrong = _share(sum(one.changed > 0 for one in group), len(group))
         changed = _share(sum(one.changed for one in group), sum(one.clear for one in group))
         lines.append(row(label, str(len(group)), wrong, changed))

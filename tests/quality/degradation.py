@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from .cases import Case
+from .cases import Case, case_of_file
 from .photos import Pixels
 
 Degrade = Callable[[Pixels], bytes]
@@ -18,7 +18,7 @@ Degrade = Callable[[Pixels], bytes]
 _SEED = 5
 
 
-def _rounded(values: np.ndarray) -> Pixels:
+def rounded(values: np.ndarray) -> Pixels:
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
@@ -27,7 +27,7 @@ def blurred(pixels: Pixels, sigma: float) -> Pixels:
 
 
 def noisy(pixels: Pixels, sigma: float) -> Pixels:
-    return _rounded(pixels + np.random.default_rng(1).normal(0, sigma, pixels.shape))
+    return rounded(pixels + np.random.default_rng(1).normal(0, sigma, pixels.shape))
 
 
 def as_png(pixels: Pixels) -> bytes:
@@ -36,13 +36,14 @@ def as_png(pixels: Pixels) -> bytes:
 
 def as_jpeg(pixels: np.ndarray, quality: int) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(_rounded(pixels)).save(file, "JPEG", quality=quality)
+    Image.fromarray(rounded(pixels)).save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
 def _phone(pixels: Pixels) -> bytes:
     """Blur, shot noise, colour noise and JPEG 75."""
-    noise, light = np.random.default_rng(_SEED), blurred(pixels, 0.5).astype(np.float32)
+    noise = np.random.default_rng(_SEED)
+    light = blurred(pixels, 0.5).astype(np.float32)
     shot = noise.normal(size=light.shape) * 0.25 * np.sqrt(light + 1)
     colour = 3 * cv2.GaussianBlur(noise.normal(size=light.shape), (0, 0), 1)
     return as_jpeg(light + shot + colour + noise.normal(0, 1.5, light.shape), 75)
@@ -59,7 +60,7 @@ def _soft(pixels: Pixels) -> bytes:
     grain = cv2.GaussianBlur(
         np.random.default_rng(_SEED).normal(size=pixels.shape[:2]), (0, 0), 0.8
     )
-    return as_png(_rounded(blurred(pixels, 1.1) + (5 * grain / grain.std())[..., None]))
+    return as_png(rounded(blurred(pixels, 1.1) + (5 * grain / grain.std())[..., None]))
 
 
 def _saved_twice(pixels: Pixels) -> bytes:
@@ -85,7 +86,4 @@ def case_of(reference: Pixels, degrade: Degrade) -> Case:
     """Return a photo that is downscaled by 4, degraded and saved."""
     height, width = reference.shape[:2]
     small = Image.fromarray(reference).resize((width // 4, height // 4), Image.Resampling.LANCZOS)
-    with Image.open(io.BytesIO(degrade(np.asarray(small)))) as image:
-        tables = getattr(image, "quantization", {})
-        degraded = np.asarray(image.convert("RGB"))
-    return Case(reference, degraded, (tuple(tables.get(0, ())), tuple(tables.get(1, ()))))
+    return case_of_file(reference, degrade(np.asarray(small)))

@@ -14,7 +14,7 @@ from enhance.presets import available_presets
 from .cases import Case, Networks, Upscaled, bicubic, upscaled
 from .degradation import DEGRADATIONS, case_of
 from .metrics import haarpsi
-from .photos import GREY, REPORTED, TUNING, reference_of
+from .photos import PHOTOS, reference_of
 from .tables import row, rule
 
 _PRESETS = ("original", "gentle", "fast", "balanced", "precise")
@@ -39,25 +39,18 @@ def _results(case: Case, networks: Networks) -> Iterator[tuple[str, str, Upscale
 def table(networks: Networks) -> str:
     """Return the mean HaarPSI of the results in Markdown, and the work of their networks compared
     with `gentle`."""
-    photos = [
-        reference_of(source) for name, source in (TUNING | REPORTED).items() if name not in GREY
-    ]
-    times = {
-        preset["name"]: preset["relative_time"] or 0.0 for preset in networks.enhancer.presets()
-    }
-    scores: dict[str, dict[str, list[float]]] = {}
+    times = {one["name"]: one["relative_time"] or 0.0 for one in networks.enhancer.presets()}
+    scores: dict[str, list[float]] = {}
     work: dict[str, list[float]] = {}
-    for degradation, degrade in DEGRADATIONS.items():
-        for photo in photos:
-            case = case_of(photo, degrade)
+    for degrade in DEGRADATIONS.values():
+        for photo in PHOTOS:
+            case = case_of(reference_of(photo), degrade)
             for name, preset, result in _results(case, networks):
-                scores.setdefault(name, {}).setdefault(degradation, []).append(
-                    haarpsi(case, result)
-                )
+                scores.setdefault(name, []).append(haarpsi(case, result))
                 work.setdefault(name, []).append(times.get(preset, 0.0))
     lines = [row("HaarPSI", *DEGRADATIONS, "mean", "work"), rule(1, len(DEGRADATIONS) + 2)]
-    for name, columns in scores.items():
-        means = [float(np.mean(column)) for column in columns.values()]
-        figures = (f"{mean:.1f}" for mean in (*means, np.mean(means)))
+    for name, values in scores.items():
+        means = np.reshape(values, (len(DEGRADATIONS), -1)).mean(axis=1)
+        figures = (f"{mean:.1f}" for mean in (*means, means.mean()))
         lines.append(row(name, *figures, f"{np.mean(work[name]):.2f}"))
     return "\n".join(lines)

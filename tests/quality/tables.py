@@ -36,7 +36,8 @@ def _applies(settings: Settings, name: str) -> bool:
 
 
 def replace_section(path: Path, name: str, text: str) -> None:
-    start, end = f"<!-- quality {name} -->", f"<!-- /quality {name} -->"
+    start = f"<!-- quality {name} -->"
+    end = f"<!-- /quality {name} -->"
     before, _, rest = path.read_text("utf-8").partition(start)
     _, _, after = rest.partition(end)
     path.write_text(f"{before}{start}\n{text}\n{end}{after}", "utf-8")

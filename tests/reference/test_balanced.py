@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, cast
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from skimage import data
 from spandrel.architectures.Compact import Compact
 from spandrel.architectures.SPAN import SPAN
 
 from enhance import Enhancer, Settings, WeightsError, models
 from enhance.engine.engine import Engine
-from enhance.models.manifest import WeightSource
 from enhance.models.networks import span, srvgg
-from enhance.models.weights_folder import digest
 from enhance.presets import available_presets
-from tests.conftest import agreement, psnr
+from tests.conftest import psnr
 from tests.reference.test_parity import PHOTOS, TILES, run_untiled
-from tests.user_models import random_state
+from tests.user_models import random_state, use_file
 
 PRECISE, GENERAL = models.parts_of("balanced")
-
-
-def describe(model: models.Model, file: Path) -> models.Model:
-    """Return a model whose weights are in `file`, and which no server has."""
-    facts: dict[str, Any] = {
-        "file": file.name,
-        "bytes": file.stat().st_size,
-        "sha256": digest(file),
-    }
-    source = WeightSource("hub", "nobody/nothing", "main", file.name, **facts)
-    return replace(model, **facts, sources=(source,))
 
 
 @pytest.fixture
@@ -43,7 +24,6 @@ def networks(tmp_path, monkeypatch) -> tuple[torch.nn.Module, torch.nn.Module]:
     """Both networks with random weights, which are installed."""
     folder = tmp_path / "weights"
     folder.mkdir()
-    manifest = cast(dict[str, models.Model], models.manifest())
     precise = SPAN(num_in_ch=3, num_out_ch=3, upscale=4)
     general = Compact(num_feat=64, num_conv=32, upscale=4)
     for name, network, convert in (
@@ -53,7 +33,7 @@ def networks(tmp_path, monkeypatch) -> tuple[torch.nn.Module, torch.nn.Module]:
         network.load_state_dict(random_state(network))
         file = folder / f"{name}.pth"
         torch.save(dict(convert(network.eval())[1]), file)
-        monkeypatch.setitem(manifest, name, describe(manifest[name], file))
+        use_file(monkeypatch, name, file)
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(folder))
     return precise, general
 
@@ -73,28 +53,12 @@ def test_the_result_equals_the_weighted_mean_of_both_networks_without_tiles(phot
 
 
 @pytest.mark.usefixtures("networks")
-def test_a_preview_agrees_with_the_result(tmp_path):
-    path = tmp_path / "photo.png"
-    Image.fromarray(data.coffee()[110:190, 260:386]).save(path)
-    enhancer = Enhancer("cpu", "fp32")
-
-    preview = enhancer.preview(path, "balanced", x=0, y=0, size=16)
-    result = enhancer.run(path, "balanced")
-
-    assert agreement(preview, result) >= 55
-    assert preview.info["model"] == result.info["model"]
-    assert enhancer.status()["model"] == "balanced"
-
-
-@pytest.mark.usefixtures("networks")
-def test_its_checksum_depends_on_both_files():
-    before = models.ensure("balanced").sha256
-    manifest = cast(dict[str, models.Model], models.manifest())
-    checksums = {before}
+def test_its_checksum_depends_on_both_files(monkeypatch):
+    checksums = {models.ensure("balanced").sha256}
     for name in (PRECISE, GENERAL):
         file = models.folder() / f"{name}.pth"
         torch.save({key: 2 * tensor for key, tensor in torch.load(file).items()}, file)
-        manifest[name] = describe(manifest[name], file)
+        use_file(monkeypatch, name, file)
         checksums.add(models.ensure("balanced").sha256)
 
     assert len(checksums) == 3

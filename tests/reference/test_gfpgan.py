@@ -31,20 +31,15 @@ def official() -> torch.nn.Module:
 def test_a_restored_face_matches_spandrel(official):
     """The noise is that of the weights and does not depend on the state of torch's random
     numbers."""
-    crop, restorer = data.astronaut().astype(np.float32) / 255, FaceRestorer(official.state_dict())
+    crop = data.astronaut().astype(np.float32) / 255
+    restorer = FaceRestorer(official.state_dict())
     ours = restorer(crop)
     torch.manual_seed(1)
     batch = (torch.from_numpy(crop).permute(2, 0, 1)[None] - 0.5) / 0.5
 
     with torch.inference_mode():
-        theirs = (
-            official(batch, randomize_noise=False)[0][0]
-            .clamp(-1, 1)
-            .add(1)
-            .div(2)
-            .permute(1, 2, 0)
-            .numpy()
-        )
+        output = official(batch, randomize_noise=False)[0][0]
+    theirs = (output.clamp(-1, 1) / 2 + 0.5).permute(1, 2, 0).numpy()
 
     assert ours.std() > 0.05
     assert np.abs(ours - theirs).max() < 1e-5

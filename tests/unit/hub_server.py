@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -37,14 +37,11 @@ def limit_file_size(most: int) -> Iterator[None]:
 
 def made_up_model(content: bytes, name: str = "tiny") -> Model:
     """Return a model with these bytes, in the repository of `HubServer.offer`."""
-    sums, file = (
-        {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()},
-        f"{name}.pth",
-    )
-    source = WeightSource("hub", "someone/models", COMMIT, f"small/{file}", file, **sums)  # type: ignore[arg-type]
-    return Model(
-        name, "Stands in for a real model.", "srvgg", file, licence="MIT", sources=(source,), **sums
-    )  # type: ignore[arg-type]
+    file = f"{name}.pth"
+    facts: Any = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    source = WeightSource("hub", "someone/models", COMMIT, f"small/{file}", file, **facts)
+    purpose = "Stands in for a real model."
+    return Model(name, purpose, "srvgg", file, licence="MIT", sources=(source,), **facts)
 
 
 def go_online(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +84,8 @@ class HubServer(ThreadingHTTPServer):
         """Redirect every request to the server `redirect_to`, and append `signed` to the path."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.address = f"http://127.0.0.1:{self.server_port}"
-        self.redirect_to, self.signed = redirect_to, signed
+        self.redirect_to = redirect_to
+        self.signed = signed
         self.files: dict[str, bytes] = {}
         self.cuts: list[int] = []  # the next responses end after so many bytes
         self.stalls: list[int] = []  # the next responses stall after so many bytes
@@ -131,31 +129,34 @@ class _Handler(BaseHTTPRequestHandler):
         hub.release.wait()
         content = hub.files.get(self.path.partition("?")[0])
         if hub.redirect_to:
-            self._head(302, 0, {"Location": hub.redirect_to + self.path + hub.signed})
-        elif hub.statuses or content is None:
-            self._head(hub.statuses.pop(0) if hub.statuses else 404, 0, {})
+            self._head(302, 0, Location=hub.redirect_to + self.path + hub.signed)
+        elif hub.statuses:
+            self._head(hub.statuses.pop(0), 0)
+        elif content is None:
+            self._head(404, 0)
         else:
-            self._send(
-                hub,
-                content,
-                int((request.range or "bytes=0-").removeprefix("bytes=").removesuffix("-")),
-            )
+            start = (request.range or "bytes=0-").removeprefix("bytes=").removesuffix("-")
+            self._send(hub, content, int(start))
 
     def _send(self, hub: HubServer, content: bytes, start: int) -> None:
         length = len(content)
-        if start >= length:
-            return self._head(416, 0, {"Content-Range": f"bytes */{length}"})
-        headers = {"Content-Range": f"bytes {start}-{length - 1}/{length}"} if start else {}
-        self._head(206 if start else 200, length - start, headers)
+        rest = content[start:]
+        if not rest:
+            self._head(416, 0, **{"Content-Range": f"bytes */{length}"})
+            return
+        if start:
+            span = f"bytes {start}-{length - 1}/{length}"
+            self._head(206, len(rest), **{"Content-Range": span})
+        else:
+            self._head(200, length)
         if hub.stalls:
-            self.wfile.write(content[start:][: hub.stalls.pop(0)])
+            self.wfile.write(rest[: hub.stalls.pop(0)])
             hub.over.wait()
         else:
-            self.wfile.write(content[start:][: hub.cuts.pop(0) if hub.cuts else None])
+            self.wfile.write(rest[: hub.cuts.pop(0)] if hub.cuts else rest)
         self.close_connection = True
-        return None
 
-    def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
+    def _head(self, status: int, length: int, **headers: str) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(length), **headers}.items():
             self.send_header(name, value)

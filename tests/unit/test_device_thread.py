@@ -15,7 +15,7 @@ import pytest
 
 from enhance.engine.device_thread import DeviceThread
 from enhance.errors import Cancelled
-from enhance.jobs.scheduler import Job, JobKind
+from enhance.jobs.scheduler import Job
 
 from ..site import wait_until
 
@@ -26,20 +26,22 @@ class BusyThread(DeviceThread):
     """A thread that is busy until the end of the block; later steps wait in their order."""
 
     def __enter__(self) -> BusyThread:
-        self.order, self._pool = list[str](), ThreadPoolExecutor(8)
-        self._go_on, begun = threading.Event(), threading.Event()
+        self.order = list[str]()
+        self._pool = ThreadPoolExecutor(8)
+        self._go_on = threading.Event()
+        begun = threading.Event()
         self._pool.submit(self.call, lambda: (begun.set(), self._go_on.wait(PATIENCE)), Job())
         assert begun.wait(PATIENCE)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_):
         self._go_on.set()
         self._pool.shutdown()
 
-    def count_steps(self) -> int:
+    def count_steps(self):
         return len(self._urgent) + len(self._normal)
 
-    def ask(self, name: str, job: Job, work: Callable[[], object] = int) -> Future:
+    def ask(self, name, job, work: Callable[[], object] = int) -> Future:
         count = self.count_steps()
         call = self._pool.submit(self.call, lambda: (self.order.append(name), work()), job)
         wait_until(lambda: self.count_steps() == count + 1)
@@ -86,7 +88,7 @@ def test_a_normal_step_runs_after_two_urgent_ones():
 
 
 @pytest.mark.parametrize("kind", ["preview", "run"])
-def test_addresses_are_served_in_turn_and_then_the_sessions_of_an_address(kind: JobKind):
+def test_addresses_are_served_in_turn_and_then_the_sessions_of_an_address(kind):
     """The addresses are a and b; a has the sessions 1 to 3, and b has 1."""
     with BusyThread() as busy:
         for name in ("a11", "a12", "a21", "a31", "b11", "b12"):
@@ -121,9 +123,10 @@ def test_an_error_reaches_the_caller_and_the_next_step_runs():
 def test_a_long_step_is_interrupted_by_a_cancellation_and_by_the_end_of_the_thread(
     device_thread, pool
 ):
-    job, inside = Job(), threading.Event()
+    job = Job()
+    inside = threading.Event()
 
-    def endless() -> None:
+    def endless():
         inside.set()
         while True:
             device_thread.check(job)

@@ -4,24 +4,19 @@ all callers."""
 from __future__ import annotations
 
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any, cast
-from unittest.mock import Mock
 
 import numpy as np
 import psutil
 import pytest
 import torch
 
-from enhance import Enhancer, Settings
-from enhance.engine import device, steps
+from enhance import Enhancer
 from enhance.engine.device import pick_device, pick_precision
-from enhance.engine.device_thread import DEVICE_THREAD
 from enhance.engine.engine import Engine
 from enhance.engine.kernels import Convolution
-from enhance.engine.steps import SMALLEST_STRIP, RowNetwork
+from enhance.engine.steps import SMALLEST_STRIP
 from enhance.errors import Cancelled, MemoryShortError, SettingsError
 from enhance.jobs.scheduler import Job
 from enhance.models.networks import SHIPPED, realcugan
@@ -32,7 +27,7 @@ ANIME = "realesrgan-x4plus-anime"
 
 
 @pytest.fixture
-def tall(photo: np.ndarray) -> np.ndarray:
+def tall(photo):
     """A photo of many steps."""
     return np.tile(photo, (20, 1, 1))
 
@@ -41,15 +36,15 @@ def tall(photo: np.ndarray) -> np.ndarray:
 
 
 def test_a_lack_of_memory_halves_the_strip_and_changes_no_pixel(engine, photo, monkeypatch):
-    expected, most, heights = engine.enlarge(photo, FAST), SMALLEST_STRIP + 2, []
+    expected = engine.enlarge(photo, FAST)
+    most = SMALLEST_STRIP + 2
+    heights = []
     convolve = Convolution.__call__
 
     def short_of_memory(kernel, rows):
         heights.append(len(rows))
         if len(rows) > most:
-            raise RuntimeError(
-                "DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."
-            )
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return convolve(kernel, rows)
 
     monkeypatch.setattr(Convolution, "__call__", short_of_memory)
@@ -71,7 +66,7 @@ def test_an_overflow_in_fp16_is_repeated_in_fp32(engine, photo, monkeypatch):
         result = convolve(kernel, rows)
         if kernel.weight.dtype == torch.float16 and kernel.weight.shape[1] == 64:
             overflowed.append(True)
-            return torch.full_like(result, float("inf"))
+            result.fill_(float("inf"))
         return result
 
     monkeypatch.setattr(Convolution, "__call__", overflowing)
@@ -88,36 +83,18 @@ def test_unavailable_devices_and_precisions_are_errors():
         Engine("cpu", "fp8")
 
 
-@pytest.mark.parametrize(
-    ("is_supported", "seconds", "chosen"),
-    [(True, [2.0, 1.0], "bf16"), (True, [1.0, 0.95], "fp32"), (False, [2.0, 1.0], "fp32")],
-    ids=["faster", "hardly faster", "not supported"],
-)
-def test_a_cpu_uses_bf16_only_if_that_is_much_faster(monkeypatch, is_supported, seconds, chosen):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: is_supported)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
-    monkeypatch.setattr(device, "_convolution_seconds", lambda *dtypes: seconds)
-    device._is_bf16_faster.cache_clear()
-    try:
-        assert Engine("cpu").precision() == chosen
-    finally:
-        device._is_bf16_faster.cache_clear()
-
-
 def test_a_network_runs_only_in_its_precisions(monkeypatch):
     cuda = torch.device("cuda")
-    assert [
-        pick_precision("auto", cuda),
-        pick_precision("auto", cuda, supported=("fp32", "bf16")),
-    ] == ["fp16", "fp32"]
+    assert pick_precision("auto", cuda) == "fp16"
+    assert pick_precision("auto", cuda, supported=("fp32", "bf16")) == "fp32"
     graph, _ = realcugan.convert(random_network("real-cugan-2x"))
     assert graph.has_barriers, "which exclude fp16"
     monkeypatch.setitem(cast(dict[str, Any], SHIPPED), FAST, lambda: graph)
 
     for precision, with_barriers in (("fp16", "fp32"), ("bf16", "bf16")):
         engine = Engine("cpu", precision)
-        chosen = engine.precision(), engine.precision(model=FAST), engine.precision(model=ANIME)
-        assert chosen == (precision, with_barriers, precision)
+        assert engine.precision(model=FAST) == with_barriers
+        assert engine.precision(model=ANIME) == precision
         assert engine.precision(bits=16) == "fp32"
 
 
@@ -129,16 +106,15 @@ def test_progress_ends_with_all_rows(engine, tall):
 
     engine.enlarge(tall[:480], FAST, progress=lambda *report: seen.append(report))
 
-    done, total, left = zip(*seen, strict=True)
+    done = [report[0] for report in seen]
     assert len(seen) > 2
-    assert list(done) == sorted(done)
-    assert set(total) == {480}
-    assert done[-1] == 480
-    assert left[-1] == pytest.approx(0, abs=0.01)
+    assert done == sorted(done)
+    assert seen[-1] == (480, 480, pytest.approx(0, abs=0.01))
 
 
 def test_a_preview_runs_between_the_steps_of_a_run(engine, tall):
-    previews, ended_first = [], []
+    previews = []
+    ended_first = []
 
     def progress(done, total, left):
         if not previews:
@@ -154,10 +130,14 @@ def test_a_preview_runs_between_the_steps_of_a_run(engine, tall):
 
 
 @pytest.mark.parametrize("runs_ahead", [True, False])
-def test_an_abandoned_run_withdraws_its_next_step(engine, tall, monkeypatch, runs_ahead):
+def test_an_abandoned_or_cancelled_run_does_not_disturb_the_next(
+    engine, tall, monkeypatch, runs_ahead
+):
     monkeypatch.setattr(engine, "_runs_ahead", runs_ahead)
     job = Job()
-    left, stopped = engine.stream(tall, FAST), engine.stream(tall, FAST, job=job)
+    left = engine.stream(tall, FAST)
+    stopped = engine.stream(tall, FAST, job=job)
+    expected = Engine("cpu", "fp32").enlarge(tall[:8, :8], FAST)
 
     next(left)
     left.close()
@@ -166,10 +146,7 @@ def test_an_abandoned_run_withdraws_its_next_step(engine, tall, monkeypatch, run
     with pytest.raises(Cancelled):
         list(stopped)
 
-    assert not DEVICE_THREAD._normal
-    assert np.array_equal(
-        engine.enlarge(tall[:8, :8], FAST), Engine("cpu", "fp32").enlarge(tall[:8, :8], FAST)
-    )
+    assert np.array_equal(engine.enlarge(tall[:8, :8], FAST), expected)
 
 
 # --- One model, one thread
@@ -189,58 +166,6 @@ def test_one_model_is_in_memory_until_it_is_replaced_released_or_idle(tall):
     engine._used -= 300
     engine.release_if_idle()
     assert engine.loaded() is None
-
-
-def test_gpu_memory_is_freed_when_the_model_is_replaced_or_memory_is_short(monkeypatch):
-    trimmed = []
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: trimmed.append(engine.loaded()))
-    engine = Engine("cpu", "fp32")
-    engine.device = torch.device("cuda")
-
-    def use(name: str, error: Exception | None = None) -> None:
-        engine.use(name, lambda _: SimpleNamespace(name=name, bytes=1), Mock(side_effect=error))
-
-    for name in (FAST, FAST, ANIME):
-        use(name)
-    assert len(trimmed) == 2
-    with pytest.raises(Cancelled):
-        use(ANIME, Cancelled("stopped"))
-    assert engine.loaded() == (ANIME, 1)
-    with pytest.raises(MemoryShortError):
-        use(ANIME, torch.OutOfMemoryError())
-    assert engine.loaded() is None
-    assert trimmed == [None] * 3, "the model was released before"
-
-
-def test_pytorch_runs_only_on_the_devices_thread_and_its_helpers(photo, photo_file, monkeypatch):
-    seen: dict[str, set[str]] = {}
-
-    def record(owner: Any, name: str) -> None:
-        whole = getattr(owner, name)
-
-        def recorded(*given, **named):
-            seen.setdefault(name, set()).add(threading.current_thread().name.partition("_")[0])
-            return whole(*given, **named)
-
-        monkeypatch.setattr(owner, name, recorded)
-
-    for name in ("from_numpy", "zeros", "empty", "stack", "isfinite"):
-        record(torch, name)
-    record(Convolution, "__call__")
-    record(RowNetwork, "load")
-    record(steps, "prepare")
-    enhancer = Enhancer("cpu", data=photo_file.parent / "data")
-
-    with ThreadPoolExecutor(2) as pool:
-        preview = pool.submit(enhancer.preview, photo_file, "anime-fast", size=16)
-        estimate = pool.submit(enhancer.estimate, 512, 512, Settings("gentle"))
-        enhancer.run(photo_file, "anime-fast")
-        enhancer.upscale(photo.astype(np.uint16), FAST)
-        assert preview.result() is not None
-        assert estimate.result() is not None
-
-    assert set.union(*seen.values()) <= {"enhance-device", "enhance-core"}
-    assert seen.keys() > {"from_numpy", "__call__", "load", "prepare"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only glibc keeps freed memory")

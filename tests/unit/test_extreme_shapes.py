@@ -3,13 +3,10 @@ process."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from enhance.images.limits import MAX_SIDE
 
-from .forks import Launcher
 from .image_files import flat_png
 
 PAGE_PIXELS = 100_000_000
@@ -44,7 +41,7 @@ for path in sys.argv[2:]:
 """
 
 
-def process(forks: Launcher, folder: Path, *sizes: tuple[int, int]) -> list[str]:
+def process(forks, folder, *sizes) -> list[str]:
     """Process images of these sizes, with preview, run and report, in one process; return the
     errors that it prints."""
     files = [folder / f"{width}x{height}.png" for width, height in sizes]

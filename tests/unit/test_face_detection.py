@@ -17,12 +17,12 @@ from enhance.analysis.face_detection import (
 
 
 @pytest.fixture(scope="module")
-def woman() -> np.ndarray:
+def woman():
     """The astronaut's head: uint8 [200, 220, 3]."""
     return np.ascontiguousarray(data.astronaut()[:200, 110:330])
 
 
-def rotate(rgb: np.ndarray, degrees: float) -> np.ndarray:
+def rotate(rgb, degrees):
     height, width = rgb.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     return cv2.warpAffine(rgb, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
@@ -60,14 +60,6 @@ def test_small_and_large_faces_are_found(detector_file, woman, enlarged):
 
     assert len(faces) == 1
     assert faces[0].size == pytest.approx(110 * enlarged, rel=0.2)
-
-
-def test_16_bit_images_have_the_same_faces(detector_file, woman):
-    (eight,), (sixteen,) = (
-        find_faces(image, detector_file) for image in (woman, woman.astype(np.uint16) * 257)
-    )
-
-    assert np.array_equal(eight.landmarks, sixteen.landmarks)
 
 
 def test_50_faces_of_a_crowd_are_found_once_each(detector_file, woman):

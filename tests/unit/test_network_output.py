@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,22 +18,21 @@ from enhance.engine.steps import SMALLEST_STRIP
 from enhance.errors import Cancelled, StorageError
 from enhance.jobs.scheduler import Job
 from enhance.models import graph_of
-from enhance.models.memory import divide_to_fit, longest_part, stream_bytes, weight_bytes
-from enhance.models.networks.srvgg import srvgg
+from enhance.models.memory import longest_part, stream_bytes, weight_bytes
 from tests.unit.hub_server import limit_file_size
 from tests.user_models import add_models
 
-FAST, X4PLUS = "realesr-animevideov3", "realesrgan-x4plus"
+FAST = "realesr-animevideov3"
+X4PLUS = "realesrgan-x4plus"
 IMAGE = np.random.default_rng(1).integers(0, 65535, (17, 23, 3), np.uint16)
 
 
-def filled_output(
-    image: np.ndarray = IMAGE, path: Path | None = None, columns: bool = False
-) -> NetworkOutput:
+def filled_output(image=IMAGE, **options) -> NetworkOutput:
     """Return an output to which the image was added in strips."""
+    columns = options.pop("columns", False)
     height, width, _ = image.shape
-    output = NetworkOutput.create(OutputShape(height, width, image.dtype.name, columns), path=path)
-    for first in range(0, image.shape[1 if columns else 0], 5):
+    output = NetworkOutput.create(OutputShape(height, width, image.dtype.name, columns), **options)
+    for first in range(0, width if columns else height, 5):
         output.add(image[:, first : first + 5] if columns else image[first : first + 5])
     return output
 
@@ -45,29 +43,34 @@ def on_disk(monkeypatch):
     monkeypatch.setattr("enhance.engine.raw_store.OUTPUT_IN_MEMORY", 0)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def has_rows_of(output, image):
+    spans = (0, 17), (4, 12), (16, 17)
+    return all(np.array_equal(output.rows(*span), image[slice(*span)]) for span in spans)
+
+
+@pytest.mark.parametrize("image", [IMAGE, IMAGE.astype(np.uint8)], ids=["16 bits", "8 bits"])
 @pytest.mark.parametrize("columns", [False, True], ids=["down", "across"])
-@pytest.mark.parametrize("place", ["memory", "file", "kept"])
-def test_rows_have_the_pixels_of_the_strips_also_of_a_stored_output(
-    dtype, columns, place, tmp_path, request
-):
-    image, path = IMAGE.astype(dtype), tmp_path / "output.raw"
-    if place == "file":
-        request.getfixturevalue("on_disk")
-
-    with filled_output(image, path if place == "kept" else None, columns) as output:
-        for first, last in ((0, 17), (4, 12), (16, 17)):
-            assert np.array_equal(output.rows(first, last), image[first:last])
+def test_rows_have_the_pixels_of_the_strips(image, columns, on_disk, tmp_path, monkeypatch):
+    path = tmp_path / "output.raw"
+    with filled_output(image, columns=columns) as in_temporary_file:
+        assert has_rows_of(in_temporary_file, image)
+    with filled_output(image, columns=columns, path=path) as stored:
+        assert has_rows_of(stored, image)
         assert not path.exists()
-        if place == "kept" and columns:
-            output.keep()
-            assert np.array_equal(output.rows(2, 9), image[2:9])
-
-    if not path.exists():
-        assert list(tmp_path.iterdir()) == []
-        return
+        stored.keep()
+        assert has_rows_of(stored, image)
     with NetworkOutput.open(path) as again:
-        assert np.array_equal(again.rows(3, 15), image[3:15])
+        assert has_rows_of(again, image)
+    monkeypatch.setattr("enhance.engine.raw_store.OUTPUT_IN_MEMORY", 1 << 30)
+    with filled_output(image, columns=columns) as in_memory:
+        assert has_rows_of(in_memory, image)
+
+
+def test_an_output_that_is_not_kept_leaves_no_file(tmp_path):
+    with filled_output(path=tmp_path / "output.raw"):
+        pass
+
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("piece", [slice(0, -30), slice(0, 0), slice(40, None)])
@@ -83,30 +86,30 @@ def test_an_incomplete_file_is_an_error(tmp_path, piece):
 
 @pytest.mark.parametrize("rows", [10, 900], ids=["at the end", "while it is written"])
 def test_a_full_disk_is_an_error_and_leaves_no_file(rows, tmp_path):
-    def store() -> None:
-        with NetworkOutput.create(
-            OutputShape(rows, 23, "uint8", columns=False), path=tmp_path / "output.raw"
-        ) as one:
-            one.add(np.zeros((rows, 23, 3), np.uint8))
-            one.keep()
+    shape = OutputShape(rows, 23, "uint8", columns=False)
+    path = tmp_path / "output.raw"
+
+    def store():
+        with NetworkOutput.create(shape, path=path) as output:
+            output.add(np.zeros((rows, 23, 3), np.uint8))
+            output.keep()
 
     with limit_file_size(0), pytest.raises(StorageError):
         store()
+
     assert list(tmp_path.iterdir()) == []
 
 
 # --- Images in parts
 
 
-def bytes_needed(model: str, dtype: torch.dtype, across: int) -> int:
+def bytes_needed(model, dtype, across):
     """Return the bytes needed to stream an image of this width on two cores."""
     graph = graph_of(model)
     return stream_bytes(graph, graph.grid(1, across)[1], SMALLEST_STRIP, dtype.itemsize, strips=2)
 
 
-def limit_memory(
-    engine: Engine, model: str, across: int, monkeypatch: pytest.MonkeyPatch
-) -> list[int]:
+def limit_memory(engine, model, across, monkeypatch) -> list[int]:
     """Limit the memory to a stream of at most `across` pixels in width, and record the widths of
     all streams."""
     room = bytes_needed(model, PRECISIONS[engine.precision(8, model)], across)
@@ -115,7 +118,8 @@ def limit_memory(
     monkeypatch.setattr(
         "enhance.engine.estimates.time_strip", lambda *_: 1e-6
     )  # The timing would add a stream.
-    widths, begin = list[int](), ImageRows.__init__
+    widths = list[int]()
+    begin = ImageRows.__init__
 
     def begin_and_record(self, graph, height, width, *rest, **options):
         widths.append(width)
@@ -126,43 +130,35 @@ def limit_memory(
 
 
 @pytest.fixture
-def square() -> np.ndarray:
+def square():
     return data.astronaut()[:130, 180:310]
 
 
-@pytest.mark.parametrize(
-    "size", [(190, 120), (120, 190), (130, 130)], ids=["portrait", "landscape", "square"]
-)
+@pytest.mark.parametrize("size", [(190, 120), (120, 190)], ids=["portrait", "landscape"])
 @pytest.mark.parametrize(("dtype", "precision"), [(np.uint8, "bf16"), (np.uint16, "fp32")])
 def test_parts_of_a_wide_image_join_to_the_output_of_one_run(
     size, dtype, precision, on_disk, tmp_path, monkeypatch
 ):
-    rgb = data.astronaut()[: size[0], 180 : 180 + size[1]].astype(dtype) * dtype(
-        np.iinfo(dtype).max // 255
-    )
-    engine, reports, across = (
-        Engine("cpu", precision),
-        list[tuple[int, int, float | None]](),
-        size[1] <= size[0],
-    )
-    plain = engine.enlarge(rgb, FAST)
+    levels = dtype(np.iinfo(dtype).max // 255)
+    rgb = data.astronaut()[: size[0], 180 : 180 + size[1]].astype(dtype) * levels
+    engine = Engine("cpu", precision)
+    reports = []
+    across = size[1] <= size[0]
     with monkeypatch.context() as patch:
         patch.setattr("enhance.engine.engine.streams_columns", lambda *_: across)
         whole = np.concatenate([*engine.stream(rgb, FAST)], axis=int(across))
     widths = limit_memory(engine, FAST, 110, monkeypatch)
 
-    joined = engine.enlarge(
-        rgb, FAST, folder=tmp_path, progress=lambda *report: reports.append(report)
-    )
+    joined = engine.enlarge(rgb, FAST, folder=tmp_path, progress=lambda *one: reports.append(one))
 
     apart = np.abs(joined.astype(int) - whole)
     assert len(widths) > 1
     assert max(widths) <= 110
     assert apart.max() <= 1  # of 65535 that is 1.5e-5
     assert np.mean(apart > 0) < 0.01
-    assert np.abs(joined.astype(int) - plain).max() <= (2 if dtype == np.uint8 else 20)
-    assert [done for done, *_ in reports] == sorted(done for done, *_ in reports)
-    assert reports[-1][:2] == (max(size), max(size))
+    done = [one[0] for one in reports]
+    assert done == sorted(done)
+    assert reports[-1][:2] == (190, 190)
 
 
 @pytest.fixture(scope="module")
@@ -180,16 +176,14 @@ def own_models():
     ],
 )
 def test_parts_join_for_every_grid_and_scale(own_models, kind, size, monkeypatch):
-    rgb, engine = data.astronaut()[: size[0], : size[1]], Engine("cpu", "fp32")
-    plain, widths = (
-        engine.enlarge(rgb, kind),
-        limit_memory(engine, kind, min(size) - 2, monkeypatch),
-    )
+    rgb = data.astronaut()[: size[0], : size[1]]
+    engine = Engine("cpu", "fp32")
+    plain = engine.enlarge(rgb, kind)
+    widths = limit_memory(engine, kind, min(size) - 2, monkeypatch)
 
     joined = engine.enlarge(rgb, kind)
 
     assert len(widths) > 1
-    assert joined.shape == (*(graph_of(kind).scale * side for side in size), 3)
     assert np.abs(joined.astype(int) - plain).max() <= 1
 
 
@@ -198,7 +192,8 @@ def test_an_image_in_parts_is_rejected_early_if_the_disk_is_full(
 ):
     engine = Engine("cpu")
     widths = limit_memory(engine, FAST, 110, monkeypatch)
-    whole, part = 16 * square.nbytes, 16 * 65 * 130 * 3
+    whole = 16 * square.nbytes
+    part = 16 * 65 * 130 * 3
     monkeypatch.setattr(
         "shutil.disk_usage", lambda folder: type("Usage", (), {"free": whole + part - 1})
     )
@@ -212,14 +207,17 @@ def test_an_image_in_parts_is_rejected_early_if_the_disk_is_full(
 def test_an_image_in_parts_can_be_cancelled_in_each_part_which_closes_its_file(
     square, on_disk, tmp_path, monkeypatch
 ):
-    files, open_file = [], tempfile.TemporaryFile
+    files = []
+    open_file = tempfile.TemporaryFile
 
     def open_and_record(**options):
         files.append(open_file(**options))
         return files[-1]
 
     monkeypatch.setattr(tempfile, "TemporaryFile", open_and_record)
-    engine, stop, strips = Engine("cpu"), threading.Event(), []
+    engine = Engine("cpu")
+    stop = threading.Event()
+    strips = []
     widths = limit_memory(engine, FAST, 110, monkeypatch)
     monkeypatch.setattr("enhance.engine.steps._STEP_WORK", 1e9)
 
@@ -244,17 +242,3 @@ def test_the_largest_network_needs_at_most_3_gb():
         bytes_needed(X4PLUS, torch.float32, across) + weight_bytes(graph_of(X4PLUS), 4) + others
         < 3e9
     )
-
-
-@pytest.mark.parametrize(
-    ("rows", "across", "room", "heights"),
-    [
-        (900, 600, 600, []),  # fits as a whole
-        (900, 600, 500, [450, 450]),  # Each part depends on 18 rows of the other.
-        (900, 600, 1, [36] * 25),  # Nothing fits, so the parts are the smallest.
-        (30, 600, 500, [30]),
-    ],
-)
-def test_an_image_is_cut_into_the_fewest_parts_that_fit(rows, across, room, heights):
-    parts = divide_to_fit(srvgg(16), rows, across, lambda width: width, room)
-    assert [part.last - part.first for part in parts] == heights

