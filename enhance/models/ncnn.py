@@ -80,15 +80,8 @@ def read_ncnn(param: str, data: bytes) -> tuple[Graph, Arrays]:
             raise WeightsError("ncnn_odd_line", line=layer.line) from error
         reader.blobs |= dict.fromkeys(layer.outputs, blob)
     reader.weights.check_end()
-    graph = reader.graph
-    last = len(graph.nodes) - 1
-    unused = set(range(last)).difference(*(node.sources for node in graph.nodes))
-    output: Blob = ()
-    if layers and layers[-1].outputs:
-        output = reader.blobs[layers[-1].outputs[0]]
-    if unused or isinstance(output, np.ndarray) or output != (last,):
-        raise WeightsError("ncnn_no_output")
-    return graph.keep_ends_precise(), reader.tensors
+    reader.check_output()
+    return reader.graph.keep_ends_precise(), reader.tensors
 
 
 @dataclass(frozen=True)
@@ -199,11 +192,13 @@ class _Reader:
 
     def convolution_before(self, blob: str) -> Conv | None:
         """Return the convolution whose output is this blob, if only one layer reads it."""
-        is_read_once = sum(blob in layer.inputs for layer in self.layers) == 1
+        readers = [layer for layer in self.layers if blob in layer.inputs]
         convolutions = [layer for layer in self.layers if layer.kind == "Convolution"]
         is_convolved = any(blob in layer.outputs for layer in convolutions)
         node = self.graph.nodes[self.node(blob)]
-        return node if isinstance(node, Conv) and is_read_once and is_convolved else None
+        if isinstance(node, Conv) and is_convolved and len(readers) == 1:
+            return node
+        return None
 
     def nodes(self, blob: str) -> tuple[int, ...]:
         return _nodes(self.blobs[blob])
@@ -229,18 +224,28 @@ class _Reader:
 
     def weighted_sum(self, nodes: list[int], factors: list[float]) -> int:
         """Return the node of a sum of nodes, each times its factor."""
+        first, second, *others = zip(nodes, factors, strict=True)
         # `add` multiplies only its first operand, so the first node of the sum has the factor 1 or
         # needs a node of its own.
-        if factors[0] != 1 and factors[1] == 1:
-            nodes[:2] = nodes[1::-1]
-            factors[:2] = factors[1::-1]
-        total, *others = nodes
-        if factors[0] != 1:
-            total = self.graph.append(Affine, total, gain=factors[0])
-        for other, factor in zip(others, factors[1:], strict=True):
+        if first[1] != 1 and second[1] == 1:
+            first, second = second, first
+        total, factor = first
+        if factor != 1:
+            total = self.graph.append(Affine, total, gain=factor)
+        for other, factor in (second, *others):
             self._check_sizes(total, other)
             total = self.graph.add(other, total, factor)
         return total
+
+    def check_output(self) -> None:
+        """Raise WeightsError unless the last layer has the output, and every other node is read."""
+        last = len(self.graph.nodes) - 1
+        unused = set(range(last)).difference(*(node.sources for node in self.graph.nodes))
+        output: Blob = ()
+        if self.layers and self.layers[-1].outputs:
+            output = self.blobs[self.layers[-1].outputs[0]]
+        if unused or isinstance(output, np.ndarray) or output != (last,):
+            raise WeightsError("ncnn_no_output")
 
     def _check_sizes(self, first: int, second: int) -> None:
         one = self.graph.nodes[first]

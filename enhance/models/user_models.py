@@ -140,18 +140,22 @@ def add(
 
 
 def use(path: Path) -> str:
-    """Convert a network as `add` does, for this process only, and return its name.
-
-    `own_models` does not list it.
+    """Convert a network as `add` does, for this process only, and return its name, which
+    `own_models` does not list.
 
     Raises WeightsError and StorageError.
     """
-    stats = [file.stat() for file in (path, path.with_suffix(".bin")) if file.is_file()]
-    return _use(path.absolute(), *((stat.st_size, stat.st_mtime_ns) for stat in stats))
+    versions: list[tuple[int, int]] = []
+    for file in (path, path.with_suffix(".bin")):
+        if file.is_file():
+            stat = file.stat()
+            versions.append((stat.st_size, stat.st_mtime_ns))
+    return _use(path.absolute(), tuple(versions))
 
 
 @cache
-def _use(path: Path, *_stats: tuple[int, int]) -> str:
+def _use(path: Path, versions: tuple[tuple[int, int], ...]) -> str:
+    """Convert a network, again if its files have changed and `versions` are therefore others."""
     model, content = _convert(path, _name_of(path)[:55])  # 64 characters with the 9 that follow
     name = f"{model.name}.{model.sha256[:8]}"
     file = _folder_of_used() / model.file

@@ -25,15 +25,23 @@ if TYPE_CHECKING:
 TITLE = "Real-CUGAN"
 ARCHITECTURE = "RealCUGAN"
 
-_LEAKY = Activation("leaky", 0.1)
-_MARGINS = {2: (18, 2), 3: (14, 4), 4: (19, 2)}
-_FAST_MARGIN = (38, 4)
-"""For each factor, the pixels around the image that the network reads, and the divisor of its
-extended size.
 
-These and the borders of all crops are the authors'. Layers without padding have an output that is
-smaller than their input.
-"""
+@dataclass(frozen=True)
+class _Margin:
+    """The pixels around the image that a network reads, and the divisor of its extended size.
+
+    These and the borders of all crops are the authors'. Layers without padding have an output that
+    is smaller than their input.
+    """
+
+    pixels: int
+    divisor: int
+
+
+_MARGINS = {2: _Margin(18, 2), 3: _Margin(14, 4), 4: _Margin(19, 2)}
+"""The margins of the networks by their factor."""
+_FAST_MARGIN = _Margin(38, 4)
+_LEAKY = Activation("leaky", 0.1)
 _PRO_GAIN = 0.7
 _PRO_SHIFT = 0.15
 """The image in the pro models is `image * gain + shift`."""
@@ -53,13 +61,15 @@ def convert(network: Any) -> tuple[Graph, State]:
         factor = 3
     elif hasattr(network, "ps") and not fast:
         factor = 4
-    tensors = _convert_tensors(network.state_dict(), bottom_step=3 if factor == 3 else 2)
+    bottom_step = 3 if factor == 3 else 2
+    tensors = _convert_tensors(network.state_dict(), bottom_step)
     pro = tensors.pop("pro", None) is not None
-    margin, fold = _FAST_MARGIN if fast else _MARGINS[factor]
-    above = -(-margin // fold)
+    margin = _FAST_MARGIN if fast else _MARGINS[factor]
+    fold = margin.divisor
+    above = -(-margin.pixels // fold)  # rows of the grid
     graph = Graph()
     grid = graph.input(network.hyperparameters["in_channels"] * fold**2, fold, 2 * above)
-    image = _image(graph, grid, above * fold - margin, pro)
+    image = _image(graph, grid, above * fold - margin.pixels, pro)
     if fast:
         image = _unshuffle(graph, image)
     layers = _Layers(graph, tensors)
