@@ -312,9 +312,11 @@ class AreaAverage:
         positions = np.clip(self._positions[new], self._first, end - 1) - self._first
         means = weighted_sums(self._rows, positions, self._weights[new], 0)
         self.finished = finished
-        needed = int(self._positions[finished, 0]) if finished < len(self._ends) else end
-        self._rows = self._rows[needed - self._first :]
-        self._first = needed
+        first_needed = end
+        if finished < len(self._ends):
+            first_needed = int(self._positions[finished, 0])
+        self._rows = self._rows[first_needed - self._first :]
+        self._first = first_needed
         return means
 
 
@@ -369,9 +371,9 @@ class FidelityMeter:
         self._first = 0
         self._measured = 0
         self._squares = 0.0
-        # A histogram, because the worst hundredth is known only at the end and all ratios would
-        # need too much memory.
-        self._weights = np.zeros((_HIGHEST_DB - _LOWEST_DB) * _BINS_PER_DECIBEL)  # By ratio in dB.
+        # A histogram by ratio in dB, because the worst hundredth is known only at the end and all
+        # ratios would need too much memory.
+        self._weights = np.zeros((_HIGHEST_DB - _LOWEST_DB) * _BINS_PER_DECIBEL)
         # The largest weighted ratio, and where it is. No ratio is 0, so no place is compared with
         # None.
         self._worst: tuple[float, tuple[int, int] | None] = (0.0, None)
@@ -383,7 +385,9 @@ class FidelityMeter:
         else:
             colour = np.repeat(rows[..., :1], 3, axis=2)
         self._rows_left -= len(rows)
-        extra_rows = 0 if self._rows_left else self._extra_rows
+        extra_rows = 0
+        if not self._rows_left:
+            extra_rows = self._extra_rows
         if extra_rows or self._extra_columns:
             border = (0, extra_rows, 0, self._extra_columns)
             colour = cv2.copyMakeBorder(colour, *border, cv2.BORDER_REPLICATE)

@@ -65,12 +65,14 @@ def _wanted_size(settings: Settings, height: int, width: int) -> _WantedSize:
         scale = min(math.sqrt(settings.megapixels / area), largest)
         return _WantedSize("megapixels", settings.megapixels, least, most, scale)
     if settings.is_print:
-        setting, centimetres, pixels = _binding_side(settings, height, width)
-        unit = settings.resolution() / _INCH / pixels  # the scale of a centimetre
+        side = _binding_side(settings, height, width)
+        unit = settings.resolution() / _INCH / side.pixels  # the scale of a centimetre
         least = 1 / _MAX_REDUCTION / unit
-        return _WantedSize(setting, centimetres, least, largest / unit, centimetres * unit)
+        most = largest / unit
+        scale = side.centimetres * unit
+        return _WantedSize(side.setting, side.centimetres, least, most, scale)
     scale = settings.scale or network_scale(settings)
-    return _WantedSize("scale", scale, 0, largest, scale)
+    return _WantedSize("scale", scale, least=0, most=largest, scale=scale)
 
 
 def result_size(settings: Settings, height: int, width: int) -> Size:
@@ -99,15 +101,17 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
     if wanted.least <= wanted.value <= wanted.most:
         return settings
     if settings.is_print:
-        _, centimetres, pixels = _binding_side(settings, height, width)
-        own_dpi = _INCH * pixels / centimetres  # of the image itself at this size
+        side = _binding_side(settings, height, width)
+        own_dpi = _INCH * side.pixels / side.centimetres  # of the image itself at this size
         largest = _largest_scale_of(settings, height, width)
         least = math.ceil(own_dpi / _MAX_REDUCTION + _ROUNDING)
         most = math.floor(own_dpi * largest - _ROUNDING)
         dpi = min(max(settings.dpi or 0, least), most)
         with suppress(SettingsError):  # No resolution makes this print possible.
             return replace(settings, dpi=dpi)
-    limit = wanted.largest if wanted.value > wanted.most else wanted.smallest
+    limit = wanted.smallest
+    if wanted.value > wanted.most:
+        limit = wanted.largest
     return settings.changed(**{wanted.setting: float(limit)})
 
 
@@ -128,21 +132,27 @@ def with_largest_print(settings: Settings, height: int, width: int) -> Settings:
     return settings.changed(**smaller)
 
 
-def _binding_side(settings: Settings, height: int, width: int) -> tuple[str, float, int]:
-    """Return the side of a print that determines the size of an image.
+@dataclass(frozen=True)
+class _PrintSide:
+    """A side of a print: its setting, its length and the pixels of the image along it."""
 
-    It is a setting, its cm, and the image's pixels.
-    """
+    setting: str
+    centimetres: float
+    pixels: int
+
+
+def _binding_side(settings: Settings, height: int, width: int) -> _PrintSide:
+    """Return the side of a print that determines the size of an image."""
     across = settings.print_width
     down = settings.print_height
     if across and down and (across > down) != (width > height):  # The paper is turned.
         height, width = width, height
     sides = []
     if across:
-        sides.append(("print_width", across, width))
+        sides.append(_PrintSide("print_width", across, width))
     if down:
-        sides.append(("print_height", down, height))
-    return min(sides, key=lambda side: side[1] / side[2])
+        sides.append(_PrintSide("print_height", down, height))
+    return min(sides, key=lambda side: side.centimetres / side.pixels)
 
 
 def _largest_scale_of(settings: Settings, height: int, width: int) -> float:
@@ -276,7 +286,9 @@ class Grid:
         return self._axis(cut.box.left, cut.box.width, cut.width, self.whole[1])
 
     def _axis(self, start: int, count: int, length: int, new_length: int) -> _Axis:
-        scale = new_length / length if self.resizes else self.factor / self.reduce
+        scale = self.factor / self.reduce
+        if self.resizes:
+            scale = new_length / length
         return _Axis(start, count, length, new_length, scale)
 
     def window(self, box: Box) -> tuple[slice, slice]:

@@ -222,7 +222,7 @@ def write_png(
         metadata = metadata.with_resolution(dpi)
     xmp = metadata.xmp
     is_labelled = bool(result.settings.model)
-    if is_labelled:
+    if is_labelled:  # A result without a network contains no generated detail.
         has_faces = bool(result.patches)
         metadata = replace(metadata, xmp=_labelled(xmp, generated=has_faces))
     gain_map = encode_gain_map(image, result.size)
@@ -241,20 +241,21 @@ def write_png(
             png.write(rows)
             seconds["tuning"] += tuned - started
             seconds["encode"] += time.perf_counter() - tuned
-        stated: dict[str, str] = {}
+        origin = Origin(signature, image.sha256)
         if dpi is not None:
-            stated["dpi"] = str(dpi)
+            origin = replace(origin, dpi=str(dpi))
         if is_labelled:
-            stated["source_type"] = read_source_type(xmp) or "none"
+            origin = replace(origin, source_type=read_source_type(xmp) or "none")
         if meter:
             measured = meter.fidelity()
-            stated["fidelity_db"] = f"{measured.average_db:g}"
-            stated["fidelity_worst_db"] = f"{measured.worst_db:g}"
+            average = f"{measured.average_db:g}"
+            worst = f"{measured.worst_db:g}"
+            origin = replace(origin, fidelity_db=average, fidelity_worst_db=worst)
             # The label is at the start of the file, but depends on the fidelity. The new label has
             # the same length.
             if is_labelled and fidelity_grade(measured.worst_db) == "free":
                 png.xmp = _labelled(xmp, generated=True)
-        png.mark = Origin(signature, image.sha256, **stated).mark()
+        png.mark = origin.mark()
     if png.xmp is None:
         return png.sha256.hexdigest(), seconds
     return file_sha256(path), seconds  # The checksum of the writer does not cover the new label.
