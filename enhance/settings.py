@@ -209,7 +209,8 @@ class Settings:
 
     preset: str = DEFAULT_PRESET
     scale: float | None = None
-    tuning: bool = None  # type: ignore[assignment]  # None is replaced by the preset's value in __post_init__
+    # None is replaced by the preset's value in `__post_init__`, here and below.
+    tuning: bool = None  # type: ignore[assignment]
     strength: float = _number(0, 1, usual=1, tuning=True)
     fidelity: float = _number(0, 1, usual=0, tuning=True)
     denoise: float = _number(0, 1, usual=0)
@@ -380,16 +381,18 @@ class Settings:
         `factor` is the enlargement of such a model. These settings can be displayed but not run.
         Raises SettingsError.
         """
+        name = values.get("preset")
         try:
             return cls(**values)
         except SettingsError:
-            name = values.get("preset")
-            usual = cls(**{**values, "preset": REFERENCE_PRESET, "scale": None})
             if not isinstance(name, str) or name in PRESETS:
                 raise
+        # The other values are checked with a preset that exists. The preset and its scale are set
+        # afterwards, because no check accepts them.
+        settings = cls(**{**values, "preset": REFERENCE_PRESET, "scale": None})
         removed = Preset(name, name, scale=factor, own=True)
-        usual.__dict__.update(preset=name, scale=values.get("scale"), _preset=removed)
-        return usual
+        settings.__dict__.update(preset=name, scale=values.get("scale"), _preset=removed)
+        return settings
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -431,8 +434,8 @@ class Settings:
         for name, sides in PAPERS.items():
             if sides == own:
                 return name_of(language, "paper", name)
-        width, height = (side and f"{side:.3g}" for side in own)
-        return translate(language, "print_sides", sides=f"{width or '…'} × {height or '…'}")
+        texts = ["…" if side is None else f"{side:.3g}" for side in own]
+        return translate(language, "print_sides", sides=" × ".join(texts))
 
 
 _RANGES: dict[str, Range] = {

@@ -276,9 +276,8 @@ def _landmarks_in_view(
     degrees: float,
     mirrored: bool,
 ) -> np.ndarray | None:
-    """Return the landmarks in the aligned crop, detected in one small view of it.
-
-    The result is None if there are none.
+    """Return the landmarks in the aligned crop, detected in one small view of it, or None if there
+    are none.
 
     The view has `side` pixels, is rotated by `degrees` and can be mirrored.
     """
@@ -290,11 +289,12 @@ def _landmarks_in_view(
     view = np.column_stack([rotation, shift])
     levels = np.rint(sample(rgb, compose(aligned, view), room))
     pixels = np.clip(levels, 0, 255).astype(np.uint8)
-    order = [1, 0, 2, 4, 3] if mirrored else slice(None)  # Left and right are swapped.
     nearest = None
     least = _TOLERANCE
     for face in _detect(network, pixels, view):
-        landmarks = face.landmarks[order]
+        landmarks = face.landmarks
+        if mirrored:
+            landmarks = landmarks[[1, 0, 2, 4, 3]]  # Left and right are swapped.
         distance = np.linalg.norm(landmarks.mean(axis=0) - TEMPLATE.mean(axis=0))
         if distance <= least:
             nearest = landmarks
