@@ -83,7 +83,7 @@ Create = Callable[[Settings, Mapping[str, Preview], Progress | None], Preview]
 network's output."""
 
 
-def compare(
+def compare_settings(
     settings: Sequence[Settings],
     create: Create,
     estimate: Callable[[Settings], float],

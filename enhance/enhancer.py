@@ -21,7 +21,7 @@ from PIL.Image import Image
 from . import models, pipeline, presets
 from .analysis import Analysis, analyse
 from .analysis.auto import LONG_SECONDS, choose, faster_preset
-from .comparison import Cell, Comparison, compare
+from .comparison import Cell, Comparison, compare_settings
 from .config import Config, read_config
 from .engine.device_thread import DEVICE_THREAD
 from .errors import (
@@ -405,8 +405,8 @@ class Enhancer:
         def create(
             settings: Settings, earlier: Mapping[str, Preview], progress: Progress | None
         ) -> Preview:
-            own = replace(job, wait_seconds=0.0)
-            run = self._start_run(image, settings, own, time.perf_counter(), progress)
+            own_job = replace(job, wait_seconds=0.0)  # Each preview states its own time.
+            run = self._start_run(image, settings, own_job, time.perf_counter(), progress)
             return run.create_preview(box, earlier)
 
         def estimate(settings: Settings) -> float:
@@ -416,7 +416,7 @@ class Enhancer:
             names = [name for name in presets.available_presets() if name != AUTO]
             settings = [Settings(name) for name in names or [REFERENCE_PRESET]]
         chosen = [self.resolve(image, one)[0] for one in settings]
-        cells = compare(chosen, create, estimate, progress, on_cell)
+        cells = compare_settings(chosen, create, estimate, progress, on_cell)
         return Comparison(box, cells, {"decode": 0.0, "total": time.perf_counter() - started})
 
     @memory_errors()
@@ -570,13 +570,13 @@ class Enhancer:
         result_size(settings, image.height, image.width)  # raises before anything is downloaded
         settings = pipeline.install_models(settings, job.stop)
         return Run(
-            self._inputs_of(image, settings, job.stop),
-            self.engine,
-            self._face_cache,
-            self.scheduler,
-            job,
-            started,
-            progress,
+            inputs=self._inputs_of(image, settings, job.stop),
+            engine=self.engine,
+            face_cache=self._face_cache,
+            scheduler=self.scheduler,
+            job=job,
+            started=started,
+            progress=progress,
             auto=auto,
             on_compute=on_compute,
         )

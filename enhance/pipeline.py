@@ -524,7 +524,7 @@ def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:
         return None
     try:
         tasks.copy_result(cached["task_id"], path)
-    except StorageError:
+    except StorageError:  # It can have been deleted in the meantime.
         return None
     run.measurements = {name: value for name, value in cached.items() if name in _MEASURED_ONCE}
     return run.info({**cached["output"], "path": str(path)}, cached=True)
@@ -539,7 +539,7 @@ def _find_at_path(
     All its bytes are read, for its checksum and for the checksums inside a PNG. The result can be
     `stored` at an address instead, where its bytes are not read.
     """
-    origin = (stored and stored.origin) or origin_of(path)
+    origin = stored.origin if stored else origin_of(path)
     if not _is_result_of(origin, run.inputs, encoding):
         return None
     if stored:
@@ -551,11 +551,10 @@ def _find_at_path(
             "height": height,
             "bytes": stored.bytes,
         }
-    elif encoding.format == "png" and not is_intact(path):
+        return _earlier_info(run, origin, output, encoding)
+    if encoding.format == "png" and not is_intact(path):
         return None
-    else:
-        output = output_info(path, run.inputs.size)
-    return _earlier_info(run, origin, output, encoding)
+    return _earlier_info(run, origin, output_info(path, run.inputs.size), encoding)
 
 
 def _is_result_of(origin: Origin, inputs: RunInputs, encoding: Encoding) -> bool:
@@ -637,16 +636,16 @@ def run_to_path(
     check = partial(_check_replaced, run, output, encoding, options.replaces)
     check()
     with ExitStack() as until_written:
-        made = _temporary_file(output, until_written)
+        temporary = _temporary_file(output, until_written)
         with _errors_about(output):
             if encoding.is_stored:
                 png = output
-                info = run.create_result(made)
+                info = run.create_result(temporary)
             else:
                 png = _temporary_file(output, options.hold or until_written)
                 info = _find_stored(run, tasks, png) or run.create_result(png)
-                export(png, made, encoding, run.job.stop, marked=True)
-        put_in_place(made, output, check)
+                export(png, temporary, encoding, run.job.stop, marked=True)
+        put_in_place(temporary, output, check)
         return Result(output, {**info, "task_id": task_id}, png).exported_as(output, encoding)
 
 

@@ -434,8 +434,9 @@ class Settings:
         for name, sides in PAPERS.items():
             if sides == own:
                 return name_of(language, "paper", name)
-        texts = ["…" if side is None else f"{side:.3g}" for side in own]
-        return translate(language, "print_sides", sides=" × ".join(texts))
+        width = f"{self.print_width:.3g}" if self.print_width else "…"
+        height = f"{self.print_height:.3g}" if self.print_height else "…"
+        return translate(language, "print_sides", sides=f"{width} × {height}")
 
 
 _RANGES: dict[str, Range] = {
@@ -459,7 +460,8 @@ def print_sides(text: str) -> tuple[float | None, float | None]:
     match = _PRINT.fullmatch(text.lower().replace(" ", "").replace("×", "x"))
     if match is None or not (match[1] or match[2]):
         raise SettingsError("print_unknown", value=text, papers=", ".join(PAPERS))
-    width, height = (None if side is None else float(side) for side in match.groups())
+    width = float(match[1]) if match[1] else None
+    height = float(match[2]) if match[2] else None
     return width, height
 
 

@@ -103,7 +103,7 @@ def find_haze(rgb: np.ndarray) -> Haze:
     dark = np.minimum(relative.min(axis=2), 1)
     texture = _texture(guide, side)
     sky = _sky(dark, texture, side)
-    floor, none, full = _threshold(light)
+    floor, none, full = _thresholds(light)
     opened = _opening(_erode(dark, 3), side)
     opened = np.clip((opened - floor) / (1 - floor), 0, 1)
     ground = sky < 0.5
@@ -203,9 +203,9 @@ def _texture(grey: np.ndarray, side: int) -> np.ndarray:
     return np.sqrt(local_variance(grey, radius, cv2.BORDER_REFLECT))
 
 
-def _threshold(light: np.ndarray) -> list[float]:
-    """Interpolate between the thresholds of grey and colour images, by the most colourful
-    pixels."""
+def _thresholds(light: np.ndarray) -> list[float]:
+    """Return the dark channel of a clear image and the amounts of haze between which the effect
+    fades in, interpolated between those of grey and colour images by the most colourful pixels."""
     chroma = float(np.quantile(np.ptp(light, axis=2), 0.995))
     colour = min(max((chroma - _GREY_CHROMA) / (_COLOUR_CHROMA - _GREY_CHROMA), 0), 1)
     return (colour * _COLOUR + (1 - colour) * _GREY).tolist()

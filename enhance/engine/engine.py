@@ -111,10 +111,8 @@ class Engine:
         work: Callable[[ModelT], ResultT],
         job: Job | None = None,
     ) -> ResultT:
-        """Return the result of `work` with the model called `name`, in one step.
-
-        `load` loads it if necessary.
-        """
+        """Return the result of `work` with the model called `name`, in one step; `load` loads the
+        model if necessary."""
 
         def step() -> ResultT:
             model = self._load(name, lambda: load(self.device))
@@ -207,10 +205,8 @@ class Engine:
         model: str | WeightInterpolation,
         **options: Any,
     ) -> np.ndarray:
-        """Return the network's output [H * scale, W * scale, 3].
-
-        See `stream` for parameters and errors.
-        """
+        """Return the network's output [H * scale, W * scale, 3]; see `stream` for parameters and
+        errors."""
         recipe = _recipe(model)
         scale = models.graph_of(recipe.model).scale
         height, width = rgb.shape[:2]
@@ -322,10 +318,8 @@ class Engine:
             DEVICE_THREAD.withdraw(submitted)
 
     def _load(self, key: Hashable, load: Callable[[], ModelT]) -> ModelT:
-        """Return the model of a key, and load it if it is not in memory.
-
-        Call it only on the device's thread.
-        """
+        """Return the model of a key, and load it if it is not in memory; only on the device's
+        thread."""
         self._used = time.monotonic()
         if key != self._model_key:
             self._drop()

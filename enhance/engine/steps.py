@@ -60,9 +60,11 @@ class RowNetwork:
         """Load a network, and interpolate its weights with another network's if `recipe` has a
         partner."""
         started = time.perf_counter()
-        states = [models.read_state_dict(models.ensure(name)) for name in recipe.models]
-        for state, name in zip(states, recipe.models, strict=True):
+        states: list[State] = []
+        for name in recipe.models:
+            state = models.read_state_dict(models.ensure(name))
             models.check_state(state, models.graph_of(name), name)
+            states.append(state)
         if recipe.partner is None:
             # The tensors of the networks of a pair have different names.
             weights = {key: tensor for state in states for key, tensor in state.items()}
@@ -79,10 +81,8 @@ class RowNetwork:
         *,
         transposed: bool = False,
     ) -> dict[int, Kernel]:
-        """Return the kernels for a precision and for images that are transposed or not.
-
-        The others are dropped.
-        """
+        """Return the kernels for a precision, and for images that are transposed or not. Those for
+        the others are dropped."""
         if self.transposed != transposed:
             self.transposed = transposed
             self.kernels.clear()
@@ -188,16 +188,24 @@ class Steps:
         The strip is halved if there is not enough memory, and a step that overflowed in fp16 is
         repeated in fp32.
         """
-        # Networks with barriers do not run in fp16, so there is only one phase.
-        before = self.stream.current.snapshot() if self.dtype == torch.float16 else []
-        rows = self._fitting_step(model, self.dtype, check)
-        if self.dtype == torch.float16 and not _all_finite(self.stream.current.snapshot(), rows):
-            log.info("A step overflowed in fp16 and is repeated in fp32")
-            self.stream.current.restore(before)
-            rows = self._fitting_step(model, torch.float32, check)
+        if self.dtype == torch.float16:
+            rows = self._step_in_fp16(model, check)
+        else:
+            rows = self._fitting_step(model, self.dtype, check)
         # A GPU only queues its work, but a step has to last as long as the work.
         wait_for_device(self._device)
         return rows
+
+    def _step_in_fp16(self, model: RowNetwork, check: Check) -> torch.Tensor:
+        # Networks with barriers do not run in fp16, so this is the only phase.
+        stream = self.stream.current
+        before = stream.snapshot()
+        rows = self._fitting_step(model, torch.float16, check)
+        if _all_finite(stream.snapshot(), rows):
+            return rows
+        log.info("A step overflowed in fp16 and is repeated in fp32")
+        stream.restore(before)
+        return self._fitting_step(model, torch.float32, check)
 
     def _bytes(self) -> int:
         """Return the peak memory of a strip."""

@@ -13,7 +13,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -128,7 +128,9 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     is_float = stored.dtype == np.float32
     if is_float:
         _check_range(stored)
-    tags = tiff_tags(file) if header.format == "TIFF" else {}
+    tags: dict[str, Any] = {}
+    if header.format == "TIFF":
+        tags = tiff_tags(file)
     is_inverted = stored.ndim == 2 and tags.get("PhotometricInterpretation") == 0
     is_premultiplied = header.has_alpha and max(tags.get("ExtraSamples", (2,))) == 1
 

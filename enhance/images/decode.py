@@ -124,9 +124,9 @@ def decode(
 ) -> Iterator[Any]:
     """Decode an image; of an animation or a file with several pages, the first.
 
-    Yield shape, dtype and a SourceImage without pixels as one tuple; then strips from top to
-    bottom, uint8 or uint16 [n, W, 3 or 4], RGB and alpha if there is any. `begin` is called before
-    a decoder receives the file. `max_bytes` None is the size of `max_pixels` pixels without
+    Yield the shape and a SourceImage without pixels as one tuple; then strips from top to bottom,
+    uint8 or uint16 [n, W, 3 or 4], RGB and alpha if there is any. `begin` is called before a
+    decoder receives the file. `max_bytes` None is the size of `max_pixels` pixels without
     compression. Raises PictureError.
     """
     with _picture_errors(), _open_checked(path, max_pixels, max_bytes) as (file, size):
@@ -160,7 +160,7 @@ def decode(
             first_block=_first_block(decoded),
             gain_map=_gain_map(header, file),
         )
-        yield (height, width, channels), dtype, image
+        yield (height, width, channels), image
         strips = _upright_strips(pixels, decoded)
         if pixels.has_alpha:
             strips = fill_transparent(strips)

@@ -207,9 +207,12 @@ def _webp_header(file: BinaryIO, max_pixels: int) -> Header:
     exif = without_prefix(read_block(file, first.get(b"EXIF")))
     xmp = accept_xmp(read_block(file, first.get(b"XMP ")))
     frames = [chunk for chunk in chunks if chunk.kind == b"ANMF"]
+    mode = "RGB"
+    if has_alpha:
+        mode = "RGBA"
     return Header(
         "WEBP",
-        "RGBA" if has_alpha else "RGB",
+        mode,
         width,
         height,
         Metadata(exif, xmp, dpi=read_dpi(exif)),
@@ -298,6 +301,7 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     sample_format = max(tags.get("SampleFormat", (1,)))
     mode = _DEEP_TIFF_MODES.get((samples, bits, sample_format), "")
     is_deep = bits > 8 and photometric in (0, 1, 2)
+    kept_bits = 16 if is_deep else 8
     is_planar = tags.get("PlanarConfiguration", 1) != 1
     if is_deep and (not mode or is_planar):
         raise PictureError("image_rare_tiff", channels=samples, bits=bits)
@@ -311,6 +315,8 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
             mode = image.mode
             has_alpha = image.has_transparency_data
     orientation = tags.get("Orientation", 1)
+    if orientation not in range(1, 9):
+        orientation = 1
     return Header(
         "TIFF",
         mode,
@@ -318,9 +324,9 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         height,
         tiff_metadata(file, tags),
         icc=limit_profile(tags.get("ICCProfile")),
-        bits=16 if is_deep else 8,
+        bits=kept_bits,
         has_alpha=has_alpha,
-        orientation=orientation if orientation in range(1, 9) else 1,
+        orientation=orientation,
         frames=count_pages(file),
     )
 
@@ -366,9 +372,10 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = N
         else:
             exif = without_prefix(cut_block(raw.preview_exif(opened)))
             metadata = Metadata(exif, dpi=read_dpi(exif))
+        mode = "L" if opened.num_colors == 1 else "RGB"
         return Header(
             "RAW",
-            _mode_of_depth("L" if opened.num_colors == 1 else "RGB", 16),
+            _mode_of_depth(mode, 16),
             width,
             height,
             metadata.with_note("raw_developed"),

@@ -91,7 +91,8 @@ def _write_pixels(pixels: np.ndarray, path: Path) -> None:
 
 def _save_pillow(image: Image, path: Path) -> None:
     if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        mode = "RGBA" if image.has_transparency_data else "RGB"
+        image = image.convert(mode)
     icc = image.info.get("icc_profile")
     image.save(path, "PNG", compress_level=1, icc_profile=icc, exif=image.getexif())
 

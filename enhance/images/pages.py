@@ -45,7 +45,9 @@ def _directories(file: BinaryIO) -> Iterator[ImageFileDirectory_v2]:
     file.seek(0)
     head = file.read(16)
     is_big = b"+" in head[2:4]
-    directory = ImageFileDirectory_v2(head if is_big else head[:8])
+    if not is_big:
+        head = head[:8]
+    directory = ImageFileDirectory_v2(head)
     known = set[int]()
     while (position := directory.next) and position not in known and len(known) < _MAX_PAGES:
         known.add(position)

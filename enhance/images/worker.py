@@ -81,11 +81,11 @@ def read_image(
 ) -> SourceImage:
     """Decode an image; of an animation or a file with several pages, the first.
 
-    `name` is the name of the image, also in errors, by default that of the file.
-
-    `max_pixels` None is `DEFAULT_MAX_PIXELS`; `max_bytes` None is the size of `max_pixels` without
-    compression. The pixels of a large image are in an unnamed file in `folder` (None: the system's
-    folder for temporary files).
+    - `name`: the name of the image, also in errors, by default that of the file.
+    - `max_pixels`: None is `DEFAULT_MAX_PIXELS`. `max_bytes`: None is the size of `max_pixels`
+      without compression.
+    - `folder`: the pixels of a large image are an unnamed file in it; None is the system's folder
+      for temporary files.
 
     Raises PictureError if the file is missing, damaged, too large or not supported, or needs
     unusually much time or memory, and StorageError if there is not enough disk space.
@@ -202,10 +202,8 @@ class Workers:
                 self._idle.append(worker)
 
     def _exchange(self, worker: _Worker, message: tuple[Any, ...], folder: Path | None) -> Any:
-        """Return the answer: FileFacts, variants of metadata or a SourceImage.
-
-        Raises PictureError.
-        """
+        """Return the answer: FileFacts, variants of metadata or a SourceImage. Raises
+        PictureError."""
         worker.wait_until_ready()
         worker.send(message)
         with worker.time_limit(_HEADER_SECONDS):
@@ -371,7 +369,8 @@ def _receive_image(worker: _Worker, folder: Path | None) -> SourceImage:
 
     Raises PictureError if that is the answer, and ValueError if rows are missing.
     """
-    (height, width, channels), dtype, image = worker.receive()
+    (height, width, channels), image = worker.receive()
+    dtype = image.rgb.dtype.name
     rgb = allocate_pixels((height, width, 3), dtype, folder)
     alpha = None
     if channels == 4:

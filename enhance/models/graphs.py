@@ -45,11 +45,10 @@ class Activation:
 
 @dataclass(frozen=True)
 class Node:
-    """A node that reads the output of other nodes.
+    """A node that reads the output of other nodes, its `sources`.
 
-    Its output has `enlarge` rows for each row of input.
-
-    It has `extra` rows and columns more than the grid times `scale`.
+    Its output has `enlarge` rows for each row of input, and `extra` rows and columns more than the
+    grid times `scale`.
     """
 
     sources: tuple[int, ...]
@@ -65,10 +64,8 @@ class Node:
 
     @property
     def skipped(self) -> int:
-        """Rows at the upper edge of the input that have no row of output.
-
-        As many follow at the lower edge.
-        """
+        """Rows at the upper edge of the input, and as many at the lower edge, that have no row of
+        output."""
         return 0
 
     @property
@@ -96,9 +93,8 @@ class Node:
 class Input(Node):
     """The image: float rows in 0..1, RGB or grey.
 
-    `unshuffle` f maps f x f pixels to the channels of one.
-
-    Half of the `extra` rows are above the image. Pixels beyond its edges are reflections.
+    `unshuffle` f maps f x f pixels to the channels of one. Half of the `extra` rows are above the
+    image. Pixels beyond its edges are reflections.
     """
 
     unshuffle: int = 1
@@ -156,10 +152,8 @@ class Gate(Node):
 
 @dataclass(frozen=True)
 class Affine(Node):
-    """`source * gain + shift` in float32.
-
-    Each is a number, or the name of a tensor with one value for each channel.
-    """
+    """`source * gain + shift` in float32; each is a number, or the name of a tensor with one value
+    for each channel."""
 
     gain: float | str = 1.0
     shift: float | str = 0.0
@@ -458,10 +452,8 @@ class Graph:
 
     @property
     def receptive_radius(self) -> int:
-        """The number of image rows above and below that an output row depends on.
-
-        The same applies to columns.
-        """
+        """The number of image rows above and below that an output row depends on, and equally of
+        columns."""
         # The rows of each node that are needed for row 0 of the grid, from the output back to the
         # input.
         low = [0] * len(self.nodes)

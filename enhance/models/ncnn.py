@@ -318,6 +318,7 @@ def _convolution(reader: _Reader, layer: _Layer) -> Blob:
     bias = layer.get(5) == "1"
     if bias:
         reader.store(f"{layer.name}.bias", reader.weights.take((channels,)))
+    enlarge = 2 if source in reader.doubled else 1
     node = reader.graph.conv(
         layer.name,
         *nodes,
@@ -325,7 +326,7 @@ def _convolution(reader: _Reader, layer: _Layer) -> Blob:
         size=size,
         bias=bias,
         activation=activation,
-        enlarge=2 if source in reader.doubled else 1,
+        enlarge=enlarge,
     )
     return (node,)
 

@@ -169,6 +169,7 @@ class FaceCache:
     def __init__(self, detector: Callable[[], Path], restore: Restore):
         self._detector = detector
         self._restore = restore
+        # Returns the same object for the same image, until it is used least recently.
         self._image = lru_cache(_CACHED_IMAGES)(_CachedImage)
 
     def faces(self, image: SourceImage, box: Box | None = None, job: Any = None) -> Faces:

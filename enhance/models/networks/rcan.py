@@ -39,7 +39,8 @@ def convert(network: Any) -> tuple[Graph, State]:
     if has_norm:
         image = graph.append(Affine, image, gain=value_range)
         image = conv("sub_mean", image)
-    head = conv("head.1" if fold > 1 else "head.0", image)
+    first_layer = "head.1" if fold > 1 else "head.0"
+    head = conv(first_layer, image)
     trunk = head
     for group in range(groups):
         entry = trunk
