@@ -4,8 +4,6 @@ whole image."""
 from __future__ import annotations
 
 import gc
-import os
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,13 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import Enhancer, Preview, Result, Settings
+from enhance import Settings
 from enhance.engine.engine import Engine
 from enhance.engine.kernels import ImageRows, prepare
 from enhance.engine.phased_stream import PhasedStream, RowStatistics
 from enhance.errors import Cancelled, SettingsError, StorageError
 from enhance.jobs.scheduler import Job
-from enhance.models.graphs import Graph
 from enhance.models.networks import plksr, realcugan
 from enhance.models.user_models import add
 from tests.unit.hub_server import limit_file_size
@@ -30,10 +27,12 @@ KIND = "real-plksr-2x"
 PLKSR, _ = plksr.convert(random_network(KIND))
 CUGAN_2X, _ = realcugan.convert(random_network("real-cugan-2x"))
 CUGAN_3X, _ = realcugan.convert(random_network("real-cugan-3x"))
+CPU = torch.device("cpu")
+BLACK = np.zeros((300, 60, 3), np.uint8)
 
 
 @pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_folder(tmp_path, monkeypatch):
     """A weights folder with a network that has two barriers."""
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     add(save_model(KIND, tmp_path / "model.pth"), KIND, tmp_path / "weights")
@@ -41,7 +40,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     """A folder for feature maps, which are all stored on disk."""
     monkeypatch.setattr("enhance.engine.phased_stream.PIXELS_IN_MEMORY", 0)
     monkeypatch.setattr("enhance.images.worker.PIXELS_IN_MEMORY", 0)
@@ -49,13 +48,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "maps"
 
 
-def stream(
-    image: torch.Tensor, graph: Graph, rows: int, threads: int = 1, folder: Path | None = None
-) -> torch.Tensor:
+def stream(image, graph, rows, threads=1, folder=None):
     height, width, _ = image.shape
-    kernels = prepare(
-        graph, random_tensors(graph.shapes()), torch.device("cpu"), torch.float32, transposed=False
-    )
+    tensors = random_tensors(graph.shapes())
+    kernels = prepare(graph, tensors, CPU, torch.float32, transposed=False)
     image_rows = ImageRows(graph, height, width, lambda first, last: image[first:last])
     run = PhasedStream(image_rows, torch.float32, folder=folder)
     strips = []
@@ -65,13 +61,11 @@ def stream(
     return torch.cat([strip for strip in strips if strip.numel()])
 
 
-def stored_files(folder: Path) -> list[str]:
+def stored_files(folder):
     """Return the files in a folder, and those without a name that this process has mapped."""
     gc.collect()
-    mapped = [
-        line for line in Path("/proc/self/maps").read_text().splitlines() if str(folder) in line
-    ]
-    return [*os.listdir(folder), *mapped]  # noqa: PTH208
+    mapped = Path("/proc/self/maps").read_text().splitlines()
+    return [*folder.iterdir(), *(line for line in mapped if str(folder) in line)]
 
 
 @pytest.mark.parametrize(
@@ -79,65 +73,52 @@ def stored_files(folder: Path) -> list[str]:
     [(PLKSR, 2, (1, 9)), (PLKSR, 2, (26, 9)), (CUGAN_2X, 2, (1, 1)), (CUGAN_3X, 3, (9, 8))],
     ids=["one row", "two barriers", "one pixel", "feature maps larger than the image"],
 )
-def test_neither_strips_nor_threads_nor_files_change_the_output(
-    graph: Graph, scale: int, size: tuple[int, int], folder: Path
-):
-    streamed = partial(
-        stream, torch.rand(*size, 3, generator=torch.Generator().manual_seed(1)), graph
-    )
-
-    once = streamed(64)
-
+def test_neither_strips_nor_threads_nor_files_change_the_output(graph, scale, size, folder):
+    image = torch.rand(*size, 3, generator=torch.Generator().manual_seed(1))
+    once = stream(image, graph, 64)
     assert once.shape == (scale * size[0], scale * size[1], 3)
     for rows, threads in ((1, 1), (5, 3)):
-        assert torch.equal(streamed(rows, threads, folder), streamed(rows, threads))
-        torch.testing.assert_close(streamed(rows, threads), once, atol=1e-4, rtol=1e-4)
+        in_memory = stream(image, graph, rows, threads)
+        assert torch.equal(stream(image, graph, rows, threads, folder), in_memory)
+        torch.testing.assert_close(in_memory, once, atol=1e-4, rtol=1e-4)
 
 
 def test_statistics_are_exact_for_a_large_mean():
-    values = (
-        torch.randn(200, 300, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-        + 3000
-    )
-    measured = RowStatistics(200, 4, torch.device("cpu"))
-
+    values = 3000 + torch.randn(200, 300, 4, generator=torch.Generator().manual_seed(1))
+    values += torch.arange(200).reshape(200, 1, 1) / 200
+    measured = RowStatistics(200, 4, CPU)
     for first in range(0, 200, 7):
-        measured.add(first, values[first : first + 7].float())
+        measured.add(first, values[first : first + 7])
 
-    mean, variance = measured.total()[:, 0]
-    torch.testing.assert_close(mean.double(), values.mean((0, 1)), rtol=1e-6, atol=0)
-    torch.testing.assert_close(
-        variance.double(), values.var((0, 1), correction=0), rtol=1e-4, atol=0
-    )
+    mean, variance = measured.total()[:, 0].double()
+    exact = values.double()
+    torch.testing.assert_close(mean, exact.mean((0, 1)), rtol=1e-6, atol=0)
+    torch.testing.assert_close(variance, exact.var((0, 1), correction=0), rtol=1e-4, atol=0)
 
 
-def test_a_small_disk_is_reported_before_the_start_and_a_full_one_leaves_nothing(
-    folder: Path, monkeypatch
-):
-    rgb, steps = np.zeros((90, 60, 3), np.uint8), []
+def test_a_full_disk_leaves_nothing(folder):
     with limit_file_size(0), pytest.raises(StorageError):
-        Engine("cpu").enlarge(rgb, KIND, folder=folder)
+        Engine("cpu").enlarge(BLACK, KIND, folder=folder)
     assert stored_files(folder) == []
 
+
+def test_a_small_disk_is_reported_before_the_start(folder, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=200_000))
     with pytest.raises(StorageError) as error:
-        Engine("cpu").enlarge(rgb, KIND, folder=folder, progress=lambda *_: steps.append(1))
-
-    assert (error.value.key, steps) == ("disk_short", [])
+        Engine("cpu").enlarge(BLACK, KIND, folder=folder, progress=pytest.fail)
+    assert error.value.key == "disk_short"
     assert stored_files(folder) == []
 
 
-def test_a_cancelled_run_leaves_nothing(folder: Path):
+def test_a_cancelled_run_leaves_nothing(folder):
     """A killed process leaves nothing either, because the files have no names."""
     job, seen = Job(), []
 
-    def progress(*_: object) -> None:
+    def progress(*_):
         seen.append(stored_files(folder))
         job.stop.set()
 
-    strips = Engine("cpu").stream(
-        np.zeros((300, 60, 3), np.uint8), KIND, job=job, folder=folder, progress=progress
-    )
+    strips = Engine("cpu").stream(BLACK, KIND, job=job, folder=folder, progress=progress)
     with pytest.raises(Cancelled):
         list(strips)
 
@@ -152,36 +133,33 @@ def test_a_cancelled_run_leaves_nothing(folder: Path):
 
 
 @pytest.fixture
-def image(photo: np.ndarray, tmp_path: Path) -> Path:
-    Image.fromarray(np.tile(photo, (3, 3, 1))[:200, :170]).save(path := tmp_path / "photo.png")
+def image(photo, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.tile(photo, (3, 3, 1))[:200, :170]).save(path)
     return path
 
 
-def assert_equal(preview: Preview, result: Result) -> None:
-    box, scale = preview.region.box, preview.after.shape[0] // preview.region.box.height
-    shown = result.array[scale * box.top :, scale * box.left :][
-        : scale * box.height, : scale * box.width
-    ]
-    assert np.abs(preview.after.astype(int) - shown).max() <= 1
+def is_exact(preview, result):
+    box = preview.region.box
+    scale = preview.after.shape[0] // box.height
+    shown = result.array[scale * box.top : scale * box.bottom, scale * box.left : scale * box.right]
+    return np.abs(preview.after.astype(int) - shown).max() <= 1
 
 
 @pytest.mark.usefixtures("fresh_store")
-def test_a_preview_is_approximate_until_a_run_and_exact_after_it(
-    image: Path, photo, enhancer: Enhancer
-):
-    before = enhancer.preview(image, Settings(KIND), size=20)
-    result = enhancer.run(image, Settings(KIND))
-    after = enhancer.preview(image, Settings(KIND), size=20)
+def test_a_preview_is_approximate_until_a_run_and_exact_after_it(image, photo, enhancer):
+    colourful = Settings.from_preset(KIND, saturation=1.2)
+    before = enhancer.preview(image, KIND, size=20)
+    result = enhancer.run(image, KIND)
+    after = enhancer.preview(image, KIND, size=20)
 
     assert before.info["approximate"]
     assert not after.info["approximate"]
-    assert_equal(after, result)
+    assert is_exact(after, result)
     with pytest.raises(SettingsError):  # an exact one is possible
-        enhancer.retune(before, Settings.from_preset(KIND, saturation=1.2))
-    assert not enhancer.retune(after, Settings.from_preset(KIND, saturation=1.2)).info[
-        "approximate"
-    ]
-    small = enhancer.preview(photo[:20, :30].copy(), Settings(KIND), size=20)
+        enhancer.retune(before, colourful)
+    assert not enhancer.retune(after, colourful).info["approximate"]
+    small = enhancer.preview(photo[:20, :30], KIND, size=20)
     assert not small.info["approximate"], "the preview is the whole photo"
 
 
@@ -191,8 +169,5 @@ def test_a_preview_after_a_run_begins_on_the_grid_of_the_network(
     kind, image, enhancer, own_folder, tmp_path
 ):
     add(save_model(kind, tmp_path / "model.pth"), kind, own_folder)
-
     result = enhancer.run(image, kind)
-    preview = enhancer.preview(image, kind, x=81, y=95, size=20)
-
-    assert_equal(preview, result)
+    assert is_exact(enhancer.preview(image, kind, x=81, y=95, size=20), result)

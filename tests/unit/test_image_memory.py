@@ -5,9 +5,7 @@ from __future__ import annotations
 import gc
 import mmap
 import tracemalloc
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +14,7 @@ from skimage import data
 from enhance.analysis.haze import find_haze
 from enhance.formats.png_reader import PngReader
 from enhance.formats.thumbnails import resize_for_screen, whole_image
-from enhance.images import SourceImage, worker
+from enhance.images import worker
 from enhance.report.photo_report import make_report
 from enhance.restore.dehaze import remove_haze
 from enhance.restore.result import Scene
@@ -27,31 +25,25 @@ from .image_files import source_image
 HEIGHT, WIDTH = 4000, 3000
 BYTE_A_PIXEL = HEIGHT * WIDTH
 """The minimum bytes of a copy of the large image, or of one plane of it."""
+SMALL = data.astronaut()[:211, 80:380]
+FINE = SMALL * np.uint16(251) + np.arange(300, dtype=np.uint16)[:, None] % 251
+"""A photo that has 16 bits."""
 
 
-def mapped(channels: int, dtype: type) -> SourceImage:
+def mapped(dtype, channels=3):
     """Return an image whose pixels are not in counted memory."""
 
-    def plane(*shape: int) -> np.ndarray:
-        bytes_ = mmap.mmap(-1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
-        pixels = np.frombuffer(bytes_, dtype).reshape(shape)
+    def plane(*shape):
+        content = mmap.mmap(-1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        pixels = np.frombuffer(content, dtype).reshape(shape)
         pixels[: HEIGHT // 2] = np.iinfo(dtype).max // 2
         return pixels
 
-    return source_image(plane(HEIGHT, WIDTH, 3), plane(HEIGHT, WIDTH) if channels == 4 else None)
+    alpha = plane(HEIGHT, WIDTH) if channels == 4 else None
+    return source_image(plane(HEIGHT, WIDTH, 3), alpha)
 
 
-def small(channels: int, dtype: type) -> SourceImage:
-    rgb, alpha = (
-        data.astronaut()[:211, 80:380].astype(dtype),
-        data.camera()[:211, :300].astype(dtype),
-    )
-    if dtype == np.uint16:
-        rgb = rgb * np.uint16(251) + np.arange(300, dtype=np.uint16)[:, None] % 251
-    return source_image(rgb, alpha if channels == 4 else None)
-
-
-def peak_of(work: Callable[[], object]) -> int:
+def peak_of(work):
     """Return the peak memory of a call in bytes, beyond what was in use before."""
     gc.collect()
     tracemalloc.start()
@@ -63,56 +55,53 @@ def peak_of(work: Callable[[], object]) -> int:
 
 
 class UniformRows(PngReader):
-    """A result of any size without pixels in memory."""
+    """A result of 750 x 10,000 px without pixels in memory."""
 
-    def __init__(self, height: int, width: int):
-        self.size, self.channels = (height, width), 4
+    def __init__(self):
+        self.size, self.channels = (10_000, 750), 4
 
-    def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
-        return np.full((last - first, self.size[1], 4), 20_000, np.uint16)[:, columns]
+    def rows(self, first, last, columns=slice(None)):
+        return np.full((last - first, 750, 4), 20_000, np.uint16)[:, columns]
 
 
 def test_report_copies_neither_the_image_nor_the_result(enhancer, photo_file):
-    info, image, result = (
-        enhancer.run(photo_file, "anime-fast").info,
-        mapped(4, np.uint16),
-        UniformRows(10_000, 750),
-    )
-    assert (
-        peak_of(lambda: make_report(info, result, image, (0.5, 0.5))) < 45e6
-    )  # The fonts take 26 MB.
+    info = enhancer.run(photo_file, "anime-fast").info
+    image, result = mapped("uint16", channels=4), UniformRows()
+    # The fonts take 26 MB.
+    assert peak_of(lambda: make_report(info, result, image, (0.5, 0.5))) < 45e6
 
 
 @pytest.mark.parametrize(
-    ("channels", "dtype"), [(3, np.uint8), (4, np.uint16)], ids=["rgb-8", "rgba-16"]
+    ("large", "image"),
+    [
+        (mapped("uint8"), source_image(SMALL)),
+        (mapped("uint16", 4), source_image(FINE, FINE[..., 0])),
+    ],
+    ids=["rgb-8", "rgba-16"],
 )
-def test_thumbnails_and_downscaling_are_exact_and_need_no_copy(monkeypatch, channels, dtype):
-    large, image = mapped(channels, dtype), small(channels, dtype)
-
+def test_thumbnails_and_downscaling_are_exact_and_need_no_copy(monkeypatch, large, image):
     assert peak_of(lambda: whole_image(large, (400, 300))) < BYTE_A_PIXEL / 4
     for size in ((105, 150), (70, 100), (211, 300), (31, 44), (83, 117)):
         assert np.array_equal(whole_image(image, size), resize_for_screen(image.rows(0, 211), size))
 
     assert peak_of(lambda: large.downscale(2)) < large.downscale(2).nbytes + BYTE_A_PIXEL / 3
-    plain = {factor: image.downscale(factor) for factor in (2, 3, 4)}
+    at_once = [replace(image).downscale(factor).rows(0, 53) for factor in (2, 3, 4)]
     monkeypatch.setattr("enhance.images.downscaling._STRIP_ROWS", 5)
-    for factor, expected in plain.items():
-        reduced = replace(image).downscale(factor)
-        assert np.array_equal(reduced.rows(0, 211), expected.rows(0, 211))
+    in_strips = [replace(image).downscale(factor).rows(0, 53) for factor in (2, 3, 4)]
+    for whole, joined in zip(at_once, in_strips, strict=True):
+        assert np.array_equal(joined, whole)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_dehazed_large_image_is_in_a_file(tmp_path: Path, monkeypatch, dtype):
-    monkeypatch.setattr(worker, "PIXELS_IN_MEMORY", 1000)
-    large, image = mapped(3, dtype), small(3, dtype)
-    image = replace(image, rgb=(image.rgb // 2 + np.iinfo(dtype).max // 3).astype(dtype))
-    settings, haze = Settings.from_preset("dehaze"), find_haze(image.rgb)
+@pytest.mark.parametrize("pixels", [SMALL, FINE], ids=["8", "16"])
+def test_dehazed_large_image_is_in_a_file(tmp_path, monkeypatch, pixels):
+    monkeypatch.setattr(worker, "IN_MEMORY", 1000)
+    hazy = pixels // 2 + np.iinfo(pixels.dtype).max // 3
+    settings, haze = Settings.from_preset("dehaze"), find_haze(hazy)
     assert haze.amount > 0
-    over_all = replace(haze, height=HEIGHT, width=WIDTH)
+    seen = Scene(haze).network_pixels(source_image(hazy), settings, folder=tmp_path)
+    assert np.array_equal(seen, remove_haze(hazy, find_haze(hazy), settings.strength))
 
-    taken = peak_of(lambda: Scene(over_all).network_pixels(large, settings, folder=tmp_path))
-    seen = Scene(haze).network_pixels(image, settings, folder=tmp_path)
-
+    large, whole = mapped(pixels.dtype), Scene(replace(haze, height=HEIGHT, width=WIDTH))
+    taken = peak_of(lambda: whole.network_pixels(large, settings, folder=tmp_path))
     assert taken < BYTE_A_PIXEL
-    assert np.array_equal(seen, remove_haze(image.rgb, find_haze(image.rgb), settings.strength))
     assert list(tmp_path.iterdir()) == []

@@ -14,29 +14,25 @@ from enhance.engine.device import Transfer
 from enhance.errors import EnhanceError
 
 CPU = torch.device("cpu")
+BYTES, WORDS = np.dtype("uint8"), np.dtype("uint16")
+both_depths = pytest.mark.parametrize("dtype", [BYTES, WORDS], ids=str)
 
 
-def pixels(dtype: type) -> np.ndarray:
-    return np.random.default_rng(2).integers(
-        0, np.iinfo(dtype).max, (6, 5, 3), dtype, endpoint=True
-    )
+def pixels(dtype):
+    return np.random.default_rng(2).integers(0, np.iinfo(dtype).max, (6, 5, 3), dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@both_depths
 def test_pixels_are_unchanged_after_both_transfers(dtype):
-    transfer, image = Transfer(CPU, np.dtype(dtype)), pixels(dtype)
-
+    transfer, image = Transfer(CPU, dtype), pixels(dtype)
     rows = transfer.reader(image)(2, 5)
-
     assert (rows.dtype, rows.shape) == (torch.float32, (3, 5, 3))
     assert np.array_equal(transfer.to_pixels(rows)(), image[2:5])
 
 
 def test_rows_are_clipped_and_rounded():
-    rows = torch.tensor([[-0.2, 1.4, 0.0], [99.4 / 255, 99.6 / 255, 1.0]]).unsqueeze(0)
-    assert Transfer(CPU, np.dtype(np.uint8)).to_pixels(rows)().tolist() == [
-        [[0, 255, 0], [99, 100, 255]]
-    ]
+    rows = torch.tensor([[[-0.2, 1.4, 99.6 / 255]]])
+    assert Transfer(CPU, BYTES).to_pixels(rows)().tolist() == [[[0, 255, 100]]]
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf")])
@@ -44,27 +40,30 @@ def test_pixels_that_are_not_finite_are_an_error(odd):
     rows = torch.zeros(2, 2, 3)
     rows[1, 1, 1] = odd
     with pytest.raises(EnhanceError, match="infinite or undefined"):
-        Transfer(CPU, np.dtype(np.uint8)).to_pixels(rows)()
+        Transfer(CPU, BYTES).to_pixels(rows)()
 
 
 @pytest.fixture
-def cuda(monkeypatch) -> MagicMock:
+def cuda(monkeypatch):
     """A mock of `torch.cuda`, which also records the copies of tensors, and the streams that keep
     their memory."""
     cuda, copy, empty = MagicMock(), torch.Tensor.copy_, torch.empty
+
+    def record_copy(target, source, **_):
+        cuda.copy()
+        return copy(target, source)
+
     monkeypatch.setattr(torch, "cuda", cuda)
     monkeypatch.setattr(torch, "empty", lambda shape, dtype, pin_memory: empty(shape, dtype=dtype))
     monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.clone)
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: cuda.keep(stream))
-    monkeypatch.setattr(
-        torch.Tensor, "copy_", lambda self, source, **_: (cuda.copy(), copy(self, source))[1]
-    )
+    monkeypatch.setattr(torch.Tensor, "copy_", record_copy)
     return cuda
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@both_depths
 def test_streams_of_a_gpu_wait_for_each_other(cuda, dtype):
-    transfer, image = Transfer(torch.device("cuda"), np.dtype(dtype)), pixels(dtype)
+    transfer, image = Transfer(torch.device("cuda"), dtype), pixels(dtype)
     transfer._device = CPU
     own, current = cuda.Stream.return_value, cuda.current_stream.return_value
 
