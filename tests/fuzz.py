@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,14 +23,13 @@ from enhance.formats.thumbnails import srgb_image
 from enhance.images import SourceImage, inspect_image, read_image
 from enhance.images.limits import MAX_SIDE
 from enhance.metadata import Metadata
-from enhance.metadata.png_chunks import SIGNATURE, make_chunk
+from enhance.metadata.png_chunks import SIGNATURE
 from enhance.metadata.profiles import profile_name
 from enhance.metadata.provenance import origin_of
 from enhance.metadata.source_type import label_of, with_source_type
 from enhance.restore.result import encode_gain_map
 from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import ultra_hdr
-from tests.unit.hostile_metadata import flat_photo, packed_xmp, random_exif, random_xmp
 from tests.unit.image_files import (
     FILES,
     camera_raw,
@@ -47,9 +46,8 @@ from tests.unit.image_files import (
 MOST_SECONDS = 25.0
 """The limit for reading a file: 10 s for the header, 10.5 s for so few pixels, and a margin."""
 
-MOST_SERVER_SECONDS = 3.0
-"""The limit in processor time for one step of the work on a photo's bytes that a server does
-itself.
+MOST_SERVER_SECONDS = 6.0
+"""The limit in processor time for the work on a photo's bytes that a server does itself.
 
 The worst blocks of 1 MB take a second, when EXIF is shortened for a JPEG.
 """
@@ -87,18 +85,9 @@ def originals() -> Mapping[str, bytes]:
     return files
 
 
-RANDOM: Mapping[str, Callable[[Generator], bytes]] = {
-    "random-exif": lambda random: flat_photo(make_chunk(b"eXIf", random_exif(random))),
-    "random-xmp": lambda random: flat_photo(packed_xmp(random_xmp(random))),
-}
-"""Kinds of files without an original."""
-
-
 def damage(kind: str, random: Generator) -> bytes:
     """Return the original of this kind with one to three damages. The checksums of a PNG are often
     corrected."""
-    if kind in RANDOM:
-        return RANDOM[kind](random)
     data = bytearray(originals()[kind])
     for _ in range(random.integers(1, 4)):
         _DAMAGES[random.integers(len(_DAMAGES))](data, random)
@@ -129,18 +118,16 @@ def read_file(path: Path) -> str:
         assert image.bits == facts.bits
         assert not image.variants["no-location"].has_location
         assert image.variants["none"] == Metadata(dpi=image.metadata.dpi)
+        started = time.thread_time()
         with TemporaryDirectory() as folder:
-            started = time.thread_time()
-            for step in _serve(path, image, Path(folder)):
-                assert time.thread_time() - started < MOST_SERVER_SECONDS, step
-                started = time.thread_time()
+            _serve(path, image, Path(folder))
+        assert time.thread_time() - started < MOST_SERVER_SECONDS
     assert time.perf_counter() - begun < MOST_SECONDS
     return end
 
 
-def _serve(path: Path, image: SourceImage, folder: Path) -> Iterator[str]:
-    """Do all that a server does itself with a photo's file, metadata and profile; yield the name of
-    each step.
+def _serve(path: Path, image: SourceImage, folder: Path) -> None:
+    """Do all that a server does itself with a photo's file, metadata and profile.
 
     The result has only a few of the pixels.
     """
@@ -148,22 +135,15 @@ def _serve(path: Path, image: SourceImage, folder: Path) -> Iterator[str]:
     pixels = image.rgb[:8, :8, :1] if image.grey else image.rgb[:8, :8]
     profile_name(image.icc)
     srgb_image(pixels, image.icc)
-    yield "profile"
     metadata = image.metadata.with_size(4 * image.width, 4 * image.height).with_resolution(300)
-    yield "size and resolution"
     xmp = with_source_type(metadata.xmp, label_of(metadata.xmp, generated=False))
-    yield "label"
+    metadata = replace(metadata, xmp=xmp)
     gain_map = encode_gain_map(image, (image.height, image.width))
-    png = finished_png(
-        folder / "result.png", pixels, image.icc, replace(metadata, xmp=xmp), gain_map
-    )
-    yield "result"
+    png = finished_png(folder / "result.png", pixels, image.icc, metadata, gain_map)
     for name, choice in _OUTPUTS:
         encoding = Encoding(name, metadata=choice)
         notes_of(png, encoding)
-        yield f"notes of {encoding}"
-        export(png, folder / f"file{encoding.file_format.ending}", encoding)
-        yield f"{encoding}"
+        export(png, folder / name, encoding)
 
 
 def _cut(data: bytearray, random: Generator) -> None:
@@ -175,22 +155,17 @@ def _flip(data: bytearray, random: Generator) -> None:
         data[place] ^= 1 << int(random.integers(8))
 
 
-def _copy(data: bytearray, random: Generator) -> None:
-    """Copy a block over another one."""
-    first, second, size = (int(number) for number in random.integers(0, [len(data), len(data), 65]))
-    data[first : first + size] = data[second : second + size]
-
-
 def _forge_number(data: bytearray, random: Generator) -> None:
-    """Write a number of two or four bytes where a length could be, more often near the
-    beginning."""
-    form = np.dtype(str(random.choice(["<u2", ">u2", "<u4", ">u4"])))
+    """Write a number where a length could be, more often near the beginning."""
     place = int(random.integers(0, random.choice([len(data), min(len(data), 400)])))
-    number = int(random.choice([*_NUMBERS, int(random.integers(2 * len(data) + 1))]))
-    data[place : place + form.itemsize] = np.array([number]).astype(form).tobytes()
+    number = int(random.choice(_NUMBERS))
+    if random.random() < 0.5:
+        data[place : place + 4] = number.to_bytes(4, "big")
+    else:
+        data[place : place + 4] = number.to_bytes(4, "little")
 
 
-_DAMAGES: tuple[Callable[[bytearray, Generator], None], ...] = (_cut, _flip, _copy, _forge_number)
+_DAMAGES: tuple[Callable[[bytearray, Generator], None], ...] = (_cut, _flip, _forge_number)
 
 
 def _correct_checksums(data: bytearray) -> None:

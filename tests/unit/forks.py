@@ -10,7 +10,6 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -70,13 +69,17 @@ class Launcher:
     """The process that forks the others, with one thread for each."""
 
     def __init__(self, folder: Path):
-        self._folder, self._count = folder, 0
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        environment = os.environ | {
-            "OMP_NUM_THREADS": "1"
-        }  # so that the load of the computer changes no pixel
-        command = [sys.executable, "-c", LAUNCHER]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
+        self._folder = folder
+        self._count = 0
+        # One thread, so that the load of the computer changes no pixel.
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
 
     def ask(self, **task: object) -> str:
         assert self.process.stdin
@@ -95,19 +98,17 @@ class Launcher:
         """Run the command line with these arguments, or `code`, for which `modules` are imported
         before the fork."""
         self._count += 1
-        output, errors = (self._folder / f"{self._count}.{name}" for name in ("output", "errors"))
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if name.startswith(("ENHANCE_", "AWS_"))
-        }
-        task = {
-            "arguments": [*map(str, arguments)],
-            "output": str(output),
-            "errors": str(errors),
-            "code": code,
-        }
-        pid = self.ask(environment=environment, modules=modules, stdin=str(stdin), **task)
+        output = self._folder / f"{self._count}.output"
+        errors = self._folder / f"{self._count}.errors"
+        pid = self.ask(
+            arguments=[*map(str, arguments)],
+            code=code,
+            modules=modules,
+            stdin=str(stdin),
+            output=str(output),
+            errors=str(errors),
+            environment=dict(os.environ),
+        )
         return Fork(self, int(pid), output, errors)
 
 

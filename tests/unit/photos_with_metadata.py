@@ -65,11 +65,11 @@ def read_by_exiftool(path: Path, *options: str) -> dict[str, Any]:
 def _exiftool() -> subprocess.Popen[str]:
     """Return the exiftool process for all files, because starting it takes longer than reading
     them."""
-    piped: dict[str, Any] = {
-        "stdin": subprocess.PIPE,
-        "stdout": subprocess.PIPE,
-        "encoding": "utf-8",
-    }
-    reader = subprocess.Popen(["exiftool", "-stay_open", "True", "-@", "-"], **piped)
+    reader = subprocess.Popen(
+        ["exiftool", "-stay_open", "True", "-@", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
     atexit.register(reader.kill)
     return reader

@@ -13,7 +13,6 @@ import skimage.data
 import tifffile
 from PIL import Image, ImageCms, ImageOps
 
-from enhance.cli import main
 from enhance.images import decode, inspect_image, read_image
 from enhance.images.pages import count_pages
 from enhance.metadata import profiles
@@ -228,14 +227,6 @@ def test_damaged_files_have_one_page(tmp_path):
     loop = whole[:link] + whole[4:8] + whole[link + 4 :]
     for content in (b"", b"II*\0", whole[: link - 1], loop):
         assert count_pages(io.BytesIO(content)) == 1
-
-
-def test_command_line_enhances_the_first_page_and_says_so(tmp_path, capsys):
-    scan, large = tmp_path / "scan.tif", tmp_path / "large.png"
-    first = write_pages(scan)
-    assert main(["run", str(scan), "-o", str(large), "--preset=anime-fast"]) == 0
-    assert "Only the first image of the file was enhanced" in capsys.readouterr().err
-    assert inspect_image(large).height == 4 * len(first)
 
 
 def test_transparent_pixels_get_the_colour_of_the_nearest_visible_ones(read):

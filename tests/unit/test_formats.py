@@ -221,12 +221,6 @@ def test_a_result_too_large_for_a_format_is_rejected(format, width, height, limi
         Encoding(format).check(width, height)
 
 
-@pytest.mark.parametrize(("ending", "width"), [("jpg", 65_500), ("webp", 16_383), ("avif", 32_768)])
-def test_the_largest_side_of_a_format_is_written_and_read(finished, ending, width):
-    path = exported(finished(np.full((8, width), 90, np.uint8)), ending)
-    assert pixels(path).shape[:2] == (8, width)
-
-
 def test_a_result_too_large_for_its_format_is_rejected_before_the_run(
     enhancer, tmp_path, monkeypatch, fresh_store
 ):
@@ -271,14 +265,6 @@ def test_cancelling_works_while_another_image_is_encoded(finished, photo, tmp_pa
         with pytest.raises(Cancelled):
             waiting.result(timeout=30)
     assert not place.exists()
-
-
-def test_save_chooses_the_format_by_extension(enhancer, photo_file, tmp_path, fresh_store):
-    result = enhancer.run(photo_file, RAW)
-    for ending in ("jpeg", "webp", "tiff"):
-        saved = result.save(tmp_path / f"a.{ending}")
-        assert Image.open(saved.path).format == ending.upper()
-    assert result.save(tmp_path / "a.PNG").path.read_bytes() == result.path.read_bytes()
 
 
 def test_the_same_run_is_encoded_once(enhancer, photo_file, fresh_store):

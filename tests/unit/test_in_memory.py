@@ -1,9 +1,8 @@
 """Images in memory: `enhance` returns the kind that it gets, and the methods of `Enhancer` accept
 the same kinds."""
 
-import asyncio
 import io
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from threading import Event
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import Cancelled, PictureError, Result, Settings, StorageError, enhance
+from enhance import Cancelled, PictureError, Settings, StorageError, enhance
 from tests.unit.image_files import encode, rgb_profile
 
 RAW = Settings("anime-fast", tuning=False)
@@ -20,78 +19,71 @@ pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
 @pytest.fixture
-def small(photo) -> np.ndarray:
+def small(photo):
     return np.ascontiguousarray(photo[:12, :16])
 
 
-@pytest.mark.parametrize(
-    ("dtype", "highest", "channels"),
-    [
-        (np.uint8, 255, slice(3)),
-        (np.uint8, 255, 0),
-        (np.uint16, 65535, slice(4)),
-        (np.float32, 1, slice(3)),
-        (np.float64, 1, slice(1)),
-    ],
-)
-def test_an_array_comes_back_with_its_type_and_channels(enhancer, small, dtype, highest, channels):
-    rgba = np.dstack([small, np.full(small.shape[:2], 255, np.uint8)])
-    image = (rgba[..., channels] * (highest / 255)).astype(dtype)
-
-    large = enhance(image, RAW, enhancer=enhancer)
-
-    assert (large.dtype, large.shape) == (dtype, (48, 64, *image.shape[2:]))
-    assert large.mean() == pytest.approx(image.mean(), rel=0.05)
+@pytest.fixture
+def enlarge(enhancer):
+    return partial(enhance, preset=RAW, enhancer=enhancer)
 
 
 @pytest.mark.parametrize(
-    ("axes", "dtype", "shape"),
+    ("dtype", "shade", "shape"),
     [
-        ((2, 0, 1), torch.uint8, (3, 48, 64)),
-        ((0, 1, 2), torch.float32, (48, 64, 3)),
-        ((0, 3, 1, 2), torch.float16, (2, 3, 48, 64)),
-        ((0, 1, 2, 3), torch.float32, (2, 48, 64, 3)),
+        ("uint8", 100, (12, 16, 3)),
+        ("uint8", 100, (12, 16)),
+        ("uint16", 20_000, (12, 16, 4)),
+        ("float32", 0.4, (12, 16, 3)),
+        ("float64", 0.4, (12, 16, 1)),
     ],
 )
-def test_a_tensor_comes_back_in_its_order_of_axes(enhancer, small, axes, dtype, shape):
-    image = torch.from_numpy(small if len(axes) == 3 else np.stack([small, small[::-1]])).permute(
-        axes
-    )
-    image = image if dtype == torch.uint8 else (image / 255).to(dtype)
-
-    large = enhance(image, RAW, enhancer=enhancer)
-
-    assert (large.dtype, tuple(large.shape)) == (dtype, shape)
-    assert large.float().mean().item() == pytest.approx(image.float().mean().item(), rel=0.05)
+def test_an_array_comes_back_with_its_type_and_channels(enlarge, dtype, shade, shape):
+    large = enlarge(np.full(shape, shade, dtype))
+    assert (large.dtype, large.shape) == (dtype, (48, 64, *shape[2:]))
+    assert large.mean() == pytest.approx(shade, rel=0.05)
 
 
-def test_all_kinds_have_the_pixels_of_the_file_and_leave_no_file(enhancer, small, tmp_path):
+@pytest.mark.parametrize(
+    ("shape", "large_shape"),
+    [
+        ((3, 12, 16), (3, 48, 64)),
+        ((12, 16, 3), (48, 64, 3)),
+        ((2, 3, 12, 16), (2, 3, 48, 64)),
+        ((2, 12, 16, 3), (2, 48, 64, 3)),
+    ],
+)
+def test_a_tensor_comes_back_in_its_order_of_axes(enlarge, shape, large_shape):
+    large = enlarge(torch.full(shape, 0.4, dtype=torch.float16))
+    assert (large.dtype, large.shape) == (torch.float16, large_shape)
+    assert large.float().mean() == pytest.approx(0.4, rel=0.05)
+
+
+def test_all_kinds_have_the_pixels_of_the_file_and_leave_no_file(
+    enhancer, enlarge, small, tmp_path
+):
     path = tmp_path / "small.png"
     Image.fromarray(small).save(path)
     content = path.read_bytes()
 
-    stored = enhance(path, RAW, enhancer=enhancer)
-    before = {*enhancer.tasks.folder.rglob("*")}
-
-    results = [
-        enhance(one, RAW, enhancer=enhancer)
-        for one in (small, Image.open(path), content, io.BytesIO(content))
-    ]
-    for kind, result in zip((np.ndarray, Image.Image, bytes, io.BytesIO), results, strict=True):
-        assert isinstance(result, kind)
-        result = io.BytesIO(result) if isinstance(result, bytes) else result
-        pixels = Image.open(result) if isinstance(result, io.BytesIO) else result
-        assert np.array_equal(np.asarray(pixels), np.asarray(Image.open(stored)))
-    assert {*enhancer.tasks.folder.rglob("*")} == before
+    stored = enlarge(path)
     assert stored.parent == enhancer.tasks.processed
-    assert isinstance(enhance(str(path), RAW, enhancer=enhancer), str)
+    assert isinstance(enlarge(str(path)), str)
+    expected, before = np.asarray(Image.open(stored)), {*enhancer.tasks.folder.rglob("*")}
+
+    assert np.array_equal(enlarge(small), expected)
+    assert np.array_equal(enlarge(Image.open(path)), expected)
+    file = enlarge(io.BytesIO(content))
+    assert np.array_equal(np.asarray(Image.open(file)), expected)
+    assert enlarge(content) == file.getvalue()
+    assert {*enhancer.tasks.folder.rglob("*")} == before
 
 
-def test_a_pillow_image_keeps_its_profile_and_mode(enhancer, small):
+def test_a_pillow_image_keeps_its_profile_and_mode(enlarge, small):
     image = Image.fromarray(small)
     image.info["icc_profile"] = rgb_profile()
-    assert enhance(image, RAW, enhancer=enhancer).info["icc_profile"] == rgb_profile()
-    assert enhance(image.convert("LA"), RAW, enhancer=enhancer).mode == "LA"
+    assert enlarge(image).info["icc_profile"] == rgb_profile()
+    assert enlarge(image.convert("LA")).mode == "LA"
 
 
 @pytest.mark.parametrize(
@@ -108,11 +100,18 @@ def test_a_pillow_image_keeps_its_profile_and_mode(enhancer, small):
         b"no image",
     ],
 )
-def test_an_unusable_image_is_rejected_and_leaves_no_file(enhancer, image):
+def test_an_unusable_image_is_rejected_and_leaves_no_file(enhancer, enlarge, image):
     before = {*enhancer.tasks.folder.rglob("*.*")}
     with pytest.raises(PictureError):
-        enhance(image, RAW, enhancer=enhancer)
+        enlarge(image)
     assert {*enhancer.tasks.folder.rglob("*.*")} == before
+
+
+def test_an_error_names_the_image_and_not_a_temporary_file(enlarge):
+    with pytest.raises(PictureError, match=r"^image\.png "):
+        enlarge(b"hello")
+    with pytest.raises(PictureError, match="StringIO"):
+        enlarge(io.StringIO("hello"))
 
 
 def test_the_methods_of_the_enhancer_accept_images_in_memory(enhancer, small):
@@ -123,25 +122,15 @@ def test_the_methods_of_the_enhancer_accept_images_in_memory(enhancer, small):
     assert enhance(small, "anime-fast", 2, enhancer=enhancer).shape == (24, 32, 3)
     assert enhancer.analyse(small).width == 16
     assert enhancer.choose(image, scale=2).scale == 2
-    assert enhancer.preview(io.BytesIO(encode(image, "PNG")), RAW, size=8).after.shape[:2] == (
-        32,
-        32,
-    )
+    preview = enhancer.preview(io.BytesIO(encode(image, "PNG")), RAW, size=8)
+    assert preview.after.shape == (32, 32, 3)
 
 
 def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, small):
     failed = []
-    images = [
-        np.tile(small, (20, 20, 1)),
-        b"damaged",
-        small[:8],
-        small[:10],
-    ]  # The first run ends last.
-
-    results = list(
-        enhancer.run_many(images, RAW, on_error=lambda source, error: failed.append(source))
-    )
-
+    # The first run ends last.
+    images = [np.tile(small, (20, 20, 1)), b"damaged", small[:8], small[:10]]
+    results = enhancer.run_many(images, RAW, on_error=lambda source, error: failed.append(source))
     assert [result.info["input"]["height"] for result in results] == [240, 8, 10]
     assert failed == [b"damaged"]
     with pytest.raises(PictureError):
@@ -154,64 +143,30 @@ def test_run_many_writes_results_into_a_folder_and_replaces_no_other_file(
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "photo.png").write_bytes(b"somebody's")
-    list(enhancer.run_many([photo_file], RAW, output=folder))
-    (result,) = enhancer.run_many(photo_file, RAW, output=folder)
-
-    assert result.path == folder / "photo-2.png"
-    assert result.info["cached"]
-    assert sorted(path.name for path in folder.iterdir()) == ["photo-2.png", "photo.png"]
+    for is_cached in (False, True):
+        (result,) = enhancer.run_many(photo_file, RAW, output=folder)
+        assert result.path == folder / "photo-2.png"
+        assert result.info["cached"] == is_cached
     with pytest.raises(StorageError, match="already exists"):
         result.save(folder / "photo.png")
+    assert (folder / "photo.png").read_bytes() == b"somebody's"
+
+
+def test_abandoning_the_results_leaves_the_other_sources_and_cancels_their_runs(enhancer, small):
+    sources, stop = iter([small[:rows] for rows in range(4, 12)]), Event()
+    results = enhancer.run_many(sources, RAW, stop=stop)
+    assert next(results).info["input"]["height"] == 4
+    results.close()
+    assert len(list(sources)) >= 5
+    assert stop.is_set()
+    with pytest.raises(Cancelled):
+        list(enhancer.run_many([small], RAW, stop=stop, on_error=pytest.fail))
 
 
 def test_enhance_reports_its_progress_and_can_be_cancelled(enhancer, small):
     stop = Event()
     with pytest.raises(Cancelled):
         enhance(small, RAW, enhancer=enhancer, progress=lambda *_: stop.set(), stop=stop)
-
-
-def test_an_error_names_the_image_and_not_a_temporary_file(enhancer, tmp_path):
-    with pytest.raises(PictureError, match=r"^image\.png "):
-        enhance(b"hello", RAW, enhancer=enhancer)
-    (tmp_path / "note.txt").write_text("hello")
-    with (tmp_path / "note.txt").open() as file, pytest.raises(PictureError, match="TextIOWrapper"):
-        enhance(file, RAW, enhancer=enhancer)
-
-
-def test_run_many_reads_its_sources_as_needed_and_can_be_abandoned_or_cancelled(enhancer, small):
-    sources, failed, stop = iter([small[:rows] for rows in range(4, 12)]), [], Event()
-
-    results = enhancer.run_many(sources, RAW)
-    assert next(results).info["input"]["height"] == 4
-    results.close()
-    assert len(list(sources)) >= 5
-
-    results = enhancer.run_many([small], RAW, stop=stop)
-    next(results)
-    results.close()
-    assert not stop.is_set()
-    results = enhancer.run_many([small[:4], small[:5]], RAW, stop=stop)
-    next(results)
-    results.close()
-    assert stop.is_set()
-    with pytest.raises(Cancelled):
-        list(
-            enhancer.run_many([small], RAW, stop=stop, on_error=lambda *error: failed.append(error))
-        )
-    assert failed == []
-
-
-def test_runs_of_asynchronous_code_run_at_the_same_time(enhancer, small):
-    async def run() -> list[Result]:
-        return await asyncio.gather(
-            *(asyncio.to_thread(enhancer.run, small[:rows], RAW) for rows in (6, 8))
-        )
-
-    with ThreadPoolExecutor(
-        1
-    ) as thread:  # The main thread can still have the event loop of a browser.
-        results = thread.submit(asyncio.run, run()).result()
-    assert [result.info["input"]["height"] for result in results] == [6, 8]
 
 
 def test_saving_never_overwrites_the_input(enhancer, photo_file):
