@@ -148,10 +148,10 @@ def is_exact(preview, result):
 
 @pytest.mark.usefixtures("fresh_store")
 def test_a_preview_is_approximate_until_a_run_and_exact_after_it(image, photo, enhancer):
-    colourful = Settings.from_preset(KIND, saturation=1.2)
-    before = enhancer.preview(image, KIND, size=20)
-    result = enhancer.run(image, KIND)
-    after = enhancer.preview(image, KIND, size=20)
+    settings, colourful = Settings(KIND), Settings.from_preset(KIND, saturation=1.2)
+    before = enhancer.preview(image, settings, size=20)
+    result = enhancer.run(image, settings)
+    after = enhancer.preview(image, settings, size=20)
 
     assert before.info["approximate"]
     assert not after.info["approximate"]
@@ -159,7 +159,7 @@ def test_a_preview_is_approximate_until_a_run_and_exact_after_it(image, photo, e
     with pytest.raises(SettingsError):  # an exact one is possible
         enhancer.retune(before, colourful)
     assert not enhancer.retune(after, colourful).info["approximate"]
-    small = enhancer.preview(photo[:20, :30], KIND, size=20)
+    small = enhancer.preview(photo[:20, :30], settings, size=20)
     assert not small.info["approximate"], "the preview is the whole photo"
 
 
@@ -169,5 +169,5 @@ def test_a_preview_after_a_run_begins_on_the_grid_of_the_network(
     kind, image, enhancer, own_folder, tmp_path
 ):
     add(save_model(kind, tmp_path / "model.pth"), kind, own_folder)
-    result = enhancer.run(image, kind)
-    assert is_exact(enhancer.preview(image, kind, x=81, y=95, size=20), result)
+    result = enhancer.run(image, Settings(kind))
+    assert is_exact(enhancer.preview(image, Settings(kind), x=81, y=95, size=20), result)

@@ -94,7 +94,7 @@ def test_thumbnails_and_downscaling_are_exact_and_need_no_copy(monkeypatch, larg
 
 @pytest.mark.parametrize("pixels", [SMALL, FINE], ids=["8", "16"])
 def test_dehazed_large_image_is_in_a_file(tmp_path, monkeypatch, pixels):
-    monkeypatch.setattr(worker, "IN_MEMORY", 1000)
+    monkeypatch.setattr(worker, "PIXELS_IN_MEMORY", 1000)
     hazy = pixels // 2 + np.iinfo(pixels.dtype).max // 3
     settings, haze = Settings.from_preset("dehaze"), find_haze(hazy)
     assert haze.amount > 0
