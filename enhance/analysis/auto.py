@@ -128,9 +128,8 @@ _NEARLY_CLEAN = {"strength": 0.7, "fidelity": 1.0}
 
 RULES = (
     Rule(("drawing",), is_compressed, "anime", "compressed_drawing"),
-    # All text gets `precise`, because other networks change characters. In faint print at JPEG 75,
-    # `precise` changes 3 of 298 characters, `gentle` 43 and `fast` 50. With noise 8 instead, they
-    # change 2, 49 and 24 of 367. However, `precise` keeps the noise (docs/fidelity.md).
+    # All text gets `precise`, because the other networks change more characters (docs/fidelity.md).
+    # However, `precise` keeps the noise.
     Rule(("text",), is_compressed, "precise", "compressed_text"),
     Rule(("drawing",), _is_noisy, "fast", "noisy_drawing"),
     Rule(("text",), _is_noisy, "precise", "noisy_text"),
