@@ -86,13 +86,18 @@ class Endpoints:
         Set one of `scale`, `long_side`, `megapixels` and a print size, or none for the scale of the
         model. `output` in `info` describes the returned file. Its `notes` list what was lost.
         on_white, on_black (transparency), eight_bits, ten_bits, exif_short, xmp_left, iptc_left and
-        texts_left: the format cannot hold it. location_left: XMP or IPTC had a location.
+        texts_left: the format cannot hold it. in_srgb: it cannot hold the colour profile.
+        location_left: XMP or IPTC had a location. first_frame: other frames or pages of the input
+        are left out. raw_developed: the input is a camera raw file.
         gain_map_left (HDR): only a JPEG keeps it. video_left (of a motion photo) and
         xmp_extension_left: no result contains it. large_exif_left, large_xmp_left and
         large_iptc_left: the input has more than 1 MB of it. Progress counts rows. Cancelling the
         job stops the engine. If the call has a `job`, send it again to follow the same run, for
-        example after a lost connection. Until the end of the run, `info` has its `progress`, and
-        then the addresses of `regions` of the photo and the result.
+        example after a lost connection. Until the end of the run, `info` has its `progress`: the
+        rows that are `done` and their `total`, `seconds_left`, the number of jobs `ahead` in the
+        queue, and after a change the result so far as a data: URL (`live`), its share
+        (`live_share`) and the side it grows from (`live_edge`, x or y). After the run, it has the
+        addresses of `regions` of the photo and the result.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -227,8 +232,10 @@ class Endpoints:
         the state, the error and the facts of its run. A file that cannot be read does not stop the
         others. Cancelling stops the engine. If there is no space for the ZIP file, `error` has the
         message, the ZIP file is null, and each finished file is in `info` as `file`. With `job`,
-        the same call follows the same batch, and `info` has its `progress` until its end. The facts
-        of each file then have the addresses of `regions` of the photo and the result.
+        the same call follows the same batch, and until its end, `info` has the `progress` of
+        /enhance with its finished `share`, the state of all `files`, and as `results` the `number`
+        and `info` of each file that has finished since the last event. The facts of each file then
+        have the addresses of `regions` of the photo and the result.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -257,9 +264,12 @@ class Endpoints:
         Set one of `scale`, `long_side`, `megapixels` and a print size, or none for four times the
         size. `auto` has the preset that Auto selects, the key of its reason, the reason as `text`
         and the `analysis`: noise, grain, jpeg_quality, softness, blur, coherence, smoothness, kind,
-        haze, faces and transparency. `faster` is a preset to use instead if the run takes more than
-        two minutes, or null. If a setting is not possible, `problem` has the reason and possible
-        values, and the other values describe the run with its first solution. Nothing is enhanced.
+        haze, faces and transparency. `presets` has the time of each installed preset. `faster` is
+        one to use instead if the run takes more than two minutes, or null. `tips` are suggestions
+        with `solutions`, which have the values to change. If a setting is not possible, `problem`
+        is such a tip, and the other values describe the run with its first solution, without a
+        `signature`. `photo` has the facts of the file, the point to show first as `focus` (shares
+        of width and height), and the `address` of its regions. Nothing is enhanced.
         """
         services = self._services
         planner = self._services.planner
