@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from ..site import Site, photo
-from ..unit.test_documents import DOCUMENTS, RUN, blocks
+from ..unit.test_documents import COOKBOOKS, DOCUMENTS, RUN
 from .test_agents import in_session
 
 PAGE = "http://127.0.0.1:7860"
@@ -33,15 +33,12 @@ def folder(tmp_path: Path, monkeypatch) -> Path:
 
 
 def snippets(begins: str) -> list[str]:
-    """Return the different blocks of all documents that begin with this text."""
-    found = {
-        block: None
-        for document in DOCUMENTS
-        for block in blocks(document)
-        if block.startswith(begins)
-    }
+    """Return the different blocks that begin with this text, of all documents but the cookbooks."""
+    texts = [one.read_text("utf-8") for one in DOCUMENTS if one not in COOKBOOKS]
+    pattern = rf"^```\w*\n({begins}.*?)^```$"
+    found = re.findall(pattern, "\n".join(texts), re.MULTILINE | re.DOTALL)
     assert found, begins
-    return list(found)
+    return list(dict.fromkeys(found))
 
 
 def cookbook(document: str, language: str, address: str = PAGE) -> list[str]:
