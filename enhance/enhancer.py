@@ -351,7 +351,7 @@ class Enhancer:
     @memory_errors()
     def preview_region(self, image: SourceImage, settings: Settings, box: Box, job: Job) -> Preview:
         """Return a preview of a region of a decoded image, with sides of at most
-        `enhance.preview.LARGEST` px.
+        `enhance.preview.LARGEST_SIDE` px.
 
         Raises EnhanceError.
         """

@@ -18,14 +18,14 @@ from .errors import SettingsError
 from .images import Box, SourceImage
 from .info import PreviewInfo
 from .restore.faces import FacePatch
-from .restore.fidelity import METER_HALO, Fidelity, Photo, Rows
-from .restore.resample import Cut, Grid, enlarge, has_second_pass
+from .restore.fidelity import METER_HALO, Fidelity, Photo
+from .restore.resample import Cut, Grid, Rows, enlarge, has_second_pass
 from .restore.result import ResultRows
 from .settings import Settings
 
 MARGIN = 48
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
-LARGEST = 512
+LARGEST_SIDE = 512
 """The longest side of a region in input pixels."""
 
 
@@ -83,8 +83,8 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
 
     Raises SettingsError if a value is not a number or out of range.
     """
-    if not isinstance(size, Real) or not 1 <= size <= LARGEST:
-        raise SettingsError("size_range", largest=LARGEST, value=repr(size))
+    if not isinstance(size, Real) or not 1 <= size <= LARGEST_SIDE:
+        raise SettingsError("size_range", largest=LARGEST_SIDE, value=repr(size))
     across = min(size, width)
     down = min(size, height)
     return Box(_start(x, across, width), _start(y, down, height), across, down)

@@ -3,14 +3,11 @@ size."""
 
 from __future__ import annotations
 
-import logging
 import mmap
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
-
-logger = logging.getLogger(__name__)
 
 LARGEST_BLOCK = 16 << 20
 """Maximum bytes of a profile, and of a block of metadata that is read. A result contains only

@@ -22,7 +22,7 @@ from .tensors import check_state, read_tensors
 if TYPE_CHECKING:
     from spandrel import Architecture
 
-LARGEST = 1 << 30
+LARGEST_FILE = 1 << 30
 """The maximum bytes of a file and of its tensors. The largest models in use have a quarter of
 that."""
 _LARGEST_SCALE = 16
@@ -135,8 +135,8 @@ def _check_file(path: Path) -> None:
 
 
 def _check_bytes(size: int, file: str) -> None:
-    if size > LARGEST:
-        raise WeightsError("weights_add_large", file=file, size=size / 1e6, most=LARGEST / 1e6)
+    if size > LARGEST_FILE:
+        raise WeightsError("weights_add_large", file=file, size=size / 1e6, most=LARGEST_FILE / 1e6)
 
 
 class _MetaInitialisation(TorchFunctionMode):

@@ -21,7 +21,8 @@ import numpy as np
 from ..analysis.jpeg import quality_of_table
 from ..analysis.samples import cosines
 from ..images import SourceImage, ceil_div, spans, widen
-from .fidelity import Photo, Rows, in_blocks
+from .fidelity import Photo, in_blocks
+from .resample import Rows
 
 _FIRST_CLEAN_QUALITY = 92
 _SIDE = 8

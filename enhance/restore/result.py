@@ -27,8 +27,8 @@ from ..settings import Settings
 from .deblocking import deblocked_rows, has_blocks
 from .dehaze import remove_haze
 from .faces import FacePatch, Faces
-from .fidelity import FidelityMeter, Photo, Rows, fidelity_grade
-from .resample import Cut, Grid, enlarge
+from .fidelity import FidelityMeter, Photo, fidelity_grade
+from .resample import Cut, Grid, Rows, enlarge
 from .tuning import Tuning
 
 _STRIP = 64

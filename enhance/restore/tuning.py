@@ -17,8 +17,8 @@ from ..images import widen
 from ..settings import Settings
 from .deblocking import without_steps
 from .faces import FacePatch, blend_faces
-from .fidelity import BaseLayer, Photo, Rows
-from .resample import Grid, enlarge_rows, rounded
+from .fidelity import BaseLayer, Photo
+from .resample import Grid, Rows, enlarge_rows, rounded
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 _SHARPEN_SIGMA = 1.5

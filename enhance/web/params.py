@@ -11,7 +11,7 @@ from ..formats.encoding import BACKGROUNDS, FORMATS, Encoding
 from ..i18n import DEFAULT_LANGUAGE, match_language, translate
 from ..images import Box
 from ..metadata import CHOICES
-from ..preview import LARGEST
+from ..preview import LARGEST_SIDE
 from ..settings import (
     DEFAULT_PRESET,
     NEUTRAL,
@@ -75,7 +75,7 @@ API_DEFAULTS: dict[str, Any] = {
     **asdict(Encoding()),
 }
 """The defaults of API parameters. Others depend on the preset or the image."""
-LIMITS = RANGES | {"size": (1, LARGEST), "quality": (1, 100)}
+LIMITS = RANGES | {"size": (1, LARGEST_SIDE), "quality": (1, 100)}
 SLIDER_STEP = 0.05
 SLIDER_STEPS = {"contrast": 0.01, "tile": 64, "reduce": 1, "quality": 1}
 """The steps of the sliders with another step."""

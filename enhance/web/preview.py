@@ -14,7 +14,7 @@ from ..images import Box, ImageCache, SourceImage
 from ..info import AutoInfo, InputInfo, PreviewInfo
 from ..jobs.scheduler import Job
 from ..presets import available_presets, with_installed_models
-from ..preview import LARGEST, Preview
+from ..preview import LARGEST_SIDE, Preview
 from ..restore.resample import Cut, result_size
 from ..settings import Settings
 from .kept_previews import KeptPreviews, Key
@@ -152,7 +152,7 @@ class Previews:
     def _region(self, image: SourceImage, view: Box, settings: Settings) -> Box:
         """Return the middle of the visible region for which the network needs a few seconds at
         most."""
-        region = view.middle(LARGEST, LARGEST)
+        region = view.middle(LARGEST_SIDE, LARGEST_SIDE)
         while min(region.width, region.height) > _MIN_SIDE:
             share = _MAX_SECONDS / max(
                 self._enhancer.estimate_preview(image, settings, region), 1e-6
