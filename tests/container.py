@@ -197,7 +197,7 @@ def test_the_server_is_healthy_and_enhances_a_photo_in_a_read_only_image(image, 
         try:
             with pytest.raises(AssertionError):
                 image.run(*check, mounts=mounts, **variables)
-            wait_until(lambda: server.poll() is not None or is_ready(address))
+            wait_until(lambda: server.poll() is not None or is_ready(address), 600)
             image.run(*check, mounts=mounts, **variables)
             data = {"preset": "original", "format": "png"}
             files = {"image": photo.getvalue()}

@@ -65,13 +65,6 @@ def test_a_cell_equals_the_preview_and_has_the_fidelity_of_the_run(enhancer, pho
         assert facts["signature"] == run["signature"]
 
 
-def test_a_cell_of_a_result_smaller_than_the_photo_has_its_time_only(enhancer, photo_file):
-    (cell,) = enhancer.compare(photo_file, settings=[FAST.changed(long_side=20)]).cells
-
-    assert cell.facts("en")["fidelity_db"] is None
-    assert cell.describe("en").endswith(" s")
-
-
 def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, passes):
     image = enhancer.read(np.tile(photo, (8, 1, 1)))
     before = files_of(enhancer.tasks.folder)
