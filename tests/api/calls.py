@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 
 from ..site import SETTINGS, Site
 
-T = TypeVar("T")
 META = {"_type": "gradio.FileData"}
 VALUES = [*SETTINGS.values()]
 FAST = {"preset": "anime-fast"}
-ENDPOINTS = {
-    "/enhance",
-    "/preview",
-    "/compare",
-    "/batch",
-    "/analyse",
-    "/report",
-    "/presets",
-    "/status",
-}
-ENDPOINTS |= {"/cancel", "/runs", "/export", "/forget"}
+NAMES = "enhance preview compare batch analyse report presets status cancel runs export forget"
+ENDPOINTS = {f"/{name}" for name in NAMES.split()}
 REMOTE = {"x-forwarded-for": "203.0.113.7"}
 """The header of a trusted proxy for a client on another computer."""
 _READERS = ThreadPoolExecutor(40)
@@ -119,13 +107,6 @@ def answer_to(
 
 def status(site: Site) -> dict[str, Any]:
     return json.loads(answer_to(site, "status", []).partition("data: ")[2].splitlines()[0])[0]
-
-
-def run_in_thread(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in another thread, because Playwright may have left its event loop in this
-    one."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, coroutine).result()
 
 
 def fill_in(value: Any, **words: str) -> Any:

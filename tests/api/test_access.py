@@ -218,11 +218,8 @@ def test_wrong_passwords_are_limited_for_their_address_only(guarded):
 
 ODD_LOGINS: list[dict[str, Any]] = [
     {},
-    {"json": []},
     {"data": {"username": "ada"}},
-    {"data": {"username": ["ada", "ada"], "password": ["guess"] * 2}},
     {"data": {"username": "\0", "password": "\0"}},
-    {"data": {"username": "x" * 5000, "password": "x"}},
     {"content": b"username=%ff&password=%ed%a0%80"},
     {"files": {"username": b"ada", "password": b"secret"}},
 ]

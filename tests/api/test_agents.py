@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import re
 from pathlib import Path
@@ -60,10 +61,12 @@ def answer_to(server: str, tool: str, arguments: dict[str, Any], **headers: str)
     return in_session(server, lambda session: session.call_tool(tool, arguments), **headers)[0]
 
 
-def call(server: str, tool: str, **arguments: Any) -> dict[str, Any]:
+def call(
+    server: str, tool: str, headers: dict[str, str] | None = None, /, **arguments: Any
+) -> dict[str, Any]:
     """Call a tool; return its outputs by name, and the bytes of the images in its answer as
     `images`."""
-    answer = answer_to(server, tool, arguments)
+    answer = answer_to(server, tool, arguments, **headers or {})
     assert not answer.isError, answer.content
     images = [base64.b64decode(part.data) for part in answer.content if part.type == "image"]
     return answer.structuredContent | {"images": images}
@@ -102,84 +105,53 @@ def test_the_server_describes_itself_and_every_tool_and_parameter(site):
     tools = {tool.name: tool for tool in listed.tools}
     check_description(info, tools)
     assert "data: URL" in instructions
-    properties = tools["enhance"].inputSchema["properties"]
-    assert list(properties) == ["image", *SETTINGS, *ADDED_SETTINGS, "job"]
+    enhance = tools["enhance"].inputSchema
+    properties = enhance["properties"]
+    assert [*properties] == ["image", *SETTINGS, *ADDED_SETTINGS, "job"]
+    assert enhance["required"] == ["image"]
     assert tools["cancel"].inputSchema["required"] == ["job"]
-    assert tools["enhance"].inputSchema["required"] == ["image"]
-    assert {"left", "print_width"} <= (
-        of_preview := tools["preview"].inputSchema["properties"]
-    ).keys()
-    assert "format" not in of_preview
+    assert "format" not in tools["preview"].inputSchema["properties"]
     assert tools["enhance"].outputSchema["required"] == ["result", "info"]
     for name, limits in RANGES.items():
         assert (properties[name]["minimum"], properties[name]["maximum"]) == limits
-    assert properties["preset"]["enum"] == list(all_presets())
-    assert properties["format"]["enum"] == list(FORMATS)
+    assert properties["preset"]["enum"] == [*all_presets()]
+    assert properties["format"]["enum"] == [*FORMATS]
     assert (properties["tile"]["type"], properties["tile"]["default"]) == ("integer", 192)
     assert tools["batch"].inputSchema["properties"]["images"]["items"] == {"type": "string"}
 
 
 def test_an_agent_follows_lists_cancels_and_forgets_its_jobs(site):
-    owner, image = (
-        {KEY_HEADER: "k" * 40},
-        as_data(site.photo("agent-job.png", 24, 20), "agent-job.png"),
-    )
-    arguments = {"image": image, "job": "agent-job-1", **FAST}
-    answers = [answer_to(site.url, "enhance", arguments, **owner) for _ in range(2)]
-    infos = [answer.structuredContent["info"] for answer in answers]
-    assert infos[0] == infos[1]
+    owner = {KEY_HEADER: "k" * 40}
+    image = as_data(site.photo("agent-job.png", 24, 20), "agent-job.png")
+    given = {"image": image, "job": "agent-job-1"}
+    info = call(site.url, "enhance", owner, **given, **FAST)["info"]
+    assert call(site.url, "enhance", owner, **given, **FAST)["info"] == info
 
-    (entry,) = answer_to(site.url, "runs", {}, **owner).structuredContent["answer"]
-    assert (entry["id"], entry["state"], entry["task_id"]) == (
-        "agent-job-1",
-        "done",
-        infos[0]["task_id"],
-    )
+    (entry,) = call(site.url, "runs", owner)["answer"]
+    assert (entry["id"], entry["task_id"]) == ("agent-job-1", info["task_id"])
     assert entry["thumbnail"] is None, "models would read every byte"
-    assert answer_to(site.url, "runs", {}).structuredContent["answer"] == []
+    assert call(site.url, "runs")["answer"] == []
     assert "has this id" in error_of(site.url, "forget", {"id": "agent-job-1"})
-    cancelled = answer_to(site.url, "cancel", {"job": "agent-job-2"}, **owner)
-    assert cancelled.structuredContent["answer"]["state"] == "cancelled"
-    assert "was cancelled" in error_of(
-        site.url, "enhance", {**arguments, "job": "agent-job-2"}, **owner
-    )
-    forgotten = answer_to(site.url, "forget", {"id": "agent-job-1"}, **owner)
-    assert forgotten.structuredContent["answer"] == ["agent-job-1"]
-    assert answer_to(site.url, "runs", {}, **owner).structuredContent["answer"] == []
+    assert call(site.url, "cancel", owner, job="agent-job-2")["answer"]["state"] == "cancelled"
+    cancelled = given | FAST | {"job": "agent-job-2"}
+    assert "was cancelled" in error_of(site.url, "enhance", cancelled, **owner)
+    assert call(site.url, "forget", owner, id="agent-job-1")["answer"] == ["agent-job-1"]
+    assert call(site.url, "runs", owner)["answer"] == []
 
 
 def test_a_preview_of_a_data_url_is_returned_with_its_addresses(site):
     path = site.files / "large.png"
     Image.new("RGB", (700, 700)).save(path, compress_level=0)  # more than other requests can have
-    answer = call(site.url, "preview", image=as_data(path, "my%20cat.png"), size=16, **FAST)
+    image = as_data(path, "my%20cat.png")
+    rectangle = {"left": 2, "top": 3, "width": 8, "height": 6}
+    answer = call(site.url, "preview", image=image, **rectangle, **FAST, format="jpeg")
     for side, shown in zip(("before", "after"), answer["images"], strict=True):
         address = answer[side]
         assert address.startswith(f"{site.url}gradio_api/file=")
-        assert address.endswith(f"my%20cat-{side}.png")
+        assert address.endswith(f"my%20cat-{side}.png"), "the format is ignored"
         assert httpx.get(address).content == shown
-    assert answer["info"]["preview"] == {"left": 342, "top": 342, "width": 16, "height": 16}
-    assert str(site.files.parent) not in json.dumps(answer["info"])
-
-
-def test_a_rectangle_is_previewed_and_the_output_format_is_ignored(site):
-    rectangle = {"left": 2, "top": 3, "width": 8, "height": 6}
-    image = as_data(site.photo("rectangle.png", 16, 16))
-    answer = call(site.url, "preview", image=image, **rectangle, **FAST, format="jpeg")
     assert answer["info"]["preview"] == rectangle
-    assert answer["info"]["window"] == {"left": 8, "top": 12, "width": 32, "height": 24}
-    assert answer["after"].endswith(".png")
-
-
-def test_an_agent_gets_the_plan_of_a_run(site):
-    image = as_data(site.photo("plan.png", 24, 32))
-    answer = call(site.url, "analyse", image=image, preset="anime-fast", scale=99)["answer"]
-    (solution,) = answer["problem"]["solutions"]
-    plan = call(site.url, "analyse", image=image, preset="anime-fast", **solution["values"])[
-        "answer"
-    ]
-    run = call(site.url, "enhance", image=image, preset="anime-fast", **solution["values"])["info"]
-    assert plan["signature"] == run["signature"]
-    assert plan["result"] == {"width": 512, "height": 384}
+    assert str(site.files.parent) not in json.dumps(answer["info"])
 
 
 def test_an_upload_is_enhanced_and_has_a_report(site):
@@ -189,27 +161,20 @@ def test_an_upload_is_enhanced_and_has_a_report(site):
     for given in (path, f"{site.url}gradio_api/file={path.replace(' ', '%20')}"):
         answer = call(site.url, "enhance", image=given, scale=None, **FAST)
         assert answer["result"].endswith("by%20agent-4x.png")
-        result_file = site.files / "taken.png"
-        result_file.write_bytes(httpx.get(answer["result"]).content)
-        assert np.array_equal(np.asarray(Image.open(result_file)), expected)
-        assert answer["images"] == [result_file.read_bytes()]
-        info = answer["info"]
-        assert (info["status"], info["output"]["path"], info["output"]["width"]) == (
-            "done",
-            None,
-            96,
-        )
-    task = {"task_id": info["task_id"]}
+        result = httpx.get(answer["result"]).content
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(result))), expected)
+        assert answer["images"] == [result]
+        assert answer["info"]["output"]["path"] is None
+    task = {"task_id": answer["info"]["task_id"]}
     report = call(site.url, "report", **task)["pdf"]
     assert report.endswith("by%20agent-4x-report.pdf")
     assert httpx.get(report).content.startswith(b"%PDF")
-    assert error_of(site.url, "report", task, **REMOTE), (
-        "a report is available only to the client of the run"
-    )
+    assert error_of(site.url, "report", task, **REMOTE), "the owner is the address"
 
 
 def test_a_run_ends_when_its_client_disconnects(site, http):
-    image, runs = as_data(site.photo("disconnected.png", 60, 60)), site.enhancer.calls["run"]
+    image = as_data(site.photo("disconnected.png", 60, 60))
+    runs = site.enhancer.calls["run"]
     params = {"name": "enhance", "arguments": {"image": image, **FAST}}
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
     headers = {"accept": "application/json, text/event-stream"}
@@ -223,35 +188,25 @@ def test_a_run_ends_when_its_client_disconnects(site, http):
 def test_a_batch_reports_progress_and_returns_its_files_and_info(site):
     received = []
 
-    async def receive(progress: float, total: float | None, message: str | None) -> None:
+    async def receive(progress: float, *_: Any) -> None:
         received.append(progress)
 
     images = [as_data(site.photo(f"{n}.png", 12, 12 + n), f"{n}.png") for n in (1, 2)]
-    arguments = {"images": images, **FAST}
+    given = {"images": images, **FAST}
     (answer,) = in_session(
-        site.url, lambda one: one.call_tool("batch", arguments, progress_callback=receive)
+        site.url, lambda one: one.call_tool("batch", given, progress_callback=receive)
     )
-    info = answer.structuredContent["info"]
     assert received
     assert httpx.get(answer.structuredContent["zip"]).content.startswith(b"PK")
-    assert (info["done"], [one["name"] for one in info["files"]]) == (2, ["1.png", "2.png"])
+    files = answer.structuredContent["info"]["files"]
+    assert [(one["name"], one["state"]) for one in files] == [("1.png", "done"), ("2.png", "done")]
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"preset": "sharper"}, "sharper"),
-        ({"strength": 3}, "0 to 1"),
-        ({"image": "data:image/png;base64,AAAA"}, "image.png"),
-        ({"image": "no address"}, "/gradio_api/upload"),
-        ({"nope": 1}, "nope"),
-    ],
-)
-def test_a_bad_call_is_an_error_message_in_the_language_of_the_client(site, given, message):
-    arguments = {"image": as_data(site.photo("bad.png", 8, 8)), **given}
-    assert message in error_of(site.url, "enhance", arguments)
+def test_a_bad_call_is_an_error_message_in_the_language_of_the_client(site):
+    assert "/gradio_api/upload" in error_of(site.url, "enhance", {"image": "no address"})
+    arguments = {"image": as_data(site.photo("bad.png", 8, 8)), "preset": "sharper"}
     chinese = error_of(site.url, "enhance", arguments, **{"accept-language": "zh-CN"})
-    assert message in chinese or message == "0 to 1"
+    assert "sharper" in chinese
     assert re.search("[一-鿿]", chinese)
 
 
@@ -268,7 +223,8 @@ def test_data_urls_are_limited_and_leave_no_files(site):
 
 
 def test_files_of_the_server_are_not_read(site):
-    secret, runs = site.photo("../secret.png", 16, 16), site.enhancer.calls["run"]
+    secret = site.photo("../secret.png", 16, 16)
+    runs = site.enhancer.calls["run"]
     file = {"path": str(secret), "meta": META}
     for image in (str(secret), f"file={secret}", f"/gradio_api/file={secret}", file, [str(secret)]):
         assert error_of(site.url, "enhance", {"image": image})
@@ -279,51 +235,17 @@ def test_files_of_the_server_are_not_read(site):
 def wrong_arguments(url: str) -> list[tuple[str, dict[str, Any]]]:
     """Return tools with arguments that each have a mistake. `url` is an address that a client
     names."""
-    odd: list[Any] = [
-        url,
-        f" {url}",
-        "",
-        "\0",
-        "a\0b",
-        "x" * 5000,
-        "..",
-        "data:",
-        "data:,\0",
-        "data:image/png;base64,A",
-    ]
-    odd += [
-        "data:;name=\0;base64,AA==",
-        0,
-        -1,
-        1.5,
-        True,
-        None,
-        {},
-        {"path": url, "meta": META},
-        {"url": url},
-        [],
-    ]
-    odd += [
-        [[]],
-        [url],
-        [{"path": url}],
-        f"{url}?/gradio_api/file={url}",
-        f"data:{url}",
-        [{"path": "x"}] * 201,
-    ]
+    odd: list[Any] = [url, "", "a\0b", "x" * 5000, "..", "data:", "data:,\0", f"data:{url}"]
+    odd += ["data:;name=\0;base64,AA==", "data:image/png;base64,A", f"{url}?/gradio_api/file={url}"]
+    odd += [0, 1.5, True, None, {}, [], [[]], [url], [{"path": url}], [{"path": "x"}] * 201]
+    odd += [{"url": url}, {"path": url, "meta": META}]
     parameters = (("enhance", "image"), ("batch", "images"), ("report", "task_id"))
     calls: list[tuple[str, dict[str, Any]]] = [
         (tool, {name: one}) for tool, name in parameters for one in odd
     ]
-    for name in ("preset", "size"):
-        calls += [("preview", {"image": "x", name: one}) for one in odd]
-    return [
-        *calls,
-        ("enhance", {}),
-        ("status", {"a": 1}),
-        ("nothing", {}),
-        ("enhance", {"a" * 5000: 1}),
-    ]
+    calls += [("preview", {"image": "x", "preset": one}) for one in odd]
+    calls += [("enhance", {}), ("status", {"a": 1}), ("nothing", {}), ("enhance", {"a" * 5000: 1})]
+    return calls
 
 
 async def check_wrong_arguments(session: Any, calls: list[tuple[str, dict[str, Any]]]) -> None:

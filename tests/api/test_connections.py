@@ -34,11 +34,10 @@ class App:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        kind, more = "http.request", True
-        while more and kind == "http.request":
+        message = {"type": "http.request", "more_body": True}
+        while message.get("more_body"):
             message = await receive()
-            kind, more = message["type"], message.get("more_body", False)
-        self.ends.append(kind)
+        self.ends.append(message["type"])
         if scope["path"] == "/slow":
             await asyncio.sleep(1.5 * connections.SLACK_SECONDS)
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -62,8 +61,9 @@ def serve(app: App, monkeypatch) -> Iterator[Callable[..., int]]:
         def begin(**limits: float) -> int:
             for name, value in {"SLACK_SECONDS": 0.5, "_CHECK_SECONDS": 0.1, **limits}.items():
                 monkeypatch.setattr(connections, name, value)
+            # To restore them after the test.
             for name in ("most", "metrics"):
-                monkeypatch.setattr(LimitedProtocol, name, None)  # to restore it after the test
+                monkeypatch.setattr(LimitedProtocol, name, None)
             monkeypatch.setattr("gradio.http_server.Server", None)
             limit_connections(Metrics())
             served: Any = app

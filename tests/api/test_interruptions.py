@@ -22,16 +22,14 @@ FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 
 
 def test_a_stopped_batch_keeps_finished_files_and_resumes(start, tmp_path):
-    quick, slow = (
-        write_photo(tmp_path / "a.png", 24, 32),
-        write_photo(tmp_path / "b.png", 400, 360, 5),
-    )
-    out, times = tmp_path / "out", []
+    quick = write_photo(tmp_path / "a.png", 24, 32)
+    slow = write_photo(tmp_path / "b.png", 400, 360, 5)
+    out = tmp_path / "out"
+    times = []
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         batch = start("-m", "enhance", "run", quick, slow, "-o", out, *FAST)
-        wait_until(
-            lambda: (out / "a.png").exists() and len(list(out.iterdir())) == 2
-        )  # the other file has begun
+        # The other file has begun.
+        wait_until(lambda: (out / "a.png").exists() and len(list(out.iterdir())) == 2)
         status, _, errors = batch.end(number)
         assert status == expected
         assert "Traceback" not in errors
@@ -59,7 +57,8 @@ def make_read_only(folder: Path) -> list[str]:
 
 
 def test_a_read_only_folder_of_weights_and_data_is_used_as_far_as_possible(tmp_path, monkeypatch):
-    image, folder = write_photo(tmp_path / "a.png", 24, 32), tmp_path / "closed"
+    image = write_photo(tmp_path / "a.png", 24, 32)
+    folder = tmp_path / "closed"
     folder.mkdir()
     for file in models.folder().glob("realesr-animevideov3.*"):
         shutil.copy(file, folder)

@@ -339,27 +339,3 @@ def test_a_job_of_a_session_ends_without_a_reader_and_does_not_release_its_next_
         wait_until(lambda: site.enhancer.scheduler.count() == 1)
         assert user.states() == {JOB: "running"}
     assert second.result()[1]["status"] == "done"
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "keys"), [("enhance", {"done", "total"}), ("batch", {"share", "files"})]
-)
-def test_a_job_that_another_process_has_just_started_has_the_usual_progress(
-    site, owner, monkeypatch, endpoint, keys
-):
-    begin = JobStore.begin
-
-    def begin_elsewhere(*given: Any, **options: Any) -> Any:
-        with monkeypatch.context() as other:
-            other.setattr("enhance.store.job_records.this_process", lambda: "another-1-1")
-            begin(*given, **options)
-        return begin(*given, **options)
-
-    monkeypatch.setattr(JobStore, "begin", begin_elsewhere)
-    file = site.photo("elsewhere.png", 30, 30)
-    job = owner.start(endpoint, [file] if endpoint == "batch" else file, job=JOB)
-    wait_until(job.outputs)
-    assert progress(job).keys() == {"seconds_left", "ahead"} | keys
-    owner.call("cancel", JOB)
-    with pytest.raises(AppError, match="was cancelled"):
-        job.result()

@@ -19,128 +19,50 @@ from enhance.web.params import API_SETTINGS
 from ..site import Site
 from .calls import META, VALUES, listen, part, post_form, upload
 
-ODD_VALUES = [
-    *("", "\0", "a\0b", "é", "x" * 5000, "\ud800", "..", "NaN"),
-    *(
-        0,
-        -1,
-        2**70,
-        1.5,
-        True,
-        None,
-        [],
-        {},
-        [[]],
-        {"a": 1},
-        {"path": "\0"},
-        [{"path": "x", "meta": META}],
-    ),
-]
-ODD_NAMES = [
-    *(
-        b"",
-        b" ",
-        b"\0",
-        b"a\0b.png",
-        b"\xff.png",
-        b"\xed\xa0\x80.png",
-        b"..",
-        b"/",
-        b"\\",
-        b"a/b.png",
-        b"\r",
-        b"\x7f",
-    ),
-    *(
-        b"con",
-        b"%00.png",
-        "\u202eb.png".encode(),
-        "é".encode() * 200 + b".png",
-        b"x" * 300 + b".png",
-        b"x" * 3000,
-    ),
-]
-ODD_FIELDS = [
-    b"",
-    b"\0",
-    b"\xff",
-    b"x" * 999,
-    b"x" * 1500,
-    b"nan",
-    b"inf",
-    b"1e400",
-    b"1e20",
-    b"-1",
-    b"[]",
-    b"0x10",
-]
+ODD_VALUES = ["", "\0", "é", "x" * 5000, "\ud800", "..", -1, 2**70, 1.5, True, None, [], {}, [[]]]
+ODD_VALUES += [{"path": "\0"}, [{"path": "x", "meta": META}]]
+ODD_NAMES = [b"", b"\0", b"\xff.png", b"\xed\xa0\x80.png", b"..", b"/", b"\\", b"a/b.png", b"\r"]
+ODD_NAMES += ["\u202eb.png".encode(), "é".encode() * 200 + b".png", b"x" * 3000]
+ODD_FIELDS = [b"", b"\0", b"\xff", b"x" * 1500, b"nan", b"1e400", b"-1", b"[]", b"0x10"]
 ODD_PARTS = [
-    *(
-        "",
-        "%00",
-        "%0a",
-        "a%00b",
-        "%ff",
-        "%ed%a0%80",
-        "x" * 3000,
-        "..",
-        "%2e%2e",
-        "%2f",
-        "a:b",
-        "http:%2f%2fx",
-    ),
+    "",
+    "%00",
+    "%0a",
+    "%ff",
+    "%ed%a0%80",
+    "x" * 3000,
+    "..",
+    "%2e%2e",
+    "%2f",
+    "http:%2f%2fx",
 ]
-PATHS = [
-    *(
-        "",
-        "?deep_link=",
-        "?lang=",
-        "config?page=",
-        "config?deep_link=",
-        "static/",
-        "assets/",
-        "svelte/",
-        "pwa_icon/",
-    ),
-    *(
-        "regions/",
-        "regions/x/photo/page/",
-        "api/results/",
-        f"api/results/{'0' * 32}/",
-        "gradio_api/",
-        "gradio_api/file=",
-    ),
-    *(
-        "gradio_api/file/",
-        "gradio_api/call/status/",
-        "gradio_api/call/v2/status/",
-        "gradio_api/heartbeat/",
-    ),
-    *("gradio_api/queue/data?session_hash=", "gradio_api/info?page=", "gradio_api/queue/"),
-    *("gradio_api/custom_component/x/client/y/", "gradio_api/stream/a/b/1/", "gradio_api/mcp/"),
-]
+PATHS = """
+?deep_link= ?lang= config?page= config?deep_link= static/ assets/ svelte/ pwa_icon/ regions/
+regions/x/photo/page/ api/results/ api/results/00000000000000000000000000000000/ gradio_api/
+gradio_api/file= gradio_api/file/ gradio_api/call/status/ gradio_api/call/v2/status/
+gradio_api/heartbeat/ gradio_api/queue/data?session_hash= gradio_api/info?page= gradio_api/queue/
+gradio_api/custom_component/x/client/y/ gradio_api/stream/a/b/1/ gradio_api/mcp/
+"""
 HEADERS = {
     "Range": [
         "bytes=",
-        "bytes=-",
         "bytes=0-1-2",
         "bytes=5-1",
         "bytes=-5",
         f"bytes=0-{9**30}",
-        "x",
         "bytes=1-2,4-5",
     ],
-    "If-Range": ["x", "\xff"],
-    "Cookie": ["\xff", "=", ";;;", 'a="'],
+    "If-Range": ["\xff"],
+    "Cookie": ["\xff", ";;;", 'a="'],
     "Accept": ["\xff", "*/*;q=", "a/b/c"],
     "Accept-Encoding": ["\xff", "br;q=x"],
     "Accept-Language": ["\xff", ";;q=,", "x" * 5000],
-    "Referer": ["\xff", "http://[", "http://[::1", "?lang=\xff", "?lang=a&lang=b"],
+    "Referer": ["\xff", "http://[::1", "?lang=\xff", "?lang=a&lang=b"],
     "Origin": ["\xff", "http://[", "//", ""],
-    "Host": ["[", "[::1", "", "\xff", "a b", ":", "localhost:x"],
-    "X-Forwarded-For": ["\xff", ",", "x"],
-    "X-Forwarded-Host": ["\xff", "[", "a b"],
-    "X-Forwarded-Proto": ["\xff", "x", ""],
+    "Host": ["[::1", "", "\xff", "a b", ":", "localhost:x"],
+    "X-Forwarded-For": ["\xff", ","],
+    "X-Forwarded-Host": ["\xff", "["],
+    "X-Forwarded-Proto": ["\xff", ""],
     "Authorization": ["\xff", "Bearer", "Bearer \xff"],
     "Content-Type": [
         "\xff",
@@ -148,46 +70,14 @@ HEADERS = {
         "application/json; charset=\xff",
     ],
 }
-BODIES = [
-    *(
-        b"",
-        b"null",
-        b"[]",
-        b"{}",
-        b"1",
-        b'"x"',
-        b"\xff\xfe\xfa",
-        b"\0",
-        b"{",
-        b"[" * 5000,
-        b'{"data": NaN}',
-    ),
-    *(
-        b'{"data": 1e400}',
-        b'{"data": "\\ud800"}',
-        b'{"data": [], "data": 1}',
-        '{"data": []}'.encode("utf-16"),
-    ),
-]
+BODIES = [b"", b"null", b"[]", b"{}", b"1", b"\xff\xfe\xfa", b"\0", b"{", b"[" * 5000]
+BODIES += [b'{"data": NaN}', b'{"data": 1e400}', b'{"data": "\\ud800"}']
+BODIES += ['{"data": []}'.encode("utf-16")]
 CALLS: dict[str, dict[str, Any]] = {
     "call/enhance": {"data": [None, *VALUES], "session_hash": "a"},
-    "call/report": {"data": ["x"]},
-    "call/v2/enhance": {"image": None, "preset": "gentle"},
     "call/v2/batch": {"images": None},
-    "run/status": {
-        "data": [],
-        "session_hash": "a",
-        "fn_index": None,
-        "event_id": None,
-        "event_data": None,
-    },
-    "queue/join": {
-        "data": [],
-        "session_hash": "a",
-        "fn_index": "/status",
-        "trigger_id": None,
-        "simple_format": False,
-    },
+    "run/status": {"data": [], "session_hash": "a", "fn_index": None, "event_id": None},
+    "queue/join": {"data": [], "session_hash": "a", "fn_index": "/status", "trigger_id": None},
     "cancel": {"session_hash": "a", "fn_index": 0, "event_id": "a"},
     "reset": {"event_id": "a"},
     "stream/a": {"data": []},
@@ -202,16 +92,14 @@ def no_errors(errors) -> Iterator[None]:
     assert errors() == []
 
 
-def status_of(site: Site, method: str, path: str, name: str = "", value: str = "") -> int:
-    """Send a request without a body and with one header, as it is; return the status of the
-    response."""
+def status_of(site: Site, method: str, path: str, **headers: str) -> int:
+    """Send a request without a body as it is; return the status of the response."""
     address = urlsplit(site.url)
+    headers = {"Host": "localhost", "Content-Length": "0"} | headers
     with closing(HTTPConnection(str(address.hostname), address.port, timeout=60)) as connection:
         connection.putrequest(method, f"/{path}", skip_host=True)
-        for one, text in (
-            {"Host": "localhost", "Content-Length": "0"} | ({name: value} if name else {})
-        ).items():
-            connection.putheader(one, text)
+        for name, value in headers.items():
+            connection.putheader(name, value)
         connection.endheaders()
         return connection.getresponse().status
 
@@ -241,7 +129,7 @@ def test_odd_json(http, indexes, route):
 
 
 @pytest.mark.parametrize(
-    "endpoint", ["enhance", "preview", "compare", "batch", "analyse", "report", "cancel", "forget"]
+    "endpoint", ["enhance", "preview", "batch", "analyse", "report", "cancel", "forget"]
 )
 def test_odd_parameters_get_a_sentence(site, http, endpoint):
     parameters = http.get("gradio_api/info").json()["named_endpoints"][f"/{endpoint}"]["parameters"]
@@ -250,64 +138,38 @@ def test_odd_parameters_get_a_sentence(site, http, endpoint):
         for odd in ODD_VALUES:
             body = json.dumps({file: None} | {one["parameter_name"]: odd}).encode()
             answer = http.post(f"gradio_api/call/v2/{endpoint}", content=body)
-            assert_no_server_error(answer, one["parameter_name"], odd)
+            assert_no_server_error(answer, body)
             if answer.status_code == 200:
                 events = listen(site, endpoint, answer.json()["event_id"])
                 assert "event: error" in events
-                assert "unexpected" not in events, (one["parameter_name"], odd)
-                assert "null" not in events.partition("event: error")[2], (
-                    one["parameter_name"],
-                    odd,
-                )
+                assert "unexpected" not in events, body
+                assert "null" not in events.partition("event: error")[2], body
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
 def test_odd_paths(site, method):
-    for path in PATHS:
+    for path in PATHS.split():
         for odd in ODD_PARTS:
             assert status_of(site, method, path + odd) < 500, path + odd[:30]
 
 
 def test_odd_headers(site):
     file = f"gradio_api/file={quote(upload(site, 'odd-header.png')['path'])}"
-    paths = {
-        "GET": [
-            "",
-            "config",
-            file,
-            "healthz",
-            "gradio_api/info",
-            "gradio_api/startup-events",
-            "static/img/logo.svg",
-        ],
-        "POST": [
-            "gradio_api/call/status",
-            "gradio_api/upload",
-            "api/enhance",
-            "gradio_api/queue/join",
-            "login",
-        ],
-    }
-    for method, addresses in paths.items():
-        for path in addresses:
-            for name, values in HEADERS.items():
-                for value in values:
-                    assert status_of(site, method, path, name, value) < 500, (
-                        method,
-                        path,
-                        name,
-                        value,
-                    )
+    addresses = [("GET", path) for path in ("", "config", file, "healthz", "gradio_api/info")]
+    for path in ("gradio_api/call/status", "gradio_api/upload", "api/enhance", "login"):
+        addresses.append(("POST", path))
+    for method, path in addresses:
+        for name, values in HEADERS.items():
+            for value in values:
+                assert status_of(site, method, path, **{name: value}) < 500, (path, name, value)
 
 
 def test_several_ranges_return_the_whole_file(site, http):
-    file = upload(site, "ranges.png")["path"]
-    whole, first = (
-        http.get(f"gradio_api/file={file}", headers={"range": f"bytes={one}"})
-        for one in ("0-1,4-5", "0-3")
-    )
-    assert (whole.status_code, whole.content) == (200, Path(file).read_bytes())
-    assert (first.status_code, first.content) == (206, Path(file).read_bytes()[:4])
+    path = upload(site, "ranges.png")["path"]
+    content = Path(path).read_bytes()
+    for ranges, status, expected in (("0-1,4-5", 200, content), ("0-3", 206, content[:4])):
+        answer = http.get(f"gradio_api/file={path}", headers={"range": f"bytes={ranges}"})
+        assert (answer.status_code, answer.content) == (status, expected)
 
 
 @pytest.mark.parametrize(
@@ -315,22 +177,14 @@ def test_several_ranges_return_the_whole_file(site, http):
 )
 def test_odd_forms(site, http, route, field):
     photo = site.photo("odd-form.png", 8, 8).read_bytes()
-    image, preset = part(field, photo, b"a.png"), FAST if field == b"image" else b""
-    forms = [
-        b"",
-        image * 2,
-        image * 3,
-        part(field),
-        part(b"", photo, b"a.png"),
-        b"--x\r\n\r\nx\r\n",
-    ]
+    image = part(field, photo, b"a.png")
+    forms = [b"", image * 2, part(field), part(b"", photo, b"a.png"), b"--x\r\n\r\nx\r\n"]
     for name in ODD_NAMES:
-        forms += [preset + part(field, photo, name), preset + part(name, photo, b"a.png")]
+        forms += [FAST + part(field, photo, name), part(name, photo, b"a.png")]
     for body in forms:
         for charset in ("", "; charset=nope", "; charset=utf-16"):
-            assert_no_server_error(
-                post_form(http, route, body, f"; boundary=x{charset}"), body[:200], charset
-            )
+            answer = post_form(http, route, body, f"; boundary=x{charset}")
+            assert_no_server_error(answer, body[:200], charset)
 
 
 def test_two_images_are_rejected(site, http):
@@ -339,15 +193,19 @@ def test_two_images_are_rejected(site, http):
     assert (answer.status_code, "The limit is 1" in answer.json()["error"]) == (413, True)
 
 
-def test_the_name_of_an_image_is_shortened_and_cleaned_as_that_of_an_upload(site, http):
-    photo = site.photo("named.png", 8, 8).read_bytes()
-    for name, title in (
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
         (b"my (1)\0.png", "my (1)-4x.png"),
         ("é".encode() * 200 + b".png", f"{'é' * 98}-4x.png"),
-    ):
-        answer = post_form(http, "api/enhance", FAST + part(b"image", photo, name))
-        assert answer.status_code == 200
-        assert title in unquote(answer.headers["content-disposition"])
+    ],
+)
+def test_the_name_of_an_image_is_shortened_and_cleaned_as_that_of_an_upload(
+    site, http, name, title
+):
+    photo = site.photo("named.png", 8, 8).read_bytes()
+    answer = post_form(http, "api/enhance", FAST + part(b"image", photo, name))
+    assert title in unquote(answer.headers["content-disposition"])
 
 
 def test_odd_fields_of_a_form(http):

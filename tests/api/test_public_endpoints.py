@@ -34,6 +34,9 @@ def test_the_public_endpoints_and_all_their_parameters_are_described(site, clien
     types = {one["parameter_name"]: one["type"] for one in endpoints["/enhance"]["parameters"]}
     assert (types["contrast"]["minimum"], types["contrast"]["maximum"]) == (0.5, 1.5)
     assert "Literal['auto', 'gentle', " in text
+    preview = {one["parameter_name"]: one["type"] for one in endpoints["/preview"]["parameters"]}
+    for name in ("format", "quality", "metadata", "label", "background"):
+        assert preview[name]["deprecated"]
 
 
 RECTANGLE = dict.fromkeys(("left", "top", "width", "height"))
@@ -65,28 +68,24 @@ def test_a_user_model_is_one_of_the_presets(site):
 
 @pytest.mark.parametrize("kind", ["result", "upload", "network", "report", "marker", "secret"])
 def test_stored_files_are_not_served_and_not_accepted_as_reports(site, http, stored, kind):
-    path, page = stored[kind], site.page
+    path = stored[kind]
+    relative = os.path.relpath(path, site.page)
     assert path.is_file()
-    through = f"{page}/{os.path.relpath(path, page)}".replace("..", "%2E%2E")
-    forms = [
+    for form in (
         path,
         os.path.relpath(path),
         f"/{path}",
         f"%2F{quote(str(path)[1:], safe='')}",
-        through,
-    ]
-    forms += [
-        f"{page}/results/../{os.path.relpath(path, page)}",
+        f"{site.page}/{relative}".replace("..", "%2E%2E"),
+        f"{site.page}/results/../{relative}",
         f"{path}/.",
         str(path).replace(".", "%2e"),
-    ]
-    for form in forms:
+    ):
         for route in ("file=", "file/"):
             answer = http.get(f"gradio_api/{route}{form}", follow_redirects=True)
             assert answer.status_code in (400, 403, 404), answer.url
-    assert http.get(f"gradio_api/file={path}").status_code == (
-        404 if kind in ("marker", "secret") else 403
-    )
+    expected = 404 if kind in ("marker", "secret") else 403
+    assert http.get(f"gradio_api/file={path}").status_code == expected
     for task_id in (path.stem, str(path), f"../{path.parent.name}/{path.stem}"):
         assert "event: error" in answer_to(site, "report", [task_id])
 

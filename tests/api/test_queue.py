@@ -9,51 +9,48 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gradio_client import handle_file
 
 from enhance import enhancer
 from enhance.web import streams
 
 from ..site import busy_device, wait_until
-from .calls import answer_to, begin, listen, status, submit, upload, values_for
+from .calls import REMOTE, answer_to, begin, listen, status, submit, upload, values_for
+from .users import new_key
 
 
 def waiting(site) -> int:
     return status(site)["waiting"]
 
 
-def test_one_user_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site):
+def test_invented_keys_cannot_fill_the_queue_and_a_full_queue_rejects_only_jobs(site):
     values = values_for("enhance", upload(site, "flood.png", 31))
     with busy_device(site.enhancer.scheduler):
-        answers = [submit(site, "enhance", values) for _ in range(15)]
+        answers = [submit(site, "enhance", values, new_key()) for _ in range(15)]
         wait_until(lambda: waiting(site) == 15)
-        for _ in range(6):
-            answer = answer_to(site, "enhance", values)
-            assert "event: error" in answer
-            assert "15" in answer
-        assert waiting(site) == 15
+        rejected = answer_to(site, "enhance", values, new_key())
+        assert "event: error" in rejected
+        assert "15" in rejected
         assert "event: complete" in answer_to(site, "presets", [])
         other = upload(site, "light.png")
         assert "event: complete" in answer_to(site, "preview", values_for("preview", other))
         assert "event: error" in answer_to(site, "batch", values_for("batch", other))
+        answers.append(submit(site, "enhance", values, REMOTE))
+        wait_until(lambda: waiting(site) == 16)
     assert all("event: complete" in answer.result() for answer in answers)
     assert waiting(site) == 0
 
 
-def test_a_job_whose_client_disconnects_or_cancels_leaves_the_queue(site, client, http):
+def test_a_job_whose_client_disconnects_or_cancels_leaves_the_queue(site, owner, http):
     values = values_for("enhance", upload(site, "left.png", 32))
     with busy_device(site.enhancer.scheduler):
-        job = client.submit(
-            handle_file(site.photo("left.png", 32, 32)), preset="anime-fast", api_name="/enhance"
-        )
+        job = owner.start("enhance", site.photo("left.png", 32, 32))
         wait_until(lambda: waiting(site) == 1)
-        for _ in range(2):
-            event = begin(site, "enhance", values)
-            with http.stream("GET", f"gradio_api/call/enhance/{event}") as stream:
-                events = stream.iter_bytes()  # The stream is closed when nothing refers to them.
-                next(events)
-                wait_until(lambda: waiting(site) == 2)
-            wait_until(lambda: waiting(site) == 1)
+        event = begin(site, "enhance", values)
+        with http.stream("GET", f"gradio_api/call/enhance/{event}") as stream:
+            events = stream.iter_bytes()  # The stream is closed when nothing refers to them.
+            next(events)
+            wait_until(lambda: waiting(site) == 2)
+        wait_until(lambda: waiting(site) == 1)
         job.cancel()
         wait_until(lambda: waiting(site) == 0)
 
@@ -75,8 +72,10 @@ def test_a_job_whose_events_no_client_reads_ends(site, monkeypatch, is_waiting):
 
 
 def test_many_sessions_of_one_address_do_not_delay_another_address(site, monkeypatch):
-    flood, small, answers = upload(site, "many.png", 34), upload(site, "small.png", 35), []
-    decoded, read = [], enhancer.read_image
+    flood = values_for("enhance", upload(site, "many.png", 34))
+    small = values_for("enhance", upload(site, "small.png", 35))
+    decoded = []
+    read = enhancer.read_image
 
     def record(path: Path, **limits: Any) -> Any:
         decoded.append(path.name)
@@ -84,12 +83,9 @@ def test_many_sessions_of_one_address_do_not_delay_another_address(site, monkeyp
 
     monkeypatch.setattr(enhancer, "read_image", record)
     with busy_device(site.enhancer.scheduler):
-        for count in range(9):
-            image, address = (flood, "203.0.113.1") if count < 8 else (small, "203.0.113.2")
-            values, headers = values_for("enhance", image), {"x-forwarded-for": address}
-            answers.append(
-                submit(site, "enhance", values, headers, session_hash=f"session {count}")
-            )
-            wait_until(lambda count=count: waiting(site) == count + 1)
+        answers = [submit(site, "enhance", flood, REMOTE) for _ in range(8)]
+        wait_until(lambda: waiting(site) == 8)
+        answers.append(submit(site, "enhance", small, {"x-forwarded-for": "203.0.113.2"}))
+        wait_until(lambda: waiting(site) == 9)
     assert all("event: complete" in answer.result() for answer in answers)
     assert decoded.index("small.png") <= 2, "one run was next in the queue when it came"
