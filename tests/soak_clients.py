@@ -270,17 +270,6 @@ class Client:
                 for _ in range(lines):
                     await anext(received, None)
 
-    async def request_regions(self, address, size, count):
-        """Request the whole photo of this `size` (width, height) at a fourth of it, `count` times
-        at once."""
-        box = {"left": 0, "top": 0, "width": size[0], "height": size[1], "step": 4}
-        return await asyncio.gather(*(self._http.get(address, params=box) for _ in range(count)))
-
-    async def address_of(self, file):
-        """Upload a photo and return the address of its regions."""
-        (plan,) = await self._call("analyse", image=await self._upload(file))
-        return plan["photo"]["address"]
-
     def _choose(self):
         """Return an image and settings."""
         return self._random.choice(self._known), self._random.choice(TUNED)
