@@ -186,7 +186,9 @@ def test_a_text_that_is_too_long_for_a_jpeg_is_removed_with_a_note(tmp_path):
 
 
 def test_overlapping_values_of_a_stored_result_are_left_out_of_a_jpeg(tmp_path):
-    path, _ = export_with_notes(tmp_path, Metadata(overlapping_exif(4_000_000, 30_000)), "jpg")
+    metadata = Metadata(overlapping_exif(4_000_000, 30_000))
+    png = finished_png(tmp_path / "result.png", np.zeros((6, 8), np.uint8), metadata=metadata)
+    path = exported(png, "jpg", metadata="no-location")
     assert read_image(path).metadata.exif in (None, EMPTY)
 
 
