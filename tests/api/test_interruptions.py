@@ -23,7 +23,7 @@ FAST = ["--preset", "anime-fast", "--device", "cpu", "--precision", "fp32"]
 
 def test_a_stopped_batch_keeps_finished_files_and_resumes(start, tmp_path):
     quick = write_photo(tmp_path / "a.png", 24, 32)
-    slow = write_photo(tmp_path / "b.png", 400, 360, 5)
+    slow = write_photo(tmp_path / "b.png", 400, 360, 3)
     out = tmp_path / "out"
     times = []
     for number, expected in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
