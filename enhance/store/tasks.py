@@ -218,9 +218,11 @@ class TaskStore(DataFolder):
         self.remove(entries)
         return [entry.id for entry in entries]
 
-    def shorten(self, whose: str) -> None:
-        """Remove the oldest entries of a list that is too long, but no files. Raises
-        StorageError."""
+    def remove_oldest(self, whose: str) -> None:
+        """Remove the oldest entries of a user who has too many, but no files.
+
+        Raises StorageError.
+        """
         files = 0
         for number, run in enumerate(self.runs(whose)):
             files += len(run)

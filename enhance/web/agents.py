@@ -13,7 +13,7 @@ import secrets
 import shutil
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from hashlib import blake2b
 from html import unescape
@@ -51,8 +51,8 @@ from .streams import listening
 
 _INSTRUCTIONS = (
     "Upscales photos with Real-ESRGAN. {} Call `analyse` to see the properties of a photo, the "
-    "preset that suits it "
-    "and the expected time. Call `preview` to see an area before a long run. `enhance` {}."
+    "preset that suits it and the expected time. Call `preview` to see an area before a long run. "
+    "`enhance` {}."
 )
 _REMOTE = (
     "Send an image as a data: URL of up to 20 MB, or upload it to /gradio_api/upload and send "
@@ -89,21 +89,6 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
     async def _(name: str, arguments: dict[str, Any]) -> types.CallToolResult:
         context: Any = server.request_context
         request = _local_request() if local else _remote_request(context.request)
-        token = context.meta.progressToken if context.meta else None
-
-        latest: tuple[Any, ...] = 0, None, ""
-
-        def progress(done: Any, desc: str = "", **_: Any) -> None:
-            nonlocal latest
-            count, total = done if isinstance(done, tuple) else (done, None)
-            latest = count, total, desc
-
-        async def report() -> None:
-            if token is not None:
-                await context.session.send_progress_notification(
-                    token, *latest, str(context.request_id)
-                )
-
         try:
             with (
                 services.errors_as_messages(request),
@@ -112,20 +97,10 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
             ):
                 check_endpoint(name, services.endpoints)
                 endpoint = services.endpoints[name]
-                known = {
-                    **_input_schema(name, endpoint, local)["properties"],
-                    **dict.fromkeys(endpoint.ignored),
-                }
-                check_parameters(name, known, arguments)
-                limit = services.limits.files
-                text = json.dumps(arguments)
-                with Reservation(services.enhancer.tasks) as space:  # for the files of data: URLs
-                    if '"data:' in text and not await to_thread.run_sync(space.extend, len(text)):
-                        raise EnhanceError("upload_no_room")
-                    given = {
-                        one: _convert(one, value, limit, local) for one, value in arguments.items()
-                    }
-                outputs = await _call(endpoint, given, report, request=request, progress=progress)
+                properties = _input_schema(name, endpoint, local)["properties"]
+                check_parameters(name, [*properties, *endpoint.ignored], arguments)
+                given = await _convert_all(services, arguments, local)
+                outputs = await _call(endpoint, given, request, _ToolProgress(context))
                 if local:
                     return _result(endpoint, outputs, str)
                 prefix = f"{root_url(context.request, f'{API}/mcp')}{API}/file="
@@ -134,6 +109,37 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
             raise ValueError(unescape(str(error.message))) from error
 
     return server
+
+
+class _ToolProgress:
+    """The progress of a tool call, which its endpoint sets and which is sent between its steps."""
+
+    def __init__(self, context: Any):
+        self._context = context
+        self._done: float = 0
+        self._total: float | None = None
+        self._description = ""
+
+    def __call__(self, done: Any, desc: str = "", **_: Any) -> None:
+        """Set the progress: a count, or a count and a total, as in `gr.Progress`."""
+        self._total = None
+        if isinstance(done, tuple):
+            done, self._total = done
+        self._done = done
+        self._description = desc
+
+    async def send(self) -> None:
+        """Send the progress to the client, if it asked for it."""
+        context = self._context
+        if context.meta is None or context.meta.progressToken is None:
+            return
+        await context.session.send_progress_notification(
+            context.meta.progressToken,
+            self._done,
+            self._total,
+            self._description,
+            str(context.request_id),
+        )
 
 
 async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,9 +154,8 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 def serve_stdio(enhancer: Enhancer) -> None:
     """Serve the tools until standard input ends."""
-    services = create_services(
-        enhancer, Metrics(), ImageCache(max_bytes=0)
-    )  # Local files can change between calls.
+    # Photos are not cached, because local files can change between calls.
+    services = create_services(enhancer, Metrics(), ImageCache(max_bytes=0))
     start_cleaning((CLEAN_SECONDS, enhancer.tasks.clean), (0, services.previews.kept.sweep))
     with gr.Blocks(analytics_enabled=False):
         add_endpoints(services)
@@ -216,32 +221,30 @@ def _input_schema(name: str, endpoint: Endpoint, local: bool) -> dict[str, Any]:
 
 
 async def _call(
-    endpoint: Endpoint, given: dict[str, Any], report: Callable[[], Awaitable[None]], **context: Any
+    endpoint: Endpoint, given: dict[str, Any], request: gr.Request, progress: _ToolProgress
 ) -> tuple[Any, ...]:
     """Return the outputs of an endpoint, which gets the request and the progress if it accepts
-    them.
-
-    `report` is called while it runs.
-    """
+    them."""
     run = partial(to_thread.run_sync, limiter=endpoint.limiter)
-    context = {
-        name: value
-        for name, value in context.items()
-        if name in signature(endpoint.function).parameters
-    }
-    defaults = {name: API_DEFAULTS.get(name) for name in endpoint.parameters}
-    outputs = await run(partial(endpoint.function, **defaults | given, **context))
+    values = {name: API_DEFAULTS.get(name) for name in endpoint.parameters} | given
+    accepted = signature(endpoint.function).parameters
+    if "request" in accepted:
+        values["request"] = request
+    if "progress" in accepted:
+        values["progress"] = progress
+    outputs = await run(partial(endpoint.function, **values))
     if isinstance(outputs, Generator):
         steps = outputs
         try:
-            while (
-                step := await run(next, steps, None)
-            ) is not None:  # A thread's future cannot raise StopIteration.
+            # With a default for the end, because a thread's future cannot raise StopIteration.
+            while (step := await run(next, steps, None)) is not None:
                 outputs = step
-                await report()
+                await progress.send()
         finally:
             steps.close()  # cancels the job if the client has disconnected
-    return outputs if isinstance(outputs, tuple) else (outputs,)
+    if isinstance(outputs, tuple):
+        return outputs
+    return (outputs,)
 
 
 def _result(
@@ -258,10 +261,11 @@ def _result(
                 image = b64encode(path.read_bytes()).decode()
                 content.append(types.ImageContent(type="image", data=image, mimeType="image/png"))
         value = traverse(value, lambda file: address(file["path"]), is_file_obj_with_meta)
-        value = traverse(
-            value, lambda _: None, _is_data_url
-        )  # Models would read every byte of a thumbnail.
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        # Models would read every byte of a thumbnail.
+        value = traverse(value, lambda _: None, _is_data_url)
+        text = value
+        if not isinstance(value, str):
+            text = json.dumps(value, ensure_ascii=False)
         content.append(types.TextContent(type="text", text=text))
         structured[label] = value
     return types.CallToolResult(content=content, structuredContent=structured)
@@ -269,6 +273,18 @@ def _result(
 
 def _is_data_url(value: object) -> bool:
     return isinstance(value, str) and value.startswith("data:")
+
+
+async def _convert_all(
+    services: Services, arguments: dict[str, Any], local: bool
+) -> dict[str, Any]:
+    """Return the arguments for an endpoint. Raises EnhanceError."""
+    limit = services.limits.files
+    text = json.dumps(arguments)
+    with Reservation(services.enhancer.tasks) as space:  # for the files of data: URLs
+        if '"data:' in text and not await to_thread.run_sync(space.extend, len(text)):
+            raise EnhanceError("upload_no_room")
+        return {name: _convert(name, value, limit, local) for name, value in arguments.items()}
 
 
 def _convert(name: str, value: Any, max_images: int, local: bool) -> Any:
@@ -293,25 +309,22 @@ def _image_path(value: object, local: bool) -> str:
     text = value if isinstance(value, str) else ""
     try:
         if text.startswith("data:"):
-            return str(
-                _save_data_url(
-                    root / secrets.token_hex(32), *text.removeprefix("data:").split(",", 1)
-                )
-            )
+            return str(_save_data_url(text, root / secrets.token_hex(32)))
         if local and text:
             return text
         path = Path(unquote(text.rpartition(f"{API}/file=")[2])).resolve()
         if is_uploaded(path) and path.is_file():
             return str(path)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, OSError) as error:
         if getattr(error, "errno", None) in FULL:
             raise EnhanceError("upload_no_room") from error
     raise PictureError("agent_no_image")
 
 
-def _save_data_url(folder: Path, head: str, body: str) -> Path:
+def _save_data_url(url: str, folder: Path) -> Path:
     """Write the file of a data: URL, named by its `name=` parameter, into a folder that the request
-    deletes."""
+    deletes. Raises ValueError for a malformed URL, and OSError."""
+    head, body = url.removeprefix("data:").split(",", 1)
     kind, *options = head.split(";")
     names = [unquote(one.removeprefix("name=")) for one in options if one.startswith("name=")]
     path = folder / (Path(*names[:1]).name or f"image{guess_extension(kind) or ''}")

@@ -57,7 +57,6 @@ from .run_jobs import REPORT_SECONDS, cancel_job, report_jobs, run_job
 from .services import Services
 from .streams import JOB_EVENTS, follow
 
-Outputs = Iterator[Any]
 _POLL_SECONDS = 0.2
 """Gradio ends a call whose client has left when the call yields."""
 _THREADS = 60
@@ -80,7 +79,7 @@ class Endpoints:
         progress: gr.Progress = _PROGRESS,
         output: str | None = None,
         **given: Any,
-    ) -> Outputs:
+    ) -> Iterator[Any]:
         """Enhance an image. Returns the file and `info`, the facts of the run with its task_id.
 
         Set one of `scale`, `long_side`, `megapixels` and a print size, or none for the scale of the
@@ -106,14 +105,14 @@ class Endpoints:
             path = Path(output) if output else None
             if path is not None:
                 encoding = replace(encoding, format=Encoding.of_file(path).format)
-            files = files_of([(source, source.name)])
+            files = files_of(source)
             call = JobCall(services, request, files, settings, encoding, given["job"], output=path)
             yield from run_job(call, progress)
 
     @gradio_changes.name_parameters(
         (*API_REGION, *API_SETTINGS, *API_RECTANGLE, "largest"), API_DEFAULTS
     )
-    def preview(self, request: gr.Request, image: str | None, **given: Any) -> Outputs:
+    def preview(self, request: gr.Request, image: str | None, **given: Any) -> Iterator[Any]:
         """Preview a region of an image. Returns before and after as PNG files, and `info`.
 
         The region is a square (`x`, `y` and `size`) or a rectangle (`left`, `top`, `width` and
@@ -145,9 +144,8 @@ class Endpoints:
                 outputs = None
                 view = View(owner_of(request), decoded, rectangle, wanted)
                 for preview, is_quick in services.previews.steps(view, thread.job):
-                    outputs = self._previewed(
-                        preview, **_facts_of_rectangle(preview, is_quick=is_quick)
-                    )
+                    facts = _facts_of_rectangle(preview, is_quick=is_quick)
+                    outputs = self._previewed(preview, **facts)
                     if is_quick:
                         quick.append(outputs)
                 return outputs
@@ -184,7 +182,7 @@ class Endpoints:
         image: str | None,
         progress: gr.Progress = _PROGRESS,
         **given: Any,
-    ) -> Outputs:
+    ) -> Iterator[Any]:
         """Compare all available presets on a square region of an image. Returns a PNG sheet and
         `info`.
 
@@ -197,17 +195,18 @@ class Endpoints:
             region = call_region(given)
 
             def visible(cell: Cell) -> Cell:
-                return replace(
-                    cell, error=cell.error and services.visible_error(request, cell.error)
-                )
+                if cell.error is None:
+                    return cell
+                return replace(cell, error=services.visible_error(request, cell.error))
 
             def work(thread: JobThread[Comparison]) -> Comparison:
                 enhancer = services.enhancer
-                with enhancer.scheduler.queue_job(thread.job):
+                job = thread.job
+                with enhancer.scheduler.queue_job(job):
                     decoded = services.previews.image(source)
                     box = choose_box(decoded.width, decoded.height, *region)
                     compare = partial(
-                        enhancer.compare_region, decoded, box, thread.job, progress=thread.progress
+                        enhancer.compare_region, decoded, box, job, progress=thread.progress
                     )
                     comparison = services.metrics.follow("comparison", "all", compare)
                 return replace(comparison, cells=tuple(map(visible, comparison.cells)))
@@ -224,7 +223,7 @@ class Endpoints:
         images: list[str] | None,
         progress: gr.Progress = _PROGRESS,
         **given: Any,
-    ) -> Outputs:
+    ) -> Iterator[Any]:
         """Enhance several images. Returns a ZIP file of the results with report.csv and
         summary.pdf, and `info`.
 
@@ -242,7 +241,7 @@ class Endpoints:
             settings, encoding = call_settings(given)
             if not images:
                 raise PictureError("api_no_images")
-            files = files_of((Path(image), Path(image).name) for image in images)
+            files = files_of(*map(Path, images))
             services.limits.check_together(file.source for file in files)
             call = JobCall(
                 services,
@@ -257,7 +256,7 @@ class Endpoints:
             yield from run_job(call, progress)
 
     @gradio_changes.name_parameters(API_PLAN, API_DEFAULTS)
-    def analyse(self, request: gr.Request, image: str | None, **given: Any) -> Outputs:
+    def analyse(self, request: gr.Request, image: str | None, **given: Any) -> Iterator[Any]:
         """Return the properties of an image and the plan of a run: its settings, its size, its time
         and its signature.
 
@@ -289,7 +288,7 @@ class Endpoints:
 
     def report(
         self, request: gr.Request, task_id: str, progress: gr.Progress = _PROGRESS
-    ) -> Outputs:
+    ) -> Iterator[Any]:
         """Return the PDF report of a finished run, for the file that the run returned. It can be
         cancelled."""
         services = self._services
@@ -303,10 +302,10 @@ class Endpoints:
                     task, language, overrides=visible, encoding=encoding, stop=thread.job.stop
                 )
 
-            report = yield from follow(services.start(request, "preview", work), request, progress)
-            yield str(
-                services.downloads.link(report, report_name(enhancer.tasks.finished_info(task)))
-            )
+            job = services.start(request, "preview", work)
+            report = yield from follow(job, request, progress)
+            name = report_name(enhancer.tasks.finished_info(task))
+            yield str(services.downloads.link(report, name))
 
     def cancel(self, request: gr.Request, job: str, file: int | None = None) -> dict[str, Any]:
         """Cancel your job of this name. Returns whether it is `known`, and its `state`.
@@ -330,14 +329,13 @@ class Endpoints:
         returned, with its photo as `image` for further calls.
         """
         with self._services.errors_as_messages(request):
-            return describe_runs(
-                self._services, owner_of(request), language_of(request), given["id"]
-            )
+            language = language_of(request)
+            return describe_runs(self._services, owner_of(request), language, given["id"])
 
     @gradio_changes.name_parameters(("id", *ENCODING_PARAMETERS), API_DEFAULTS)
     def export(
         self, request: gr.Request, progress: gr.Progress = _PROGRESS, **given: Any
-    ) -> Outputs:
+    ) -> Iterator[Any]:
         """Export one of your recent results. Returns the file and `info`, as the call that created
         it does.
 
@@ -348,11 +346,9 @@ class Endpoints:
         services = self._services
         with services.errors_as_messages(request):
             work = export_of(services, request, given["id"], call_encoding(given))
-            yield (
-                yield from follow(
-                    services.start(request, "preview", lambda _: work()), request, progress
-                )
-            )
+            job = services.start(request, "preview", lambda _: work())
+            outputs = yield from follow(job, request, progress)
+            yield outputs
 
     def forget(self, request: gr.Request, id: str) -> list[str]:
         """Delete one of your recent results, or a file of a batch, with everything that was made
@@ -393,25 +389,23 @@ def add_endpoints(services: Services) -> None:
         name: str,
         parameters: tuple[str, ...],
         later: tuple[str, ...],
-        outputs: list[Component],
+        outputs: list[gr.File | gr.JSON],
         **options: Any,
     ) -> None:
         """Add an endpoint. Earlier clients do not send the `later` parameters."""
         without = ignored if name == "preview" else {}
-        named: Any = {one: (inputs | without)[one] for one in (*parameters, *later)}
+        components = inputs | without
+        named: Any = {one: components[one] for one in (*parameters, *later)}
         function = getattr(endpoints, name)
-        limit = options.get("concurrency_limit") or _THREADS
         button.click(function, None, outputs, inputs_kwargs=named, api_name=name, **options)
-        files = {str(getattr(one, "label", "")): isinstance(one, gr.File) for one in outputs}
-        is_queued = options.get("queue", True)
         services.endpoints[name] = Endpoint(
             function,
-            tuple(named),
-            files,
-            CapacityLimiter(limit),
-            is_queued,
-            len(parameters),
-            tuple(without),
+            parameters=tuple(named),
+            outputs={str(one.label): isinstance(one, gr.File) for one in outputs},
+            limiter=CapacityLimiter(options.get("concurrency_limit") or _THREADS),
+            is_queued=options.get("queue", True),
+            least=len(parameters),
+            ignored=tuple(without),
         )
 
     first = FIRST_SETTINGS
@@ -446,9 +440,9 @@ def _input(name: str, *, is_ignored: bool = False) -> Component:
         gradio_changes.accept_any_file_value(file)
         component: Component = file
     else:
-        component = {"string": gr.Textbox, "boolean": gr.Checkbox}.get(schema["type"], gr.Number)(
-            API_DEFAULTS.get(name), label=name
-        )
+        components = {"string": gr.Textbox, "boolean": gr.Checkbox}
+        kind = components.get(schema["type"], gr.Number)
+        component = kind(API_DEFAULTS.get(name), label=name)
     gradio_changes.describe_input(component, schema | description)
     return component
 

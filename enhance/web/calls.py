@@ -41,10 +41,6 @@ _MAX_QUOTE = 80
 """The number of characters of a client's value that an error repeats."""
 
 
-class UnknownEndpointError(EnhanceError):
-    """The endpoint does not exist, or not at this path."""
-
-
 class RecordedError(EnhanceError):
     """The error of a job that has ended, with its status and its message in each language."""
 
@@ -61,36 +57,39 @@ class RecordedError(EnhanceError):
         return self._recorded.get(language, self._recorded[DEFAULT_LANGUAGE])
 
 
-_STATUSES = {
-    UnknownEndpointError: 404,
-    Cancelled: 503,
-    MemoryShortError: 503,
-    WeightsError: 503,
-    StorageError: 507,
-}
-_STATUSES_OF_KEYS = {
-    **dict.fromkeys(("key_missing", "login_first", "login_or_key"), 401),
-    **dict.fromkeys(("host_unknown", "origin_foreign"), 403),
-    **dict.fromkeys(("nothing_here", "result_gone"), 404),
-    "logout_is_post": 405,
-    **dict.fromkeys(("entry_running", "job_cancelled", "job_other"), 409),
-    **dict.fromkeys(
-        ("name_too_long", "request_too_large", "too_many_files", "upload_too_large"), 413
+_KEYS_OF_STATUSES = {
+    401: ("key_missing", "login_first", "login_or_key"),
+    403: ("host_unknown", "origin_foreign"),
+    404: (
+        "api_queued",
+        "api_unknown_endpoint",
+        "api_unknown_event",
+        "api_unknown_function",
+        "nothing_here",
+        "result_gone",
     ),
-    **dict.fromkeys(
-        ("login_too_often", "queue_address", "queue_full", "queue_share", "regions_full"), 429
-    ),
-    "unexpected": 500,
-    "upload_no_room": 507,
+    405: ("logout_is_post",),
+    409: ("entry_running", "job_cancelled", "job_other"),
+    413: ("name_too_long", "request_too_large", "too_many_files", "upload_too_large"),
+    429: ("login_too_often", "queue_address", "queue_full", "queue_share", "regions_full"),
+    500: ("unexpected",),
+    507: ("upload_no_room",),
 }
+_ERRORS_OF_STATUSES = {503: (Cancelled, MemoryShortError, WeightsError), 507: (StorageError,)}
+"""The status of other errors of these classes."""
 
 
 def status_of(error: EnhanceError) -> int:
     """Return the HTTP status of an expected error, which is 400 unless the server causes it."""
     if isinstance(error, RecordedError):
         return error.status
-    kinds = (status for kind, status in _STATUSES.items() if isinstance(error, kind))
-    return _STATUSES_OF_KEYS.get(error.key) or next(kinds, 400)
+    for status, keys in _KEYS_OF_STATUSES.items():
+        if error.key in keys:
+            return status
+    for status, classes in _ERRORS_OF_STATUSES.items():
+        if isinstance(error, classes):
+            return status
+    return 400
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
     if not isinstance(data, list):
         raise EnhanceError("api_no_data")
     if route in ("run", "api") and endpoint.is_queued:
-        raise UnknownEndpointError("api_queued", name=name)
+        raise EnhanceError("api_queued", name=name)
     if len(data) >= endpoint.least:
         data.extend(API_DEFAULTS.get(name) for name in endpoint.parameters[len(data) :])
     count = len(endpoint.parameters)
@@ -161,24 +160,21 @@ def _joined_endpoint(
     if isinstance(index, int):
         name = gradio_changes.names_of_functions(scope).get(index, "")
     if name not in endpoints:
-        raise UnknownEndpointError("api_unknown_function", index=_quote(index))
+        raise EnhanceError("api_unknown_function", index=_quote(index))
     return name
 
 
 def check_event(scope: Scope, path: str) -> None:
-    """Check the event of a GET request to `path`. Raises UnknownEndpointError if it does not
-    exist."""
+    """Check the event of a GET request to `path`. Raises EnhanceError if it does not exist."""
     route, _, event = path.removeprefix(f"{API}/").rpartition("/")
     if route.startswith("call/") and not gradio_changes.has_event(scope, event):
-        raise UnknownEndpointError("api_unknown_event", event=_quote(event))
+        raise EnhanceError("api_unknown_event", event=_quote(event))
 
 
 def check_endpoint(name: str, known: Collection[str]) -> None:
-    """Raise UnknownEndpointError if `name` is not one of the `known` endpoints."""
+    """Raise EnhanceError if `name` is not one of the `known` endpoints."""
     if name not in known:
-        raise UnknownEndpointError(
-            "api_unknown_endpoint", name=_quote(name), known=", ".join(known)
-        )
+        raise EnhanceError("api_unknown_endpoint", name=_quote(name), known=", ".join(known))
 
 
 def is_required(endpoint: str, parameter: str) -> bool:
@@ -195,10 +191,12 @@ def check_parameters(name: str, known: Collection[str], given: dict[str, Any]) -
     for gone, usual in _GONE.items():
         if given.pop(gone, None) not in (None, usual):
             raise SettingsError("api_parameter_gone", parameter=gone)
-    if unknown := [one for one in given if one not in known]:
+    unknown = [one for one in given if one not in known]
+    if unknown:
         key = "api_unknown_parameter" if known else "api_no_parameters"
         raise EnhanceError(key, name=name, parameter=_quote(unknown[0]), known=", ".join(known))
-    if missing := [one for one in known if is_required(name, one) and one not in given]:
+    missing = [one for one in known if is_required(name, one) and one not in given]
+    if missing:
         raise EnhanceError("api_missing_parameter", name=name, parameter=missing[0])
 
 
@@ -245,4 +243,7 @@ def _objects_in(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _quote(value: object) -> str:
-    return text if len(text := str(value)) <= _MAX_QUOTE else f"{text[:_MAX_QUOTE]}…"
+    text = str(value)
+    if len(text) <= _MAX_QUOTE:
+        return text
+    return f"{text[:_MAX_QUOTE]}…"

@@ -22,18 +22,19 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from ..config import Limits, version
+from ..config import version
 from ..errors import EnhanceError, PictureError, SettingsError
-from ..formats.encoding import FORMATS, Encoding
+from ..formats.encoding import FORMATS
 from ..i18n import DEFAULT_LANGUAGE, translate
-from ..settings import AUTO, Settings
+from ..jobs.batch import BatchFile
+from ..settings import AUTO
 from .calls import API, HTTP_API, check_parameters
 from .gradio_changes import FormParser, client_request, openapi_document
-from .job_calls import JobCall, files_of
+from .job_calls import JobCall
 from .outputs import Outputs, without_path
 from .params import API_SETTINGS, call_settings, parameter_schema
 from .run_jobs import run_job
-from .services import services_of
+from .services import Services, services_of
 from .streams import listening
 
 _RUNS = CapacityLimiter(1000)
@@ -66,16 +67,15 @@ async def enhance_form(request: Request) -> Response:
     disconnects, unless it has a name. Raises EnhanceError.
     """
     services = services_of(request.scope)
-    client = client_request(
-        request, secrets.token_hex(16)
-    )  # Without a login, each request is a session of its own.
+    # Without a login, each request is a session of its own.
+    client = client_request(request, secrets.token_hex(16))
     try:
-        source, name, settings, encoding, job = await _read_form(request, services.limits)
-        call = JobCall(services, client, files_of([(source, name)]), settings, encoding, job)
+        call = await _read_form(request, services, client)
         outputs = await _last_step(request, client, run_job(call))
         if outputs is None:
             return Response(status_code=499)
-        return _response(request, Path(outputs[0]), outputs[1], encoding.media_type)
+        file, info = outputs
+        return _response(request, Path(file), info, call.encoding.media_type)
     except EnhanceError as error:
         raise services.visible_error(client, error) from error
 
@@ -131,10 +131,7 @@ async def describe(request: Request) -> Response:
         "format": "binary",
         "description": translate(DEFAULT_LANGUAGE, "takes_form_image"),
     }
-    result = {
-        media_type: {"schema": _BINARY}
-        for media_type in (Encoding(one).media_type for one in FORMATS)
-    }
+    result = {form.media_type: {"schema": _BINARY} for form in FORMATS.values()}
     document["paths"][HTTP_API] = {
         "post": {
             "operationId": "enhance_form",
@@ -160,15 +157,12 @@ async def describe(request: Request) -> Response:
     return JSONResponse(document)
 
 
-async def _read_form(request: Request, limits: Limits) -> tuple[Path, str, Settings, Encoding, str]:
-    """Return the uploaded file, its name, the settings, the format and the name of the job or "".
-
-    The file is deleted with the request.
-    """
+async def _read_form(request: Request, services: Services, client: gr.Request) -> JobCall:
+    """Return the call of a form. Its file is deleted with the request. Raises EnhanceError."""
+    limit = services.limits.bytes
+    parser = FormParser(request.headers, request.stream(), max_file_size=limit)
     try:
-        form = await FormParser(
-            request.headers, request.stream(), max_file_size=limits.bytes
-        ).parse()  # type: ignore[arg-type]
+        form = await parser.parse()
     except (MultiPartException, KeyError) as error:
         raise EnhanceError("form_malformed") from error
     upload = form.get("image")
@@ -180,7 +174,8 @@ async def _read_form(request: Request, limits: Limits) -> tuple[Path, str, Setti
     settings, encoding = call_settings({**values, "preset": values["preset"] or AUTO})
     await anyio.to_thread.run_sync(upload.file.flush)  # Decoders open the file by its path.
     name = strip_invalid_filename_characters(Path(upload.filename or "image").name)
-    return Path(str(upload.file.name)), name, settings, encoding, given.get("job", "")
+    file = BatchFile(Path(str(upload.file.name)), Path(name), number=1)
+    return JobCall(services, client, (file,), settings, encoding, given.get("job", ""))
 
 
 def _parse(name: str, text: str) -> Any:

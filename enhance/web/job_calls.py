@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -70,10 +69,10 @@ def check_name(name: object) -> str:
     raise SettingsError("job_name")
 
 
-def files_of(sources: Iterable[tuple[Path, str]]) -> tuple[BatchFile, ...]:
-    """Return the files of a call, each of which is a path and a name."""
+def files_of(*paths: Path) -> tuple[BatchFile, ...]:
+    """Return the files of a call."""
     return tuple(
-        BatchFile(path, Path(name), number=number) for number, (path, name) in enumerate(sources, 1)
+        BatchFile(path, Path(path.name), number=number) for number, path in enumerate(paths, 1)
     )
 
 
@@ -90,13 +89,13 @@ def read_files(call: JobCall) -> JobCall:
     if error and not call.is_batch:
         call.services.metrics.record("task", call.settings.preset, 0.0, "failed", error=error)
         raise error
-    checksums = [_checksum_of(file) for file in files]
+    file_checksums = [_file_checksum(file) for file in files]
     entries = [
         _entry(call, file, checksum)
-        for file, checksum in zip(files, checksums, strict=True)
+        for file, checksum in zip(files, file_checksums, strict=True)
         if not file.error
     ]
-    checksum = _checksum(call, checksums)
+    checksum = _job_checksum(call, file_checksums)
     return replace(call, files=files, checksum=checksum, entries=tuple(entries))
 
 
@@ -134,7 +133,7 @@ def _entry(call: JobCall, file: BatchFile, sha256: str) -> RecentRun:
     return replace(entry, id=id, batch=call.name, call=settings)
 
 
-def _checksum_of(file: BatchFile) -> str:
+def _file_checksum(file: BatchFile) -> str:
     """Return the checksum of a file, or "" for a failed one that cannot be opened."""
     try:
         return file_sha256(file.source)
@@ -144,13 +143,13 @@ def _checksum_of(file: BatchFile) -> str:
         raise
 
 
-def _checksum(call: JobCall, files: list[str]) -> str:
+def _job_checksum(call: JobCall, file_checksums: list[str]) -> str:
     """Return a checksum of everything that determines the pixels of a job's results."""
     values = call.settings.as_dict()
     del values["tile"]
     if call.largest:  # Jobs of earlier versions do not have it.
         values["largest"] = True
-    text = json.dumps([call.is_batch, files, values], sort_keys=True)
+    text = json.dumps([call.is_batch, file_checksums, values], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -171,7 +170,9 @@ def file_of(call: JobCall, entry: RecentRun) -> BatchFile:
         return replace(file, state="failed", error=RecordedError(entry.error))
     if entry.state == "cancelled":
         return replace(file, state="cancelled")
-    info = tasks.info(entry.task_id or "") if entry.state == "done" else None
+    if entry.state != "done":
+        return file
+    info = tasks.info(entry.task_id or "")
     if info is None:
         return file
     png = tasks.result_path(info["task_id"])

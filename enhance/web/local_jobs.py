@@ -14,13 +14,7 @@ import gradio as gr
 
 from ..errors import Cancelled, EnhanceError, StorageError, expected_error
 from ..formats.encoding import Encoding
-from ..formats.thumbnails import (
-    data_url,
-    icc_for_screen,
-    small_size,
-    thumbnail_of,
-    whole_image,
-)
+from ..formats.thumbnails import data_url, icc_for_screen, small_size, thumbnail_of, whole_image
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
 from ..images import downscaled_size
 from ..info import Info, Result
@@ -62,10 +56,10 @@ class LocalJob(JobThread[None]):
         """Results that are not deleted while the job runs or a client of this process reads it."""
         self._users = 0
         self._lock = threading.Lock()
-        self._live: LiveView | None = None
-        self._picture_lock = threading.Lock()
-        self._picture: dict[str, Any] = {}
-        self._picture_number = 0
+        self._live_view: LiveView | None = None
+        self._live_lock = threading.Lock()
+        self._live_facts: dict[str, Any] = {}
+        self._live_number = 0
         self._began = dict[str, float]()
         files = [self._file_of(entry) for entry in self.entries.values()]
         self._cancelled = {file.key for file in files if file.state == "cancelled"}
@@ -85,7 +79,8 @@ class LocalJob(JobThread[None]):
         for file in call.files:
             if file.error:
                 self._count(file, 0.0)
-        if call.name:  # First, because the job releases its name at its end.
+        if call.name:
+            # Before the job starts, because it releases its name at its end.
             threads.named[self.key] = self
             self.tasks.running.update(self._ids)
         try:
@@ -129,12 +124,12 @@ class LocalJob(JobThread[None]):
             facts: dict[str, Any] = {"done": done, "total": total}
             left = batch.seconds_left_of_file
         else:
-            files = [self._facts_of(batch, file, language) for file in batch.files]
+            files = [self._file_progress(batch, file, language) for file in batch.files]
             facts = {"files": files, "share": round(batch.share, 4)}
             left = batch.seconds_left
         return facts | {"seconds_left": left, "ahead": self.batch.ahead}
 
-    def _facts_of(self, batch: Batch, file: BatchFile, language: str) -> dict[str, Any]:
+    def _file_progress(self, batch: Batch, file: BatchFile, language: str) -> dict[str, Any]:
         facts = file_facts(self.call.services, file, language)
         if file.state == "running":
             done, total = batch.rows_of_file
@@ -151,23 +146,29 @@ class LocalJob(JobThread[None]):
         """
         if self.call.is_batch:
             return new_results(call, self.entries.values(), shown)
-        with self._picture_lock:
-            self._update_picture()
-            if not self._picture or self._picture_number in shown:
+        with self._live_lock:
+            self._update_live_facts()
+            if not self._live_facts or self._live_number in shown:
                 return {}
-            shown.add(self._picture_number)
-            return self._picture
+            shown.add(self._live_number)
+            return self._live_facts
 
-    def _update_picture(self) -> None:
-        live = self._live
-        pixels = live and live.view(_IMAGE_SECONDS)
-        if live is not None and pixels is not None:
-            self._picture = {
-                "live": data_url(pixels, live.icc),
-                "live_share": live.share,
-                "live_edge": "x" if live.columns else "y",
-            }
-            self._picture_number += 1
+    def _update_live_facts(self) -> None:
+        live = self._live_view
+        if live is None:
+            return
+        pixels = live.view(_IMAGE_SECONDS)
+        if pixels is None:
+            return
+        edge = "y"
+        if live.columns:
+            edge = "x"
+        self._live_facts = {
+            "live": data_url(pixels, live.icc),
+            "live_share": live.share,
+            "live_edge": edge,
+        }
+        self._live_number += 1
 
     def send(self, progress: gr.Progress) -> None:
         batch = self.batch.batch
@@ -213,8 +214,9 @@ class LocalJob(JobThread[None]):
             raise
         except Exception as raised:
             error = expected_error(raised, "A job failed")
-            for entry in [entry for entry in self.entries.values() if entry.state == "running"]:
-                self._fail(entry, error)
+            for entry in list(self.entries.values()):
+                if entry.state == "running":
+                    self._fail(entry, error)
             self._end("failed", self._recorded(error))
             raise error from raised
         finally:
@@ -230,7 +232,9 @@ class LocalJob(JobThread[None]):
 
     def _keep_inputs(self) -> None:
         """Copy the inputs into the store, because uploads can be deleted. Raises EnhanceError."""
-        for entry in self.entries.values() if self.call.name else ():
+        if not self.call.name:
+            return
+        for entry in self.entries.values():
             source = self.call.files[entry.number - 1].source
             try:
                 self.tasks.keep_upload(source, entry.name, entry.sha256, entry.bytes)
@@ -246,10 +250,10 @@ class LocalJob(JobThread[None]):
         height, width = downscaled_size(image.height, image.width, settings.reduce)
         backdrop = whole_image(image, small_size(image.width, image.height, LIMIT))
         icc = icc_for_screen(image)
-        run.watch = self._live = LiveView(width, height, settings.factor, backdrop, icc)
+        run.watch = self._live_view = LiveView(width, height, settings.factor, backdrop, icc)
 
     def _thumbnail(self, result: Path) -> str:
-        live = self._live
+        live = self._live_view
         if live is None or live.overview is None:  # A cached result.
             return thumbnail_of(result)
         return data_url(live.overview.pixels, live.icc)
@@ -261,7 +265,7 @@ class LocalJob(JobThread[None]):
         now = time.monotonic()
         if file.state == "running":
             self._began[file.key] = now
-            self._live = None
+            self._live_view = None
         else:
             self._count(file, now - self._began.get(file.key, now))
             self._finish_file(file)
@@ -301,7 +305,7 @@ class LocalJob(JobThread[None]):
             state="done",
             task_id=info["task_id"],
             thumbnail=thumbnail,
-            visible={name: visible[name] for name in ("cached", "finished")},
+            visible={"cached": visible["cached"], "finished": visible["finished"]},
             fidelity_worst_db=info["fidelity_worst_db"],
         )
 
@@ -345,7 +349,9 @@ def new_results(call: JobCall, entries: Iterable[RecentRun], shown: set[int]) ->
             with suppress(EnhanceError):  # The result was deleted.
                 info = call.services.enhancer.tasks.finished_info(entry.task_id or "")
                 results.append({"number": entry.number, "info": visible_info(call, entry, info)})
-    return {"results": results} if results else {}
+    if not results:
+        return {}
+    return {"results": results}
 
 
 def file_facts(services: Services, file: BatchFile, language: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def output_of_run(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
     """Return the outputs of a call whose run is done. Raises EnhanceError."""
     (entry,) = entries
     with ExitStack() as hold:
-        result = _exported(call, entry, hold)
+        result = _export(call, entry, hold)
         name = result_name(result.info, call.encoding.file_format.ending, entry.name)
         file = call.services.downloads.link(result.path, name)
     return str(file), visible_info(call, entry, result.info)
@@ -48,7 +48,7 @@ def output_of_batch(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
             if entry is not None and not file.error:
                 file = file_of(call, entry)
                 if file.state == "done":
-                    file = _exported_file(call, file, entry, hold)
+                    file = _export_file(call, file, entry, hold)
             if file.error:
                 error = call.services.visible_error(call.request, file.error)
                 file = replace(file, error=error)
@@ -69,7 +69,7 @@ def output_of_batch(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
     return archive and str(archive), info
 
 
-def _exported(call: JobCall, entry: RecentRun, hold: ExitStack) -> Result:
+def _export(call: JobCall, entry: RecentRun, hold: ExitStack) -> Result:
     """Return the result of a finished file in the format of a call. Raises EnhanceError."""
     enhancer = call.services.enhancer
     info = enhancer.tasks.finished_info(entry.task_id or "")
@@ -79,10 +79,10 @@ def _exported(call: JobCall, entry: RecentRun, hold: ExitStack) -> Result:
     return enhancer.export(Result(png, info, png), call.encoding, hold=hold)
 
 
-def _exported_file(call: JobCall, file: BatchFile, entry: RecentRun, hold: ExitStack) -> BatchFile:
+def _export_file(call: JobCall, file: BatchFile, entry: RecentRun, hold: ExitStack) -> BatchFile:
     """Return a finished file of a batch in the format of a call, or as failed."""
     try:
-        return replace(file, info=_exported(call, entry, hold).info)
+        return replace(file, info=_export(call, entry, hold).info)
     except EnhanceError as error:
         return replace(file, state="failed", info=None, error=error)
 
@@ -129,10 +129,11 @@ def _file_info(
 
 def visible_info(call: JobCall, entry: RecentRun, info: Info) -> dict[str, Any]:
     """Return the facts of a result that its owner can see. The owner can then get its report."""
-    shown = {**info, **entry.visible}
-    visible = call.services.owners.remember(call.owner, shown, call.encoding)
+    # A client sees the same facts each time, so those of the entry replace what is remembered.
+    stored = {**info, **entry.visible}
+    remembered = call.services.owners.remember(call.owner, stored, call.encoding)
     regions = regions_of(call.services, call.owner, entry)
-    return without_path({**visible, **entry.visible, "regions": regions})
+    return without_path({**remembered, **entry.visible, "regions": regions})
 
 
 def without_path(info: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,9 +157,11 @@ def export_of(
     if not any(entry.state == "done" for entry in entries):
         raise EnhanceError("result_gone")
     first = entries[0]
-    names = [(entry.number, Path(entry.name)) for entry in entries]
-    files = tuple(BatchFile(name, name, number=number) for number, name in names)
+    files = tuple(
+        BatchFile(Path(entry.name), Path(entry.name), number=entry.number) for entry in entries
+    )
     settings = Settings.from_stored(first.settings)
     call = JobCall(services, request, files, settings, encoding)
-    work = output_of_batch if wanted == first.batch else output_of_run
-    return lambda: work(call, entries)
+    if wanted == first.batch:
+        return lambda: output_of_batch(call, entries)
+    return lambda: output_of_run(call, entries)

@@ -82,12 +82,12 @@ class Previews:
         image = view.image
         rectangle = view.rectangle.inside(image.width, image.height)
         view = replace(view, rectangle=rectangle)
-        adjusted = self._adjusted(view)
+        resolved, auto = self._enhancer.resolve(image, view.settings)
+        settings = with_installed_models(resolved)
+        adjusted = self._adjusted(view, settings, auto)
         if adjusted is not None:
             yield adjusted, False
             return
-        resolved, auto = self._enhancer.resolve(image, view.settings)
-        settings = with_installed_models(resolved)
         height, width = result_size(settings, image.height, image.width)
         if not settings.model and height * width <= image.height * image.width:
             yield self._reduction(view, settings, auto, job), False
@@ -133,10 +133,8 @@ class Previews:
         region = replace(preview.region, box=rectangle, cut=whole)
         return replace(preview, region=region, info=cast(PreviewInfo, {**preview.info, **facts}))
 
-    def _adjusted(self, view: View) -> Preview | None:
+    def _adjusted(self, view: View, settings: Settings, auto: AutoInfo | None) -> Preview | None:
         """Return the preview without running the network, or None if its output is not cached."""
-        resolved, auto = self._enhancer.resolve(view.image, view.settings)
-        settings = with_installed_models(resolved)
         inputs = self._enhancer.inputs_of(view.image, settings)
         kept = inputs and self.kept.find(view.key(inputs.network_key))
         if kept is None:
@@ -154,14 +152,12 @@ class Previews:
         most."""
         region = view.middle(LARGEST_SIDE, LARGEST_SIDE)
         while min(region.width, region.height) > _MIN_SIDE:
-            share = _MAX_SECONDS / max(
-                self._enhancer.estimate_preview(image, settings, region), 1e-6
-            )
-            if share >= 1:
+            seconds = self._enhancer.estimate_preview(image, settings, region)
+            if seconds <= _MAX_SECONDS:
                 break
             # The time is about proportional to the area. But the margin around the region does not
             # shrink with it, so each step removes at least a twentieth of each side.
-            smaller = min(0.95, math.sqrt(share))
+            smaller = min(0.95, math.sqrt(_MAX_SECONDS / seconds))
             region = region.middle(int(smaller * region.width), int(smaller * region.height))
         return region
 

@@ -86,12 +86,12 @@ def _begin(call: JobCall) -> LocalJob | JobRecord:
             with services.enter(call.owner.caller, kind) as admitted:
                 stored = jobs.begin(call.job, runs_here=runs_here)
                 if stored is None:
-                    running = LocalJob(call, admitted)
+                    started = LocalJob(call, admitted)
                     with suppress(StorageError):
-                        running.tasks.shorten(call.job.whose)
-    if running is not None and (stored is None or stored.state == "running"):
+                        started.tasks.remove_oldest(call.job.whose)
+                    return started
+    if running is not None and stored.state == "running":
         return running
-    assert stored is not None
     return stored
 
 
@@ -156,8 +156,8 @@ def _progress(call: JobCall, facts: Mapping[str, Any]) -> Outputs:
     known = {file["number"]: file for file in facts.get("files", ())}
     files = list[dict[str, Any]]()
     for file in call.files:
-        own = known.get(file.number)
-        files.append(own or file_facts(call.services, file, call.language))
+        facts_of_file = known.get(file.number)
+        files.append(facts_of_file or file_facts(call.services, file, call.language))
     return None, {"progress": {"share": 0.0, **begun, **facts, "files": files}}
 
 

@@ -97,8 +97,10 @@ class _Middleware:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})
             return
-        respond = self._respond if scope["type"] == "http" else self._app
-        await respond(scope, receive, send)
+        if scope["type"] == "http":
+            await self._respond(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise NotImplementedError
@@ -236,13 +238,11 @@ class Access(_Middleware):
             await app(scope, receive, send)
             return
         is_user = gradio_changes.user_of(scope) is not None
-        if (
-            not is_user
-            and path != "/"
-            and (client := _client_of_key(Headers(scope=scope), self._keys))
-        ):
-            scope = gradio_changes.as_user(scope, client)
-            is_user = True
+        if not is_user and path != "/":
+            client = _client_of_key(Headers(scope=scope), self._keys)
+            if client:
+                scope = gradio_changes.as_user(scope, client)
+                is_user = True
         if path == "/" and not has_login and method in ("GET", "HEAD"):
             app = PlainTextResponse(translate(language_of(Request(scope)), "programs_only"))
         elif has_login and path == "/login" and method == "POST":
@@ -270,24 +270,19 @@ class Access(_Middleware):
             seconds = math.ceil(own[-_MAX_FAILURES] + _FAILURE_SECONDS - now)
             raise EnhanceError("login_too_often", seconds=seconds)
         attempt = now, address
-        self._failures.append(
-            attempt
-        )  # Counted before the response, so that concurrent attempts count.
+        # Counted before the response, so that concurrent attempts count.
+        self._failures.append(attempt)
 
         async def send_login_response(message: Message) -> None:
             if message["type"] == "http.response.start":
                 if message["status"] < 400:
                     with suppress(ValueError):  # It has expired during a slow response.
                         self._failures.remove(attempt)
-                headers = [
-                    (
-                        name,
-                        _strict_cookie(value, scope["scheme"])
-                        if name.lower() == b"set-cookie"
-                        else value,
-                    )
-                    for name, value in message["headers"]
-                ]
+                headers = []
+                for name, value in message["headers"]:
+                    if name.lower() == b"set-cookie":
+                        value = _strict_cookie(value, scope["scheme"])
+                    headers.append((name, value))
                 message = {**message, "headers": headers}
             await send(message)
 
@@ -296,9 +291,9 @@ class Access(_Middleware):
 
 def _is_public(scope: Scope, path: str, has_login: bool) -> bool:
     """Return whether a request needs neither a login nor a key, although the server has them."""
-    if path in _PUBLIC_PATHS or (
-        has_login and (path in _LOGIN_PATHS or path.startswith(_LOGIN_FOLDERS))
-    ):
+    if path in _PUBLIC_PATHS:
+        return True
+    if has_login and (path in _LOGIN_PATHS or path.startswith(_LOGIN_FOLDERS)):
         return True
     return path == METRICS and is_local_request(scope)
 
@@ -321,9 +316,8 @@ def _strict_cookie(cookie: bytes, scheme: str) -> bytes:
     """Return the cookie with HttpOnly and SameSite=Lax, and with Secure if the request came by
     TLS."""
     parts = [part.strip() for part in cookie.split(b";")]
-    kept = [
-        part for part in parts if not part.lower().startswith((b"samesite", b"secure", b"httponly"))
-    ]
+    replaced = (b"samesite", b"secure", b"httponly")
+    kept = [part for part in parts if not part.lower().startswith(replaced)]
     kept += [b"HttpOnly", b"SameSite=Lax"]
     if scheme == "https":
         kept.append(b"Secure")
@@ -371,9 +365,11 @@ class RequestChecks(_Middleware):
         """Let Gradio respond. Raises EnhanceError if Gradio cannot process a malformed request."""
         path = path_of(scope)
         is_malformed = False
-        status, key = 422, "api_malformed"
+        status = 422
+        key = "api_malformed"
         if path == f"{API}/upload":
-            status, key = 400, "upload_malformed"
+            status = 400
+            key = "upload_malformed"
 
         async def send_unless_malformed(message: Message) -> None:
             nonlocal is_malformed
@@ -394,12 +390,13 @@ class RequestChecks(_Middleware):
             json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError) as error:
             raise EnhanceError("api_no_json") from error
-        if not path.startswith(
-            f"{API}/mcp"
-        ):  # A tool checks its arguments itself, because it returns their errors.
+        # A tool checks its arguments itself, because it returns their errors.
+        if not path.startswith(f"{API}/mcp"):
             check_call(scope, services_of(scope).endpoints, path, given)  # completes `data`
             check_files(given, self._limits.files)
-        return json.dumps(given).encode() if body else body
+        if not body:
+            return body
+        return json.dumps(given).encode()
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
         """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is
@@ -427,7 +424,9 @@ class RequestChecks(_Middleware):
             with gradio_changes.delete_files_of_request():
                 await self._pass_on(scope, receive_checked, send)
         except OSError as error:
-            raise no_space if error.errno in FULL else error from error
+            if error.errno in FULL:
+                raise no_space from error
+            raise
 
 
 def path_of(scope: Scope) -> str:
@@ -440,9 +439,9 @@ def _stream_name(scope: Scope, path: str) -> str | None:
     requests."""
     if path == f"{API}/queue/data":
         return Request(scope).query_params.get("session_hash")
-    return (
-        path.rpartition("/")[2] if path.startswith((f"{API}/call/", f"{API}/heartbeat/")) else None
-    )
+    if path.startswith((f"{API}/call/", f"{API}/heartbeat/")):
+        return path.rpartition("/")[2]
+    return None
 
 
 def _content_length(headers: Headers) -> int:

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ class PageFolder:
 
 _VARIABLE = "GRADIO_TEMP_DIR"
 _apps: list[tuple[Path, Path]] = []
-"""The folder of the page and the data folder of the app that set the variable last."""
+"""The folder of the page and the data folder of the app that set the variable last, if any."""
 
 
 def page_folder(config: Config, tasks: TaskStore, threads: JobThreads) -> PageFolder:
@@ -137,12 +138,10 @@ def page_folder(config: Config, tasks: TaskStore, threads: JobThreads) -> PageFo
     the first app would lose its uploads.
     """
     root = (config.page_folder or tasks.folder).absolute() / "enhance-page"
-    if (
-        _apps
-        and os.environ.get(_VARIABLE) == str(_apps[-1][0])
-        and _apps[-1] != (root, tasks.folder)
-    ):
-        raise SettingsError("second_app", folder=_apps[-1][1])
+    for earlier_root, data_folder in _apps:
+        is_current = os.environ.get(_VARIABLE) == str(earlier_root)
+        if is_current and (earlier_root, data_folder) != (root, tasks.folder):
+            raise SettingsError("second_app", folder=data_folder)
     _apps[:] = [(root, tasks.folder)]
     os.environ[_VARIABLE] = str(root)
     folder = PageFolder(root, tasks, threads, config.page_folder or tasks.folder / "page")
@@ -196,9 +195,8 @@ class TaskOwners:
                 known = self._known.get((owner.digest, task_id))
             if known is not None:
                 return task_id, *known
-            for entry in (entry for run in self._tasks.runs(owner.digest) for entry in run):
-                if (
-                    entry.task_id == task_id
-                ):  # A process that has ended, or another one, has made it.
+            # A process that has ended, or another one, can have made it.
+            for entry in chain.from_iterable(self._tasks.runs(owner.digest)):
+                if entry.task_id == task_id:
                     return task_id, entry.visible, None
         raise EnhanceError("api_not_your_task")

@@ -129,12 +129,12 @@ def test_a_list_is_limited_and_a_large_batch_counts_as_one_result(store, photo_f
         for number in range(50)
     }
 
-    store.shorten(whose)
+    store.remove_oldest(whose)
 
     newest, *others = store.runs(whose)
     assert {entry.id for entry in newest} == batch
     assert len(others) == MAX_RESULTS - 1
     assert {entry.id for run in others for entry in run} < {*single}
     monkeypatch.setattr("enhance.store.tasks.MAX_FILES", 10)
-    store.shorten(whose)
+    store.remove_oldest(whose)
     assert {entry.id for entry in entries_of(store, whose)} == batch
