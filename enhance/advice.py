@@ -52,11 +52,15 @@ def tips(
     """Return the suggestions for haze and faces, and for the `faster` preset of a slow run."""
     found = []
     available = available_presets()
-    for preset, is_found in {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}.items():
-        if is_found and preset != settings.preset:
+    suited = {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}
+    for preset, is_suited in suited.items():
+        if not is_suited or preset == settings.preset:
+            continue
+        solutions: tuple[Solution, ...] = ()
+        if preset in available:
             label = translate(language, "use_instead", name=name_of(language, "preset", preset))
-            solutions = (Solution(label, {"preset": preset}),) if preset in available else ()
-            found.append(Advice(translate(language, f"hint_{preset}"), solutions))
+            solutions = (Solution(label, {"preset": preset}),)
+        found.append(Advice(translate(language, f"hint_{preset}"), solutions))
     if faster is not None:
         name = name_of(language, "preset", faster.preset)
         label = _use_faster(language, name, faster.seconds, faster.selected_seconds)
@@ -70,17 +74,15 @@ def smaller_size(
 ) -> Advice | None:
     """Return the suggestion of 4x, if a larger size takes long. A run with the settings takes
     `seconds`."""
-    is_large = network_scale(settings) == 4 and has_second_pass(
-        settings, analysis.height, analysis.width
-    )
-    if not is_large or seconds <= LONG_SECONDS:
+    if seconds <= LONG_SECONDS or network_scale(settings) != 4:
+        return None
+    if not has_second_pass(settings, analysis.height, analysis.width):
         return None
     smaller = settings.changed(scale=4)
     less = enhancer.estimate(analysis.width, analysis.height, smaller, analysis.bits)
     label = _use_faster(language, translate(language, "scale_of", scale=4), less, seconds)
-    return Advice(
-        translate(language, "slow_size"), (Solution(label, _changed_size(settings, smaller)),)
-    )
+    solution = Solution(label, _changed_size(settings, smaller))
+    return Advice(translate(language, "slow_size"), (solution,))
 
 
 def size_problem(error: SettingsError, settings: Settings, language: str) -> Advice:
@@ -91,26 +93,30 @@ def size_problem(error: SettingsError, settings: Settings, language: str) -> Adv
     height = error.values["height"]
     width = error.values["width"]
     is_large = error.key == "size_large"
+    problem = "too_small_here"
+    button = "use_size"
+    if is_large:
+        problem = "too_large_here"
+        button = "use_largest"
     possible = with_possible_size(settings, height, width)
     bound = possible.describe_size(language)
     text = translate(
         language,
-        "too_large_here" if is_large else "too_small_here",
+        problem,
         wanted=_capitalise(settings.describe_size(language)),
         bound=bound,
         width=width,
         height=height,
     )
     if not settings.is_print or replace(possible, dpi=settings.dpi) != settings:
-        label = translate(language, "use_largest" if is_large else "use_size", size=bound)
+        label = translate(language, button, size=bound)
         return Advice(text, (Solution(label, _changed_size(settings, possible)),))
     label = translate(language, "use_dpi", dpi=possible.dpi)
     solutions = [Solution(label, _changed_size(settings, possible))]
     if is_large:
         largest = with_largest_print(settings, height, width)
-        sides = " × ".join(
-            f"{side:.3g}" for side in (largest.print_width, largest.print_height) if side
-        )
+        given_sides = [side for side in (largest.print_width, largest.print_height) if side]
+        sides = " × ".join(f"{side:.3g}" for side in given_sides)
         size = translate(language, "print_sides", sides=sides)
         label = translate(language, "use_largest_print", size=size)
         solutions.append(Solution(label, _changed_size(settings, largest)))
@@ -141,8 +147,9 @@ def _message(language: str, error: SettingsError) -> str:
     if "preset" in values:
         values = values | {"preset": name_of(language, "preset", values["preset"])}
     if "low" in values:
-        name = values["setting"]
-        label = f"size_{name}" if name in ("long_side", "megapixels") else name
+        label = values["setting"]
+        if label in ("long_side", "megapixels"):
+            label = f"size_{label}"
         values = values | {"setting": catalogue(language)[label]}
     return translate(language, error.key, **values)
 
@@ -155,12 +162,11 @@ def _solution(error: SettingsError, given: Mapping[str, Any], language: str) -> 
     if error.key == "format_unknown":
         return _use_png(language)
     name = error.values.get("setting") or _SETTINGS_OF_ERRORS[error.key]
-    value = None
     if "low" in error.values:
         value = _nearest(given[name], error.values)
-    if value is None:
-        return Solution(translate(language, "use_default"), {name: _DEFAULTS.get(name)})
-    return Solution(translate(language, "use_instead", name=f"{value:g}"), {name: value})
+        if value is not None:
+            return Solution(translate(language, "use_instead", name=f"{value:g}"), {name: value})
+    return Solution(translate(language, "use_default"), {name: _DEFAULTS.get(name)})
 
 
 def _nearest(value: object, limits: Mapping[str, Any]) -> float | None:
@@ -170,9 +176,9 @@ def _nearest(value: object, limits: Mapping[str, Any]) -> float | None:
         return None
     low = float(limits["low"])
     high = float(limits["high"])
-    if low <= value <= high:
+    if low <= value <= high:  # A fraction, but the setting is a whole number.
         return round(value)
-    return high if value > high else low
+    return max(low, min(value, high))
 
 
 def format_problem(encoding: Encoding, width: int, height: int, language: str) -> Advice | None:
@@ -189,5 +195,6 @@ def _use_png(language: str) -> Solution:
 
 
 def _use_faster(language: str, name: str, seconds: float, selected_seconds: float) -> str:
-    time, selected = (format_duration(language, one) for one in (seconds, selected_seconds))
+    time = format_duration(language, seconds)
+    selected = format_duration(language, selected_seconds)
     return translate(language, "use_preset", name=name, time=time, selected=selected)

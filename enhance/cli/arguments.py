@@ -34,12 +34,10 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
 
     run = command("run", "upscale files and folders")
     _add_run(run)
-    _add_analyse(
-        command("analyse", "print the properties of images and the preset that Auto selects")
-    )
-    _add_compare(
-        command("compare", "save an image that shows an area of a photo with every preset")
-    )
+    text = "print the properties of images and the preset that Auto selects"
+    _add_analyse(command("analyse", text))
+    text = "save an image that shows an area of a photo with every preset"
+    _add_compare(command("compare", text))
     app = command("app", "serve the page on port 7860")
     share = "also create a public link at gradio.live for up to one week"
     app.add_argument("--share", action="store_true", help=share)
@@ -56,9 +54,8 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
 def _reject_withdrawn(parser: ArgumentParser, arguments: Sequence[str]) -> None:
     """Exit with what to use in place of a command or option of an earlier version."""
     if arguments[:1] == ["bench"]:
-        parser.error(
-            "The command bench was removed. Use `make bench` in a checkout of the project."
-        )
+        text = "The command bench was removed. Use `make bench` in a checkout of the project."
+        parser.error(text)
     for given in arguments:
         option = given.partition("=")[0]
         if option in _WITHDRAWN:
@@ -78,10 +75,9 @@ def _add_run(run: ArgumentParser) -> None:
         "-o",
         "--output",
         help="output file for a single input, otherwise output folder; each can be an address, "
-        "and a path that ends in "
-        "/ is a folder (default: photo-4x.png next to each photo). Only earlier results are "
-        "replaced, and nothing "
-        "without -o. - writes a single result to standard output",
+        "and a path that ends in / is a folder (default: photo-4x.png next to each photo). Only "
+        "earlier results are replaced, and nothing without -o. - writes a single result to "
+        "standard output",
     )
     names = ", ".join(PRESETS)
     run.add_argument(
@@ -107,8 +103,7 @@ def _add_run(run: ArgumentParser) -> None:
         choices=("bar", "json", "none"),
         default="bar",
         help="progress on standard error: a bar if it is a terminal (default), or one JSON "
-        "object per line for other "
-        "programs, with file, share (0 to 1) and seconds_left",
+        "object per line for other programs, with file, share (0 to 1) and seconds_left",
     )
 
 
@@ -137,8 +132,8 @@ def _add_format(run: ArgumentParser) -> None:
         "--metadata",
         default="keep",
         help="keep: all metadata, including a GPS location (default). no-location: no GPS "
-        "location in EXIF, XMP, IPTC "
-        "and text. none: only the colour profile, the resolution and the label",
+        "location in EXIF, XMP, IPTC and text. none: only the colour profile, the resolution and "
+        "the label",
     )
     run.add_argument(
         "--no-label",
@@ -177,8 +172,8 @@ def _add_batch(run: ArgumentParser) -> None:
         "--ray",
         metavar="ADDRESS",
         help="process the files on a Ray cluster: host:port of its head node, auto for the "
-        "cluster of this machine, or "
-        "local to start one on this machine. All machines need the folders at the same paths",
+        "cluster of this machine, or local to start one on this machine. All machines need the "
+        "folders at the same paths",
     )
 
 
@@ -211,8 +206,8 @@ def _add_size(parser: ArgumentParser) -> None:
         "--print",
         metavar="SIZE",
         help="print size instead of --scale: WIDTHxHEIGHT in cm, such as 29.7x42cm, WIDTHx or "
-        "xHEIGHT for one side, "
-        f"or {papers}. The whole photo fits on the paper, in either orientation",
+        f"xHEIGHT for one side, or {papers}. The whole photo fits on the paper, in either "
+        "orientation",
     )
     dpi = "resolution of the result (default: 300 for --print, or the photo's)"
     _add_number(parser, "dpi", dpi, "DPI")
@@ -254,6 +249,5 @@ def _add_compare(compare: ArgumentParser) -> None:
 
 def _add_device(parser: ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default auto)")
-    parser.add_argument(
-        "--precision", default="auto", help="auto, fp32, bf16 or fp16 (default auto)"
-    )
+    precision = "auto, fp32, bf16 or fp16 (default auto)"
+    parser.add_argument("--precision", default="auto", help=precision)

@@ -7,7 +7,6 @@ import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -58,7 +57,9 @@ def run(options: Namespace) -> int:
             with piped_result.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
-    return 1 if ended.count("failed") else 0
+    if ended.count("failed"):
+        return 1
+    return 0
 
 
 def _settings_of(options: Namespace) -> Settings:
@@ -91,12 +92,12 @@ def _process(
         "on_change": reporter.report,
         "report": terminal_language() if options.report else None,
     }
-    with connect(options.ray) if options.ray else nullcontext() as ray:
-        if ray:
-            devices = {"device": options.device, "precision": options.precision}
+    if options.ray:
+        devices = {"device": options.device, "precision": options.precision}
+        with connect(options.ray) as ray:
             return ClusterBatch(enhancer, settings, batch, ray=ray, **given, **devices).run()
-        on_compute = partial(reporter.suggest_faster, enhancer)
-        return RunningBatch(enhancer, settings, batch, on_compute=on_compute, **given).run()
+    on_compute = partial(reporter.suggest_faster, enhancer)
+    return RunningBatch(enhancer, settings, batch, on_compute=on_compute, **given).run()
 
 
 def _replace_pipes(options: Namespace, folder: Path) -> Path | None:
@@ -144,10 +145,13 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     from ..processes import remove_leftovers
     from ..store.remote import RemoteFile, check_bucket
 
-    output = path_or_address(options.output) if options.output else None
+    output = None
+    if options.output:
+        output = path_or_address(options.output)
     ends_as_folder = (options.output or "").endswith(("/", os.sep))
-    is_folder_wanted = options.files or shard.count > 1 or ends_as_folder
-    file = None if is_folder_wanted else _only_file(options.input, output)
+    file = None
+    if not (options.files or shard.count > 1 or ends_as_folder):
+        file = _only_file(options.input, output)
     if file is None:
         return _plan_folder(options, output, shard)
     if isinstance(output, Path):
@@ -195,9 +199,12 @@ def _only_file(inputs: Sequence[Path | str], output: Path | str | None) -> Batch
         return None
     source = inputs[0]
     if isinstance(source, Path) and isinstance(output, Path):
-        return None if is_folder(source) else BatchFile(source, Path(source.name))
+        if is_folder(source):
+            return None
+        return BatchFile(source, Path(source.name))
     if not str(output).lower().endswith(tuple(ENDINGS)):
         return None
     files = find_images(inputs).files
-    is_file = len(files) == 1 and files[0].place == str(source)
-    return files[0] if is_file else None
+    if len(files) == 1 and files[0].place == str(source):
+        return files[0]
+    return None

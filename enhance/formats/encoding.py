@@ -211,7 +211,9 @@ def export(
         height, width = reader.size
         encoding.check(width, height)
         origin = origin_of(png)
-        gain_map = reader.gain_map if form.keeps_gain_map else None
+        gain_map = None
+        if form.keeps_gain_map:
+            gain_map = reader.gain_map
         has_gain_map = gain_map is not None
         mark = b""
         if marked or encoding.metadata != "none":
@@ -221,11 +223,11 @@ def export(
             reader,
             form,
             encoding.quality,
-            BACKGROUNDS[encoding.background],
-            _exported_metadata(reader.variants, encoding, origin, has_gain_map),
-            mark,
-            gain_map,
-            stop,
+            background=BACKGROUNDS[encoding.background],
+            metadata=_exported_metadata(reader.variants, encoding, origin, has_gain_map),
+            mark=mark,
+            gain_map=gain_map,
+            stop=stop,
         )
 
         def write_file(temporary: Path) -> None:

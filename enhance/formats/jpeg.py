@@ -86,7 +86,7 @@ def _write_photo(file: BinaryIO, image: FinishedImage, attached: bytes) -> bytes
     strips = image.strips(step)
     # Without `optimize`, Pillow uses the standard Huffman tables, so the head of the first strip
     # fits all scans.
-    head, scan = encode(next(strips), **_pillow_metadata(image, attached))
+    head, scan = encode(next(strips), **_pillow_options(image, attached))
     file.write(head)
     file.write(scan)
     for number, strip in enumerate(strips):
@@ -96,7 +96,7 @@ def _write_photo(file: BinaryIO, image: FinishedImage, attached: bytes) -> bytes
     return head
 
 
-def _pillow_metadata(image: FinishedImage, attached: bytes) -> dict[str, Any]:
+def _pillow_options(image: FinishedImage, attached: bytes) -> dict[str, Any]:
     """Return Pillow's options for metadata and profile.
 
     It has none for IPTC and for more than one comment.

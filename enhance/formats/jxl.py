@@ -126,12 +126,18 @@ def _with_profile(codestream: bytes, icc: bytes, values: np.ndarray) -> bytes:
     reader = BitReader(codestream)
     reader.read_size()
     size = _lowest_bits(reader.value, reader.position)
-    alpha = _ALPHAS[depth] if channels in (2, 4) else _NO_ALPHA
+    alpha = _NO_ALPHA
+    if channels in (2, 4):
+        alpha = _ALPHAS[depth]
     # Not all defaults, no additional fields, then the depth and the channels, and no absolute
     # colours.
     start = f"{size}00{_DEPTHS[depth]}{_ARE_16_BITS_ENOUGH[depth]}{alpha}0"
-    expected, with_profile = (_GREY, _GREY_PROFILE) if channels < 3 else (_RGB, _RGB_PROFILE)
-    header = start + expected + _END
+    without_profile = _RGB
+    with_profile = _RGB_PROFILE
+    if channels < 3:
+        without_profile = _GREY
+        with_profile = _GREY_PROFILE
+    header = start + without_profile + _END
     if _lowest_bits(reader.value, len(header)) != header:
         raise ValueError("another header than expected")
     frames = codestream[_bytes_for(header) :]

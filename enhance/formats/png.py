@@ -61,9 +61,10 @@ class PngHeader:
     def head(self) -> Iterator[bytes]:
         """Yield the signature and the chunks before the pixels."""
         yield SIGNATURE
-        colour = COLOUR_TYPES[self.channels]
-        size_and_type = self.width, self.height, self.bits, colour
-        yield make_chunk(b"IHDR", struct.pack(">IIBBBBB", *size_and_type, 0, 0, 0))
+        size_and_depth = struct.pack(">IIB", self.width, self.height, self.bits)
+        # The colour type, then the only compression, the only filter method and no interlacing.
+        methods = bytes([COLOUR_TYPES[self.channels], 0, 0, 0])
+        yield make_chunk(b"IHDR", size_and_depth + methods)
         if self.icc:
             yield profile_chunk(self.icc)
         yield from metadata_chunks(self.metadata)
@@ -122,7 +123,9 @@ class PngWriter:
         if self._rows_left:
             raise ValueError(f"the last {self._rows_left} rows were not written")
         self._end_chunk(self._deflate.flush())
-        ending = marked_ending(SIGNATURE, self.mark) if self.mark else END
+        ending = END
+        if self.mark:
+            ending = marked_ending(SIGNATURE, self.mark)
         self._push(ending)
         if self.xmp is not None:
             self._sink.seek(self._xmp_position)

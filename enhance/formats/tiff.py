@@ -92,10 +92,10 @@ def _write(file: BinaryIO, image: FinishedImage) -> None:
         lengths.append(len(packed))
         file.write(packed)
     if layout is _BIG_TIFF:
-        entries = _copy_directories(file, exif)
+        exif_entries = _copy_directories(file, exif)
     else:
-        entries = read_directory(exif)
-    entries = {tag: entry for tag, entry in entries.items() if tag not in _PIXEL_TAGS}
+        exif_entries = read_directory(exif)
+    entries = {tag: entry for tag, entry in exif_entries.items() if tag not in _PIXEL_TAGS}
     entries |= _image_entries(image, layout)
     entries[_STRIP_OFFSETS] = (layout.offset_type, layout.pack(layout.offset, *starts))
     entries[_STRIP_BYTES] = (layout.offset_type, layout.pack(layout.offset, *lengths))

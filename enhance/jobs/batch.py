@@ -171,8 +171,9 @@ class RunningBatch:
         self._work: defaultdict[str, float] = defaultdict(float)  # by state
         self._running_work = dict[str, float]()  # finished work of the running files, by key
         self._computed_work = 0.0  # of finished files that were not cached
-        # The number of files that are processed at the same time.
-        self._at_once = min(sum(map(self._is_remote, self.batch.files)), _REMOTE_AT_ONCE) or 1
+        remote = [file for file in self.batch.files if self._is_remote(file)]
+        self._at_once = max(1, min(len(remote), _REMOTE_AT_ONCE))
+        """The number of files that are processed at the same time."""
         for file in self.batch.files:
             self._work[file.state] += file.pixels
 
@@ -188,9 +189,9 @@ class RunningBatch:
                 file = self._check(file)
             if file.state in ("waiting", "failed"):  # Failed files are also reported.
                 self._put(file)
-        with closing(
-            work_in_parallel(self._process, iter(self._next, None), self._at_once, self.stop)
-        ) as ended:
+        started = iter(self._next, None)
+        work = work_in_parallel(self._process, started, self._at_once, self.stop)
+        with closing(work) as ended:
             for _, future in ended:
                 self._end(future.result())
         return self.batch
@@ -254,10 +255,10 @@ class RunningBatch:
     def _run_file(self, file: BatchFile) -> BatchFile:
         """Return the file with its result, also if only its report failed. Raises EnhanceError."""
         if self._is_remote(file):
-            return self._process_remote(file)
-        return self._write_result(file)
+            return self._run_remote_file(file)
+        return self._run_local_file(file)
 
-    def _process_remote(self, file: BatchFile) -> BatchFile:
+    def _run_remote_file(self, file: BatchFile) -> BatchFile:
         """Download the file if it is remote, process it, and upload a remote result."""
         local = file
         with temporary_folder() as folder:
@@ -266,12 +267,12 @@ class RunningBatch:
                 local = self._check(replace(file, source=download(file.address, source)))
                 if local.error is not None:
                     raise local.error
-            ended = self._write_result(replace(local, size=None))  # Progress counts bytes.
+            ended = self._run_local_file(replace(local, size=None))  # Progress counts bytes.
         return replace(
             file, state=ended.state, output=ended.output, info=ended.info, error=ended.error
         )
 
-    def _write_result(self, file: BatchFile) -> BatchFile:
+    def _run_local_file(self, file: BatchFile) -> BatchFile:
         """Enhance a local file. At the end of the run, its result gets the first name that is still
         free."""
         names = self.batch.names
@@ -281,16 +282,14 @@ class RunningBatch:
         image = None
         replaces: Replaceable = "input"
         is_beside = isinstance(names, NamesBeside)
-        if is_beside:  # photo-4x.png, where the size can depend on what Auto chooses for the image
+        if is_beside:
             replaces = "request"
             image = self.enhancer.read(file.source, name=file.name)
-            settings, _ = self.enhancer.resolve(image, file.settings or self.settings)
-            size = result_size(settings, image.height, image.width)
-            path = path.with_name(download_name(path.name, settings, size, path.suffix))
+            path = self._path_with_size(path, image, file)
         for output in names.candidates(path, file.source):
             try:
                 if isinstance(names, RemoteNames):
-                    return self._enhance_for(names, file, output)
+                    return self._enhance_and_upload(file, output, names)
                 return self._enhance(file, output, image=image, replaces=replaces)
             except StorageError as error:
                 if is_beside and error.key == "not_permitted":
@@ -299,7 +298,16 @@ class RunningBatch:
                     raise
         raise AssertionError("unreachable")
 
-    def _enhance_for(self, names: RemoteNames, file: BatchFile, output: Path) -> BatchFile:
+    def _path_with_size(self, path: Path, image: SourceImage, file: BatchFile) -> Path:
+        """Return the path of a result with its size in the name, such as photo-4x.png.
+
+        The size can depend on what Auto selects for the image.
+        """
+        settings, _ = self.enhancer.resolve(image, file.settings or self.settings)
+        size = result_size(settings, image.height, image.width)
+        return path.with_name(download_name(path.name, settings, size, path.suffix))
+
+    def _enhance_and_upload(self, file: BatchFile, output: Path, names: RemoteNames) -> BatchFile:
         """Enhance a local file and upload its result and report. Skip a file whose result and
         report exist."""
         address = names.address_of(output)
@@ -372,10 +380,9 @@ class RunningBatch:
         existed."""
         if self.report is None or result.png is None:
             return None
+        path = _report_path(output or result.png, image)
         try:
-            self.enhancer.write_report(
-                result, image, _report_path(output or result.png, image), self.report
-            )
+            self.enhancer.write_report(result, image, path, self.report)
         except Exception as error:
             return expected_error(error, "The report of a file could not be written")
         return None
@@ -395,15 +402,12 @@ class RunningBatch:
             self.batch.by_key[file.key] = file
             if file.state == "waiting":
                 self._waiting.append(file.key)
-            self._update_counts(before, file)
-
-    def _update_counts(self, before: BatchFile, after: BatchFile) -> None:
-        """Update the counts of a file that was changed."""
-        counts = self.batch.counts.copy()
-        for file, sign in ((before, -1), (after, 1)):
-            counts[file.state] += sign
-            self._work[file.state] += sign * file.pixels
-        self._change(counts=counts, latest=after)
+            self._work[before.state] -= before.pixels
+            self._work[file.state] += file.pixels
+            counts = self.batch.counts.copy()
+            counts[before.state] -= 1
+            counts[file.state] += 1
+            self._change(counts=counts, latest=file)
 
     def _update_progress(
         self, file: BatchFile, done: int, total: int, left_of_file: float | None

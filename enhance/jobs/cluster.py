@@ -42,19 +42,20 @@ def plan_workers(
     are the resources of the machines as Ray names them. Raises EnhanceError if they have no cores,
     or if no machine with GPUs has any.
     """
-    gpus, cores = ([int(node.get(name, 0)) for node in nodes] for name in ("GPU", "CPU"))
-    each = 1
-    gpu = 1
+    gpus = [int(node.get("GPU", 0)) for node in nodes]
+    cores = [int(node.get("CPU", 0)) for node in nodes]
     if any(gpus) and device != "cpu":
+        cores_each = 1
+        gpus_each = 1
         # Ray never starts a worker that no machine has room for.
-        count = sum(map(min, gpus, cores))
+        workers = sum(map(min, gpus, cores))
     else:
-        each = min(filter(None, [_MAX_CORES, *cores]))
-        gpu = 0
-        count = sum(core // each for core in cores)
-    if not count:
+        cores_each = min(filter(None, [_MAX_CORES, *cores]))
+        gpus_each = 0
+        workers = sum(count // cores_each for count in cores)
+    if not workers:
         raise EnhanceError("cluster_no_cores")
-    return count, each, gpu
+    return workers, cores_each, gpus_each
 
 
 @contextmanager
@@ -75,24 +76,20 @@ def connect(address: str) -> Iterator[Any]:
         from ray.exceptions import RayError
     options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
-        options |= {
-            "include_dashboard": False,
-            "object_store_memory": 80 << 20,
-        }  # the smallest that Ray accepts
+        # The smallest memory that Ray accepts.
+        options |= {"include_dashboard": False, "object_store_memory": 80 << 20}
     handler = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     # A thread of Ray prints which workers died until the shutdown has ended it.
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         try:
             try:
                 if host:
-                    socket.create_connection(
-                        (host.strip("[]"), int(port)), _CONNECT_SECONDS
-                    ).close()
+                    head_node = (host.strip("[]"), int(port))
+                    socket.create_connection(head_node, _CONNECT_SECONDS).close()
                 ray.init(**options)
             except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
-                raise EnhanceError(
-                    "cluster_unreached", address=address, reason=str(error).split("\n")[0]
-                ) from error
+                reason = str(error).split("\n")[0]
+                raise EnhanceError("cluster_unreached", address=address, reason=reason) from error
             finally:
                 if threading.current_thread() is threading.main_thread():
                     signal.signal(signal.SIGTERM, handler)  # Ray replaces it.
@@ -122,9 +119,8 @@ def process_file(
     enhancer = _enhancer(*worker)
     machine = socket.gethostname()
     if not file.address and not file.source.exists():
-        unseen = EnhanceError(
-            "cluster_unseen", machine=machine, folder=file.source.absolute().parent
-        )
+        folder = file.source.absolute().parent
+        unseen = EnhanceError("cluster_unseen", machine=machine, folder=folder)
         return replace(file, state="failed", error=unseen), machine
     batch = plan([replace(file, state="waiting")], names)
     (ended,) = RunningBatch(enhancer, batch=batch, **options).run().files
@@ -154,7 +150,9 @@ class ClusterBatch(RunningBatch):
         return super().run()
 
     def _run_file(self, file: BatchFile) -> BatchFile:
-        variables = tuple(one for one in os.environ.items() if one[0].startswith("ENHANCE_"))
+        variables = tuple(
+            (name, value) for name, value in os.environ.items() if name.startswith("ENHANCE_")
+        )
         worker = self.device, self.precision, Path.cwd(), variables
         options = {name: getattr(self, name) for name in ("settings", "encoding", "report")}
         task = self._process_file.remote(file, self.batch.names, worker, **options)
@@ -170,7 +168,6 @@ class ClusterBatch(RunningBatch):
         except self.ray.exceptions.RayError as error:
             raise EnhanceError("cluster_died", count=_MAX_ATTEMPTS) from error
         if ended.output and not ended.output.exists():
-            raise EnhanceError(
-                "cluster_unseen", machine=machine, folder=ended.output.absolute().parent
-            )
+            folder = ended.output.absolute().parent
+            raise EnhanceError("cluster_unseen", machine=machine, folder=folder)
         return ended

@@ -8,6 +8,7 @@ same process. The jobs of all enhancers run their steps on the thread of the dev
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -15,7 +16,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from ..errors import Cancelled, EnhanceError
@@ -93,9 +94,8 @@ class Scheduler:
         job = Job(kind, caller)
         with self._changed:
             self._check_limits(job, _MAX_JOBS[kind] if limit is None else limit)
-            self._holders[job] = (
-                0  # Under the same lock as the check, so that two jobs cannot get the last place.
-            )
+            # Under the same lock as the check, so that two jobs cannot get the last place.
+            self._holders[job] = 0
         with self.hold(job):
             yield job
 
@@ -139,9 +139,8 @@ class Scheduler:
             queue.waiting.remove(job)
             if job in queue.active:
                 queue.active.remove(job)
-            if (
-                job.began is not None
-            ):  # Recent jobs count most: each older one counts 3/4 of the next.
+            if job.began is not None:
+                # Recent jobs count most: each older one counts 3/4 of the next.
                 queue.seconds += (time.monotonic() - job.began - queue.seconds) / 4
                 job.began = None
             self._advance(queue)
@@ -213,58 +212,67 @@ class Scheduler:
         self._changed.notify_all()
 
 
+_Place: TypeAlias = tuple[float, float]
+"""The number of items taken so far, then the number of items added, which is infinite for a caller
+who was served."""
+
+
 class FairQueue(Generic[T]):
-    """A queue that serves its callers in rotation. The items of one caller keep their order."""
+    """A queue that serves its callers in rotation. The items of one caller keep their order.
+
+    Each waiting caller, and each prefix of its tuple, has a place: when it came, or when it was
+    served. A caller who was served is behind all who come before the next item is taken.
+    """
 
     def __init__(self) -> None:
-        self._items: list[tuple[Hashable, T]] = []
-        self._served: dict[tuple[Hashable, ...], int] = {}
-        """The number of the event at which each waiting caller, and each prefix of its tuple, was
-        served or came."""
-        self._events = 0
-        self._last: Hashable = ()
+        self._entries: list[_Entry[T]] = []
+        self._places: dict[tuple[Hashable, ...], _Place] = {}
+        self._added = 0
+        self._taken = 0
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._entries)
 
     def __contains__(self, item: object) -> bool:
-        return any(item is one for _, one in self._items)
+        return any(item is entry.item for entry in self._entries)
 
     def add(self, caller: Hashable, item: T) -> None:
-        self._items.append((caller, item))
-        self._events += 1
-        self._served = dict.fromkeys(_prefixes(caller), self._events) | self._served
+        self._added += 1
+        self._entries.append(_Entry(_prefixes(caller), item, (self._taken, self._added)))
 
     def take(self) -> T:
         """Remove and return the next item, of the caller who was served the longest time ago."""
-        self._events += 1
-        last = self._served.keys() & _prefixes(
-            self._last
-        )  # behind all callers that arrived in the meantime
-        self._served = self._served | dict.fromkeys(last, self._events)
-        self._last, item = min(self._items, key=self._turn)
-        self.remove(item)
-        return item
-
-    def _turn(self, entry: tuple[Hashable, T]) -> list[int]:
-        """Return when the caller of an item was served, and before that each prefix of its
-        tuple."""
-        caller, _ = entry
-        return [self._served[part] for part in _prefixes(caller)]
+        places: dict[tuple[Hashable, ...], _Place] = {}
+        for entry in self._entries:
+            for prefix in entry.prefixes:
+                place = max(entry.place, self._places.get(prefix, entry.place))
+                places.setdefault(prefix, place)
+        entry = min(self._entries, key=lambda one: [places[prefix] for prefix in one.prefixes])
+        self.remove(entry.item)
+        self._taken += 1
+        self._places = places | dict.fromkeys(entry.prefixes, (self._taken, math.inf))
+        return entry.item
 
     def remove(self, item: T) -> bool:
         """Remove an item. Return False if it was not there."""
-        before = len(self._items)
-        self._items = [one for one in self._items if one[1] is not item]
-        waiting = {part for caller, _ in self._items for part in _prefixes(caller)}
-        self._served = {part: event for part, event in self._served.items() if part in waiting}
-        return len(self._items) < before
+        before = len(self._entries)
+        self._entries = [entry for entry in self._entries if entry.item is not item]
+        return len(self._entries) < before
 
     def in_order(self) -> Iterator[T]:
         """Yield the items in the order in which they will be taken."""
         later = copy(self)  # `take` replaces the attributes and does not change their values.
         while later:
             yield later.take()
+
+
+@dataclass(frozen=True)
+class _Entry(Generic[T]):
+    """An item of a queue, the prefixes of its caller, and its place."""
+
+    prefixes: list[tuple[Hashable, ...]]
+    item: T
+    place: _Place
 
 
 @dataclass
@@ -293,7 +301,7 @@ _SCHEDULERS = WeakSet[Scheduler]()
 """All schedulers of the process, because a fork affects all of them."""
 
 
-def _start_anew() -> None:
+def _reset_after_fork() -> None:
     """Reset all schedulers in a forked process, which has no threads of the jobs, so locks would
     never be released."""
     for scheduler in list(_SCHEDULERS):
@@ -301,4 +309,4 @@ def _start_anew() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew)
+    os.register_at_fork(after_in_child=_reset_after_fork)

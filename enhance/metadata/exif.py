@@ -228,7 +228,9 @@ def read_directory(content: bytes, tag: int | None = None) -> _Values:
     """
     with suppress(*_DAMAGE):
         block = _Block(content)
-        directory = block.main if tag is None else block.directory(tag)
+        directory: int | None = block.main
+        if tag is not None:
+            directory = block.directory(tag)
         if directory is not None:
             return block.values(directory)
     return {}
@@ -261,7 +263,9 @@ def without_prefix(block: bytes | None) -> bytes | None:
 def read_orientation(block: bytes | None) -> int:
     """Return the orientation, 1 to 8; 1 if the block states none or is damaged."""
     value = int(_main_numbers(block).get(ORIENTATION, 1))
-    return value if 1 <= value <= 8 else 1
+    if value in range(1, 9):
+        return value
+    return 1
 
 
 def read_dpi(block: bytes | None) -> tuple[float, float] | None:
@@ -289,7 +293,9 @@ def with_numbers(content: bytes, numbers: Mapping[int, int]) -> bytes:
     for entry in block.all_entries(EXIF_IFD):
         if entry.tag in numbers:
             number = numbers[entry.tag]
-            layout = "H" if entry.kind == _SHORT and number <= 0xFFFF else "I"
+            layout = "I"
+            if entry.kind == _SHORT and number <= 0xFFFF:
+                layout = "H"
             new_entry = block.new_entry(entry.tag, layout, number)
             block.data[entry.position : entry.position + 12] = new_entry
     _remove_thumbnail(block)
@@ -378,9 +384,9 @@ def _copied_directories(block: _Block, without: Collection[int] = ()) -> dict[in
     return entries
 
 
-def shorten(block: bytes) -> bytes | None:
-    """Write the block again without maker notes, unusual tags and long values; return None if that
-    is not possible."""
+def shorten_block(block: bytes) -> bytes | None:
+    """Return the block without maker notes, unusual tags and long values, or None if that is not
+    possible."""
     without = (INTEROP_IFD, MAKER_NOTE)
     return block_from_tiff(io.BytesIO(block), without, longest=_LONGEST_VALUE)
 

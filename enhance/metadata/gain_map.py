@@ -32,7 +32,7 @@ from .xmp import with_properties
 
 logger = logging.getLogger(__name__)
 
-MAX_PIXELS = 1 << 24
+MAX_MAP_PIXELS = 1 << 24
 """The maximum pixels of a gain map that is kept or written. Larger ones are downscaled."""
 ISO_SEGMENT = b"urn:iso:std:iso:ts:21496:-1\0"
 """The start of the segment with the metadata of ISO 21496-1. In the photo, only the version
@@ -55,11 +55,8 @@ _SEMANTIC = re.compile(rb"Item:Semantic\s*=\s*[\"']GainMap[\"']")
 _NUMBER = rb"[-+]?(?:\d{1,20}\.?\d{0,20}|\.\d{1,20})(?:[eE][-+]?\d{1,3})?"
 _VALUE = rb"\s{0,99}(?:%s|True|False)\s{0,99}" % _NUMBER
 _CHANNEL = rb"<rdf:li>%s</rdf:li>\s{0,99}" % _VALUE
-_CHANNELS = rb"\s{0,99}<rdf:Seq>\s{0,99}%s(?:%s%s)?</rdf:Seq>\s{0,99}" % (
-    _CHANNEL,
-    _CHANNEL,
-    _CHANNEL,
-)
+_ONE_OR_THREE = rb"%s(?:%s%s)?" % (_CHANNEL, _CHANNEL, _CHANNEL)
+_CHANNELS = rb"\s{0,99}<rdf:Seq>\s{0,99}%s</rdf:Seq>\s{0,99}" % _ONE_OR_THREE
 _NAME = (
     rb"hdrgm:(?:Version|BaseRenditionIsHDR|GainMapM(?:in|ax)|Gamma"
     rb"|Offset(?:SDR|HDR)|HDRCapacityM(?:in|ax))"
@@ -235,7 +232,9 @@ def _iso_segment(image: Any) -> bytes:
     for name, content in image.applist:
         if name == "APP2" and content.startswith(ISO_SEGMENT):
             size = len(content) - len(ISO_SEGMENT)
-            return segment(0xE2, content) if _ISO_VERSION < size <= _MAX_ISO_BYTES else b""
+            if _ISO_VERSION < size <= _MAX_ISO_BYTES:
+                return segment(0xE2, content)
+            return b""
     return b""
 
 
@@ -343,11 +342,11 @@ def _signed_ratio(value: bytes) -> float:
 def decode_map(file: BinaryIO, header: MapHeader) -> np.ndarray | None:
     """Return the pixels of a gain map as stored, uint8 [h, w] or [h, w, 3], for Ultra HDR.
 
-    These are at most MAX_PIXELS. The result is None if the map is damaged.
+    These are at most MAX_MAP_PIXELS. The result is None if the map is damaged.
     """
     try:
         with _open_map(file, header.position) as image:
-            factor = math.ceil(math.sqrt(header.pixels / MAX_PIXELS))
+            factor = math.ceil(math.sqrt(header.pixels / MAX_MAP_PIXELS))
             mode = "L" if image.mode == "L" else "RGB"
             pixels = np.asarray(image.convert(mode).reduce(factor))
     except Exception as error:  # The photo itself can be read.
@@ -433,13 +432,11 @@ def index_segment(photo: int, start: int, length: int) -> bytes:
     header = b"MM\0*" + struct.pack(">I", 8)
     # The version, the number of images and their list. The list is after the three tags, at 8 + 2 +
     # 3 * 12 + 4 = 50.
-    tags = (
-        struct.pack(">H", 3)
-        + struct.pack(">HHI4s", 0xB000, _UNDEFINED, 4, b"0100")
-        + struct.pack(">HHII", 0xB001, _LONG, 1, 2)
-        + struct.pack(">HHII", _ENTRIES, _UNDEFINED, 32, 50)
-        + bytes(4)
-    )
+    tags = struct.pack(">H", 3)
+    tags += struct.pack(">HHI4s", 0xB000, _UNDEFINED, 4, b"0100")
+    tags += struct.pack(">HHII", 0xB001, _LONG, 1, 2)
+    tags += struct.pack(">HHII", _ENTRIES, _UNDEFINED, 32, 50)
+    tags += bytes(4)
     primary = struct.pack(">IIIHH", _PRIMARY, photo, 0, 0, 0)
     attached = struct.pack(">IIIHH", 0, length, start, 0, 0)
     return segment(0xE2, _INDEX_START + header + tags + primary + attached)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .exif import ORIENTATION, change_exif, shorten, with_dpi, without_tags
+from .exif import ORIENTATION, change_exif, shorten_block, with_dpi, without_tags
 from .metadata import Metadata
 
 SEGMENT = 65_533
@@ -60,7 +60,7 @@ def _fit_to_jpeg(metadata: Metadata, has_gain_map: bool) -> tuple[Metadata, list
     exif = metadata.exif
     if exif and len(exif) > _MAX_JPEG_EXIF:
         notes.append("exif_short")
-        exif = change_exif(shorten, exif)
+        exif = change_exif(shorten_block, exif)
         if exif and len(exif) > _MAX_JPEG_EXIF:
             exif = None
     xmp = metadata.xmp

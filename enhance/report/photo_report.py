@@ -51,8 +51,6 @@ _COLOURS = {
 _STORED_NAME = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}-[a-z0-9-]+")
 """The names of results in the store, without their extensions."""
 
-Facts = dict[str, str]
-"""Values by the key of their label."""
 Region = tuple[slice, slice]
 """Rows and columns of a result."""
 
@@ -220,13 +218,15 @@ def _draw_pair(
     document.set_xy(MARGIN, bottom)
 
 
-def _write_facts(document: ReportDocument, facts: Facts, widths: tuple[float, float]) -> None:
+def _write_facts(
+    document: ReportDocument, facts: dict[str, str], widths: tuple[float, float]
+) -> None:
     rows = [(document.translate(key), value or "–") for key, value in facts.items()]
     document.rows(rows, widths)
 
 
-def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> Facts:
-    """Return the request and its outcome."""
+def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> dict[str, str]:
+    """Return the request and its outcome, by the keys of their labels."""
     height, width = size
     adjustments = settings_in(info).describe_adjustments(document.language)
     facts = {
@@ -320,8 +320,11 @@ def _two_lines(sha256: str) -> str:
     return f"{sha256[:32]}\n{sha256[32:]}".strip()
 
 
-def _run_facts(document: ReportDocument, info: Info) -> Facts:
-    """Return the facts of the run, with the fidelity that the first page has in words."""
+def _run_facts(document: ReportDocument, info: Info) -> dict[str, str]:
+    """Return the facts of the run by the keys of their labels.
+
+    The fidelity, which the first page has in words, is a number here.
+    """
     model = info["model"]
     facts = {
         "row_model": model["name"],

@@ -20,7 +20,7 @@ from ..formats.png import PngHeader, create_png
 from ..formats.thumbnails import Thumbnail
 from ..images import NO_DEGRADATION, Box, Degradation, Size, SourceImage, spans
 from ..images.worker import allocate_pixels
-from ..metadata.gain_map import MAX_PIXELS, encode_map
+from ..metadata.gain_map import MAX_MAP_PIXELS, encode_map
 from ..metadata.provenance import Origin
 from ..metadata.source_type import label_of, read_source_type, with_source_type
 from ..settings import Settings
@@ -180,7 +180,8 @@ class ResultRows:
 def encode_gain_map(image: SourceImage, size: Size) -> bytes | None:
     """Return the gain map of an image as a JPEG for a result of `size` (height, width).
 
-    The map is enlarged like the image, up to MAX_PIXELS. The result is None if the image has none.
+    The map is enlarged like the image, up to MAX_MAP_PIXELS. The result is None if the image has
+    none.
     """
     if image.gain_map is None:
         return None
@@ -188,7 +189,7 @@ def encode_gain_map(image: SourceImage, size: Size) -> bytes | None:
     height, width = plane.shape[:2]
     rows = height * size[0] / image.height
     columns = width * size[1] / image.width
-    share = min(1.0, math.sqrt(MAX_PIXELS / (rows * columns)))
+    share = min(1.0, math.sqrt(MAX_MAP_PIXELS / (rows * columns)))
     new_height = max(1, round(rows * share))
     new_width = max(1, round(columns * share))
     factor = max(1, math.ceil(new_height / height), math.ceil(new_width / width))

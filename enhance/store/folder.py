@@ -39,6 +39,7 @@ from .names import shorten
 _FOLDERS = ("uploads", "processed", "network", "reports", "encoded")
 _REPORT_SUFFIXES = {one: f".{primary_tag(one)}" for one in LANGUAGES} | {DEFAULT_LANGUAGE: ""}
 _LONGEST_NAME = 120
+_LONGEST_SUFFIX = 12
 _PARTIAL_FILES = ".enhance-*.part"
 _IN_USE_SECONDS = 60
 _ITEMS = """
@@ -126,13 +127,11 @@ class DataFolder:
 
         The name is sanitised to one path component of limited length.
         """
-        plain = (
-            re.sub(r'[\x00-\x1f/\\:*?"<>|\ud800-\udfff]', "_", Path(name).name).strip(". ")
-            or "image"
-        )
-        suffix = Path(plain).suffix
-        stem = shorten(Path(plain).stem, _LONGEST_NAME)
-        return self.uploads / sha256 / (stem + shorten(suffix, 12))
+        plain = re.sub(r'[\x00-\x1f/\\:*?"<>|\ud800-\udfff]', "_", Path(name).name)
+        path = Path(plain.strip(". ") or "image")
+        stem = shorten(path.stem, _LONGEST_NAME)
+        suffix = shorten(path.suffix, _LONGEST_SUFFIX)
+        return self.uploads / sha256 / f"{stem}{suffix}"
 
     @contextmanager
     def using(self, *paths: Path) -> Iterator[None]:

@@ -35,8 +35,6 @@ _BUSY = {
     "ThrottlingException",
     "RequestLimitExceeded",
     "429",
-}
-_BUSY |= {
     "TooManyRequests",
     "InternalError",
     "500",
@@ -74,9 +72,8 @@ def open_address(address: str) -> tuple[Any, str]:
     if scheme not in registry and scheme not in known_implementations:
         raise SettingsError("remote_scheme", address=address, scheme=scheme)
     try:
-        return url_to_fs(
-            address, use_listings_cache=False
-        )  # Other processes change the same folders.
+        # Without its cache, because other processes change the same folders.
+        return url_to_fs(address, use_listings_cache=False)
     except ImportError as error:
         package = getattr(error.__cause__, "name", None) or scheme
         raise SettingsError("remote_package", address=address, package=package) from error

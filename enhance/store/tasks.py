@@ -8,6 +8,7 @@ import secrets
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -192,17 +193,17 @@ class TaskStore(DataFolder):
 
     def entries_of(self, whose: str, wanted: str) -> list[RecentRun]:
         """Return the user's entry with this id, or the entries of the user's batch with this id."""
-        return [
-            entry for run in self.runs(whose) for entry in run if wanted in (entry.id, entry.batch)
-        ]
+        entries = chain.from_iterable(self.runs(whose))
+        return [entry for entry in entries if wanted in (entry.id, entry.batch)]
 
     def own_entries(self, whose: str, wanted: object) -> list[RecentRun]:
         """Return the entries with this id, as `entries_of`. Raises EnhanceError if there are none,
         with the same text for an unknown entry and for one of another user."""
-        entries = self.entries_of(whose, wanted) if isinstance(wanted, str) and wanted else []
-        if not entries:
-            raise EnhanceError("api_not_your_run")
-        return entries
+        if isinstance(wanted, str) and wanted:
+            entries = self.entries_of(whose, wanted)
+            if entries:
+                return entries
+        raise EnhanceError("api_not_your_run")
 
     def forget(self, whose: str, wanted: object) -> list[str]:
         """Delete a user's entry, or all entries of a batch, with the files that nothing else needs.
@@ -245,9 +246,10 @@ class TaskStore(DataFolder):
 
         Their links in the page's folder are also deleted. Raises StorageError.
         """
-        sources = {
-            one for entry in entries for one in (entry.id, entry.sha256, entry.task_id) if one
-        }
+        sources = set[str]()
+        for entry in entries:
+            sources |= {entry.id, entry.sha256, entry.task_id or ""}
+        sources.discard("")
         found = list(self.page_files())
         with self.database.transaction() as db:
             self._list_found(db, found)
@@ -256,8 +258,6 @@ class TaskStore(DataFolder):
                 outputs = db.execute(query, (entry.task_id,)).fetchall()
                 sources |= {output for (output,) in outputs}
                 delete_entry(db, entry)
-                db.execute(
-                    "DELETE FROM jobs WHERE whose = ? AND name = ?",
-                    (entry.whose, entry.batch or entry.id),
-                )
+                job = (entry.whose, entry.batch or entry.id)
+                db.execute("DELETE FROM jobs WHERE whose = ? AND name = ?", job)
             self._delete_sources(db, sources)
