@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -387,42 +388,41 @@ def add_endpoints(services: Services) -> None:
 
     def add(
         name: str,
-        parameters: tuple[str, ...],
-        later: tuple[str, ...],
         outputs: list[gr.File | gr.JSON],
+        least: int | None = None,
         **options: Any,
     ) -> None:
-        """Add an endpoint. Earlier clients do not send the `later` parameters."""
+        """Add an endpoint with the parameters of its function, of which earlier clients send only
+        the first `least`."""
+        function = getattr(endpoints, name)
         without = ignored if name == "preview" else {}
         components = inputs | without
-        named: Any = {one: components[one] for one in (*parameters, *later)}
-        function = getattr(endpoints, name)
+        parameters = tuple(one for one in signature(function).parameters if one in components)
+        named: Any = {one: components[one] for one in parameters}
         button.click(function, None, outputs, inputs_kwargs=named, api_name=name, **options)
         services.endpoints[name] = Endpoint(
             function,
-            parameters=tuple(named),
+            parameters,
             outputs={str(one.label): isinstance(one, gr.File) for one in outputs},
             limiter=CapacityLimiter(options.get("concurrency_limit") or _THREADS),
             is_queued=options.get("queue", True),
-            least=len(parameters),
+            least=len(parameters) if least is None else least,
             ignored=tuple(without),
         )
 
-    first = FIRST_SETTINGS
-    later = API_SETTINGS[len(FIRST_SETTINGS) :]
-    add("enhance", ("image", *first), (*later, "job"), [result, info], **JOB_EVENTS)
-    rectangle = (*later, *API_RECTANGLE, "largest")
-    add("preview", ("image", *API_REGION, *first), rectangle, [before, after, info], **JOB_EVENTS)
-    add("compare", ("image", *API_REGION), (), [result, info], **JOB_EVENTS)
-    for name in ("presets", "status"):
-        add(name, (), (), [answer], queue=False)
-    add("batch", ("images", *first), (*later, "largest", "job"), [archive, info], **JOB_EVENTS)
-    add("analyse", ("image", *SIZES), API_PLAN[len(SIZES) :], [answer], concurrency_limit=2)
-    add("report", ("task_id",), (), [pdf], concurrency_limit=1)
-    add("cancel", ("job",), ("file",), [answer], queue=False)
-    add("runs", (), ("id",), [answer], queue=False)
-    add("export", ("id",), ENCODING_PARAMETERS, [result, info], **JOB_EVENTS)
-    add("forget", ("id",), (), [answer], queue=False)
+    first = len(FIRST_SETTINGS)
+    add("enhance", [result, info], 1 + first, **JOB_EVENTS)
+    add("preview", [before, after, info], 1 + len(API_REGION) + first, **JOB_EVENTS)
+    add("compare", [result, info], **JOB_EVENTS)
+    add("presets", [answer], queue=False)
+    add("status", [answer], queue=False)
+    add("batch", [archive, info], 1 + first, **JOB_EVENTS)
+    add("analyse", [answer], 1 + len(SIZES), concurrency_limit=2)
+    add("report", [pdf], concurrency_limit=1)
+    add("cancel", [answer], 1, queue=False)
+    add("runs", [answer], 0, queue=False)
+    add("export", [result, info], 1, **JOB_EVENTS)
+    add("forget", [answer], queue=False)
     start_cleaning((0, lambda: report_jobs(services)), step=REPORT_SECONDS)
 
 

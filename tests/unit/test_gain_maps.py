@@ -177,7 +177,7 @@ def test_map_changes_no_pixel_of_the_png(enhancer, ultra):
 
 
 def test_large_maps_are_limited(run, ultra, monkeypatch):
-    monkeypatch.setattr(results, "MAX_PIXELS", 40_000)
+    monkeypatch.setattr(results, "MAX_MAP_PIXELS", 40_000)
     assert second_image(run(ultra.read_bytes(), "anime-fast")).size == (200, 200)
 
 
