@@ -96,10 +96,6 @@ class Encoding:
         return FORMATS[self.format]
 
     @property
-    def media_type(self) -> str:
-        return self.file_format.media_type
-
-    @property
     def lossless(self) -> bool:
         return self.quality >= self.file_format.lossless
 

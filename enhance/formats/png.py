@@ -104,9 +104,7 @@ class PngWriter:
             rows = rows[..., None]
         has_format = rows.dtype == self._dtype and rows.shape[1:] == self._row_shape
         if not has_format or len(rows) > self._rows_left:
-            expected = f"at most {self._rows_left} rows of {self._dtype} {self._row_shape}"
-            given = f"{len(rows)} of {rows.dtype} {rows.shape[1:]}"
-            raise ValueError(f"{expected} expected, {given} given")
+            raise ValueError(f"rows of {rows.dtype} {rows.shape} do not fit into the rest")
         self._rows_left -= len(rows)
         step = max(1, _BLOCK_BYTES // self._row_above.size)
         first = 0

@@ -28,7 +28,7 @@ from ..processes import temporary_folder
 from ..restore.resample import result_size, with_possible_size
 from ..settings import Settings
 from ..store import download_name
-from ..store.names import NamesBeside, ResultNames
+from ..store.names import NamesBeside, ResultNames, report_path_next_to
 from ..store.remote import RemoteNames, StoredFile, download, stored_at, upload
 from .parallel import work_in_parallel
 from .scheduler import Job
@@ -348,7 +348,7 @@ class RunningBatch:
                 hold = self.hold
             if self.report:
                 image = image or self.enhancer.read(file.source, output)
-                if output and not _report_path(output, image).exists():
+                if output and not report_path_next_to(output, image.sha256).exists():
                     hold = until_reported
             result = self.enhancer.run(
                 file.source,
@@ -380,7 +380,7 @@ class RunningBatch:
         existed."""
         if self.report is None or result.png is None:
             return None
-        path = _report_path(output or result.png, image)
+        path = report_path_next_to(output or result.png, image.sha256)
         try:
             self.enhancer.write_report(result, image, path, self.report)
         except Exception as error:
@@ -488,9 +488,3 @@ def with_nearest_size(file: BatchFile, settings: Settings) -> BatchFile:
         return file
     own = with_possible_size(settings, *file.size)
     return file if own == settings else replace(file, settings=own)
-
-
-def _report_path(result: Path, image: SourceImage) -> Path:
-    from ..report.photo_report import report_path_next_to
-
-    return report_path_next_to(result, image.sha256)

@@ -14,9 +14,7 @@ from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
 from PIL import Image
 
 from ..i18n import DEFAULT_LANGUAGE, match_language, sentence_space, translate
-
-CREATOR = "Enhance report"
-"""The creator in the metadata of every PDF report."""
+from ..store.names import REPORT_CREATOR
 
 Colour = tuple[int, int, int]
 INK: Colour = (28, 30, 34)
@@ -72,7 +70,7 @@ class ReportDocument(FPDF):
         self.add_font("sans", "B", _FONTS / "NotoSansSC-Bold.woff")
         self.set_title(self.clean(title))
         self.set_subject(self.translate(f"{kind}_subject"))
-        self.set_creator(CREATOR)
+        self.set_creator(REPORT_CREATOR)
         self.set_keywords(keywords)
         self.set_lang(self.language)
         self.created = datetime.now().astimezone()

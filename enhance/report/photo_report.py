@@ -3,13 +3,12 @@ facts."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 import numpy as np
 from PIL import Image
@@ -35,7 +34,7 @@ from ..info import Info, grade_in, settings_in
 from ..metadata.profiles import profile_name
 from ..presets import licence_text
 from ..store import result_name
-from .document import CREATOR, GAP, GREY, LEAD, MARGIN, NOTE, ReportDocument
+from .document import GAP, GREY, LEAD, MARGIN, NOTE, ReportDocument
 
 _WHOLE_HEIGHT = 78.0
 _DETAIL_HEIGHT = 52.0
@@ -53,31 +52,6 @@ _STORED_NAME = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}-[a-z0-9-]+")
 
 Region = tuple[slice, slice]
 """Rows and columns of a result."""
-
-
-def report_path_next_to(result: Path, input_sha256: str) -> Path:
-    """Return the path for the report of a result: its name with .pdf, or with -report where another
-    file has that.
-
-    An earlier report of the same input is replaced.
-    """
-    path = result.with_suffix(".pdf")
-    ending = "-report"
-    for number in itertools.count(2):
-        if not path.exists() or _is_report(path, input_sha256):
-            break
-        path = result.with_name(f"{result.stem}{ending}.pdf")
-        ending = f"-report-{number}"
-    return path
-
-
-def _is_report(path: Path, input_sha256: str) -> bool:
-    try:
-        content = path.read_bytes()  # fpdf2 writes the metadata of a PDF without compression.
-    except OSError:
-        return False
-    keywords = f"/Keywords ({input_sha256})"
-    return f"/Creator ({CREATOR})".encode() in content and keywords.encode() in content
 
 
 def make_report(

@@ -3,7 +3,7 @@
 - `uploads/<sha256>/<name>`: an input, byte for byte
 - `processed/<task_id>.png` and `.json`: a result and its `info`
 - `network/<sha256 of the input>-<key>.raw`: the output of the network, to be tuned again
-- `reports/<task_id>-<encoding>.pdf`: a report on a result as a file in this encoding
+- `reports/<task_id>-<encoding>.<language>.pdf`: a report on a result as a file in this encoding
 - `encoded/<sha256>-<encoding>.jpg` (or another extension): a result in another format, by the
   checksum of its PNG
 - `enhance-<time>.sqlite`: the database of these files and of the recent results
@@ -29,7 +29,7 @@ from tempfile import TemporaryDirectory
 from ..errors import StorageError
 from ..files import MARKER, check_writable, storage_errors
 from ..formats.encoding import Encoding
-from ..i18n import DEFAULT_LANGUAGE, LANGUAGES, match_language, primary_tag
+from ..i18n import DEFAULT_LANGUAGE, match_language
 from ..processes import has_ended, remove_leftovers, this_process
 from .adoption import adopt_files
 from .database import Database
@@ -37,7 +37,6 @@ from .file_list import list_file, source_of
 from .names import shorten
 
 _FOLDERS = ("uploads", "processed", "network", "reports", "encoded")
-_REPORT_SUFFIXES = {one: f".{primary_tag(one)}" for one in LANGUAGES} | {DEFAULT_LANGUAGE: ""}
 _LONGEST_NAME = 120
 _LONGEST_SUFFIX = 12
 _PARTIAL_FILES = ".enhance-*.part"
@@ -115,8 +114,8 @@ class DataFolder:
         return self.network / f"{input_sha256}-{key}.raw"
 
     def report_path(self, task_id: str, language: str, encoding: Encoding) -> Path:
-        suffix = _REPORT_SUFFIXES[match_language(language) or DEFAULT_LANGUAGE]
-        return self.reports / f"{task_id}-{encoding}{suffix}.pdf"
+        language = match_language(language) or DEFAULT_LANGUAGE
+        return self.reports / f"{task_id}-{encoding}.{language}.pdf"
 
     def encoded_path(self, sha256: str, encoding: Encoding) -> Path:
         """Return the path of a result in another format, by the checksum of its PNG."""

@@ -1,4 +1,4 @@
-"""File names of results in a folder.
+"""File names of results and reports in a folder.
 
 Only results are overwritten, and no two results have the same name.
 """
@@ -15,6 +15,8 @@ from pathlib import Path
 from ..files import file_sha256
 from ..metadata.provenance import origin_of
 
+REPORT_CREATOR = "Enhance report"
+"""The creator in the metadata of every PDF report, by which an earlier one is recognised."""
 MAX_NAME_BYTES = 255
 """Bytes of a file name on common file systems."""
 _MAX_EXTENSION_BYTES = 16
@@ -83,6 +85,31 @@ class NamesBeside(ResultNames):
 
     def __init__(self) -> None:
         super().__init__(Path())
+
+
+def report_path_next_to(result: Path, input_sha256: str) -> Path:
+    """Return the path for the report of a result: its name with .pdf, or with -report where another
+    file has that.
+
+    An earlier report of the same input is replaced.
+    """
+    path = result.with_suffix(".pdf")
+    ending = "-report"
+    for number in itertools.count(2):
+        if not path.exists() or _is_report(path, input_sha256):
+            break
+        path = result.with_name(f"{result.stem}{ending}.pdf")
+        ending = f"-report-{number}"
+    return path
+
+
+def _is_report(path: Path, input_sha256: str) -> bool:
+    try:
+        content = path.read_bytes()  # fpdf2 writes the metadata of a PDF without compression.
+    except OSError:
+        return False
+    keywords = f"/Keywords ({input_sha256})"
+    return f"/Creator ({REPORT_CREATOR})".encode() in content and keywords.encode() in content
 
 
 def shorten(text: str, most: int) -> str:

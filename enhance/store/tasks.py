@@ -248,8 +248,7 @@ class TaskStore(DataFolder):
         """
         sources = set[str]()
         for entry in entries:
-            sources |= {entry.id, entry.sha256, entry.task_id or ""}
-        sources.discard("")
+            sources |= {entry.id, entry.sha256, entry.task_id or entry.id}
         found = list(self.page_files())
         with self.database.transaction() as db:
             self._list_found(db, found)

@@ -75,13 +75,13 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
         )  # Importing Gradio writes to its folder, which must have been checked.
         from .connections import limit_connections
         from .gradio_changes import limit_shutdown
-        from .services import services_of_app
+        from .services import SERVICES
 
     config = enhancer.config
     quiet_logs(as_json=config.json_log)
     log_unknown_variables(os.environ)  # At the first warning, the log was not set up yet.
     demo = build(enhancer)
-    limit_connections(services_of_app(demo).metrics)
+    limit_connections(SERVICES[demo].metrics)
     try:
         try:
             demo.launch(**launch_options(demo), share=share, prevent_thread_lock=True)
@@ -93,7 +93,7 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
         warm_up(enhancer)
         threading.Event().wait()
     finally:
-        services_of_app(demo).threads.stop(_END_SECONDS)
+        SERVICES[demo].threads.stop(_END_SECONDS)
         logging.disable()  # Interrupted requests would log errors from here on.
         limit_shutdown(demo, _STREAM_SECONDS)
         demo.close(verbose=False)

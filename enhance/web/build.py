@@ -22,7 +22,7 @@ from .page.layout import build_page, page_texts
 from .page.theme import page_theme
 from .regions import regions_route
 from .security import Access, OriginCheck, RequestChecks, SecurityHeaders
-from .services import create_services, register, services_of, services_of_app
+from .services import SERVICES, create_services, services_of
 from .storage import MARK_SECONDS
 
 _NO_STATISTICS = {
@@ -59,7 +59,7 @@ def build(enhancer: Enhancer) -> gr.Blocks:
     # On a page of their own, the endpoints are not part of what a browser loads.
     with demo.route("API", "endpoints", show_in_navbar=False):
         add_endpoints(services)
-    register(demo, services)
+    SERVICES[demo] = services
     interval = CLEAN_SECONDS if config.max_disk is None else _TRIM_SECONDS
     start_cleaning(
         (0, services.previews.images.sweep),
@@ -79,7 +79,7 @@ def _head_of(scope: Scope) -> str:
 def launch_options(demo: gr.Blocks) -> dict[str, Any]:
     """Return the arguments of `Blocks.launch`, apart from those that Gradio reads from the
     environment."""
-    services = services_of_app(demo)
+    services = SERVICES[demo]
     config = services.enhancer.config
     metrics = services.metrics
     routes: list[BaseRoute] = [

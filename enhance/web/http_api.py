@@ -75,7 +75,7 @@ async def enhance_form(request: Request) -> Response:
         if outputs is None:
             return Response(status_code=499)
         file, info = outputs
-        return _response(request, Path(file), info, call.encoding.media_type)
+        return _response(request, Path(file), info, call.encoding.file_format.media_type)
     except EnhanceError as error:
         raise services.visible_error(client, error) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -67,10 +68,7 @@ class Previews:
 
     def run(self, image: SourceImage, settings: Settings, box: Box, job: Job) -> Preview:
         """Return a preview of a region. Raises EnhanceError."""
-
-        def work() -> Preview:
-            return self._enhancer.preview_region(image, settings, box, job)
-
+        work = partial(self._enhancer.preview_region, image, settings, box, job)
         return self._metrics.follow("preview", settings.preset, work)
 
     def steps(self, view: View, job: Job) -> Iterator[tuple[Preview, bool]]:

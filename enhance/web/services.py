@@ -137,26 +137,16 @@ def create_services(
     return Services(enhancer, previews, folder, owners, metrics, addresses, planner, threads)
 
 
-_OF_APPS: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()
+SERVICES: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()
 """The services of all apps of the process, because Gradio gives a request only its app."""
-
-
-def register(blocks: gr.Blocks, services: Services) -> None:
-    """Let `services_of` find the services of an app."""
-    _OF_APPS[blocks] = services
-
-
-def services_of_app(blocks: gr.Blocks) -> Services:
-    """Return the services of an app."""
-    return _OF_APPS[blocks]
 
 
 def services_of(scope: Scope) -> Services:
     """Return the services of the app that got a request. Raises HTTPException if it has none."""
     blocks = blocks_of(scope)
-    if blocks is None or blocks not in _OF_APPS:
+    if blocks is None or blocks not in SERVICES:
         raise HTTPException(404)
-    return _OF_APPS[blocks]
+    return SERVICES[blocks]
 
 
 def _is_administrator(request: gr.Request | None) -> bool:
