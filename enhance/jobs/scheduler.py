@@ -165,10 +165,6 @@ class Scheduler:
             of_queue = [one for one in self._holders if one.queue_name == name]
             return max(queued, len(of_queue))
 
-    def seconds(self, ahead: int) -> float:
-        """Return the expected duration of this number of runs."""
-        return ahead * self._queues["run"].seconds
-
     def _check_limits(self, job: Job, limit: int) -> None:
         jobs = [one for one in self._holders if one.queue_name == job.queue_name]
         own = sum(one.caller == job.caller for one in jobs)
