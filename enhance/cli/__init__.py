@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -72,7 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         arguments = sys.argv[1:]
     if arguments[:1] == ["weights"]:
-        return weights.main(arguments[1:])
+        with suppress(BrokenPipeError):  # `program` discards the rest of the output.
+            return weights.main(arguments[1:])
+        return 0
     options = parse_arguments(arguments)
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.ERROR)

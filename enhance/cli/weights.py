@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ OPTIONAL = ("span-x4", "realesr-general-x4v3", "realesr-general-wdn-x4v3")
 """Downloaded with the default set, but not an error if they are not available."""
 
 Records = list[dict[str, Any]]
+"""The JSON objects of models."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command prints, as JSON or as text, and its exit status."""
+
+    records: Records
+    text: str
+    status: int = 0
 
 
 def main(arguments: Sequence[str] | None = None, store: WeightStore | None = None) -> int:
@@ -44,15 +55,18 @@ def main(arguments: Sequence[str] | None = None, store: WeightStore | None = Non
     if getattr(options, "name", None) is not None and options.file.is_dir():
         parser.error("--name cannot be used with a folder. Use the path of a single file.")
     try:
-        records, text, status = options.command(options, store)
+        outcome: Outcome = options.command(options, store)
     except EnhanceError as error:
         print(error.message(terminal_language()), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"\n{translate(terminal_language(), 'weights_cancelled')}", file=sys.stderr)
         return 1
-    print(json.dumps(records, indent=2) if options.json else text)
-    return status
+    if options.json:
+        print(json.dumps(outcome.records, indent=2))
+    else:
+        print(outcome.text)
+    return outcome.status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _list(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
+def _list(options: argparse.Namespace, store: WeightStore) -> Outcome:
     records = [_record(verify_files(name, store), store.folder) for name in _all_names(store)]
     text = _table(records, "name", "size", "status", "licence", "source", "purpose")
     missing = [record for record in records if record.get("by_hand") or record.get("tried")]
@@ -140,10 +154,10 @@ def _list(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str
             text += f": {file['file']} from {file['url']}"
         for attempt in record["tried"]:
             text += f"\n    failed: {attempt['source']}: {attempt['error']}"
-    return records, text, 0
+    return Outcome(records, text)
 
 
-def _find(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
+def _find(options: argparse.Namespace, store: WeightStore) -> Outcome:
     words = " ".join(options.text)
     found = find(store.catalogue, words, photo=options.photo, commercial=options.commercial)
     records = [_offer(model) for model in found]
@@ -153,7 +167,7 @@ def _find(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str
         text += "\n\nRun `enhance weights add NAME` to download and add a model."
     else:
         text = "No model matches. Use fewer words, or run `enhance weights find` for all models."
-    return records, text, 0
+    return Outcome(records, text)
 
 
 def _offer(model: Model) -> dict[str, Any]:
@@ -173,13 +187,18 @@ def _offer(model: Model) -> dict[str, Any]:
     }
 
 
-def _fetch(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
-    names = list(store.models) if options.all else options.names
-    optional = () if names else OPTIONAL
+def _fetch(options: argparse.Namespace, store: WeightStore) -> Outcome:
+    names = options.names
+    optional: tuple[str, ...] = ()
+    if options.all:
+        names = list(store.models)
+    elif not names:
+        names = [*DEFAULT_SET, *OPTIONAL]
+        optional = OPTIONAL
     language = terminal_language()
     records: Records = []
     status = 0
-    for name in dict.fromkeys(names or [*DEFAULT_SET, *OPTIONAL]):
+    for name in dict.fromkeys(names):
         error = None
         files = verify_files(name, store)
         if files.located is None:
@@ -190,17 +209,15 @@ def _fetch(options: argparse.Namespace, store: WeightStore) -> tuple[Records, st
         except EnhanceError as failure:
             error = failure.message(language)
             if name in optional:
-                print(
-                    translate(language, "weights_skipped", name=name, reason=error),
-                    file=sys.stderr,
-                )
+                text = translate(language, "weights_skipped", name=name, reason=error)
             else:
-                print(error, file=sys.stderr)
+                text = error
                 status = 1
+            print(text, file=sys.stderr)
         record = _record(verify_files(name, store), store.folder)
         record["error"] = error
         records.append(record)
-    return records, _table(records, "name", "size", "status", "source"), status
+    return Outcome(records, _table(records, "name", "size", "status", "source"), status)
 
 
 @contextmanager
@@ -217,7 +234,7 @@ def _progress(name: str) -> Iterator[DownloadProgress]:
         yield progress
 
 
-def _verify(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
+def _verify(options: argparse.Namespace, store: WeightStore) -> Outcome:
     forget_digests()
     records: Records = []
     status = 0
@@ -235,11 +252,11 @@ def _verify(options: argparse.Namespace, store: WeightStore) -> tuple[Records, s
             record["status"] = "corrupt"
         records.append(record)
     if not records:
-        return records, "No model is installed. Run `enhance weights fetch`.", status
-    return records, _table(records, "name", "size", "status", "source"), status
+        return Outcome(records, "No model is installed. Run `enhance weights fetch`.", status)
+    return Outcome(records, _table(records, "name", "size", "status", "source"), status)
 
 
-def _add(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
+def _add(options: argparse.Namespace, store: WeightStore) -> Outcome:
     status = 0
     added: list[Model] = []
     if _is_offer(options.file):
@@ -256,7 +273,7 @@ def _add(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str,
                 status = 1
     records = [_record(verify_files(model.name, store), store.folder) for model in added]
     columns = "name", "scale", "size", "network", "licence", "source"
-    return records, _table(records, *columns), status
+    return Outcome(records, _table(records, *columns), status)
 
 
 def _is_offer(path: Path) -> bool:
@@ -273,9 +290,9 @@ def _add_offer(options: argparse.Namespace, store: WeightStore) -> Model:
         return add_by_name(offer, options.name, store.folder, progress)
 
 
-def _remove(options: argparse.Namespace, store: WeightStore) -> tuple[Records, str, int]:
+def _remove(options: argparse.Namespace, store: WeightStore) -> Outcome:
     model = remove(options.own, store.folder)
-    return [{"name": model.name, "file": model.file}], f"Removed {model.name}.", 0
+    return Outcome([{"name": model.name, "file": model.file}], f"Removed {model.name}.")
 
 
 def _all_names(store: WeightStore) -> list[str]:
