@@ -71,12 +71,10 @@ def main(arguments: Sequence[str] | None = None, store: WeightStore | None = Non
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="enhance weights",
-        description="List, find, download, verify, add and remove models.",
+        prog="enhance weights", description="List, find, download, verify, add and remove models."
     )
     commands = parser.add_subparsers(
-        required=True,
-        metavar="list | find | fetch | verify | add | remove",
+        required=True, metavar="list | find | fetch | verify | add | remove"
     )
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
@@ -94,19 +92,13 @@ def _parser() -> argparse.ArgumentParser:
         help="words of the name, architecture, author, licence or purpose",
     )
     finding.add_argument(
-        "--photo",
-        action="store_true",
-        help="only models that were trained on photos",
+        "--photo", action="store_true", help="only models that were trained on photos"
     )
     finding.add_argument(
-        "--commercial",
-        action="store_true",
-        help="only models whose licence permits commercial use",
+        "--commercial", action="store_true", help="only models whose licence permits commercial use"
     )
     fetch = command(
-        "fetch",
-        _fetch,
-        f"download models; the default is {', '.join((*DEFAULT_SET, *OPTIONAL))}",
+        "fetch", _fetch, f"download models; the default is {', '.join((*DEFAULT_SET, *OPTIONAL))}"
     )
     fetch.add_argument("names", nargs="*", metavar="NAME", help="name of a model, as shown by list")
     fetch.add_argument("--all", action="store_true", help="download all models")
@@ -116,26 +108,19 @@ def _parser() -> argparse.ArgumentParser:
         "verify the checksums of all model files and rename corrupt files to *.corrupt",
     )
     adding = command(
-        "add",
-        _add,
-        "add a user model (.pth, .safetensors or ncnn), which becomes a preset",
+        "add", _add, "add a user model (.pth, .safetensors or ncnn), which becomes a preset"
     )
     text = "a .pth or .safetensors file, a .param file with its .bin, a folder of .param files, "
     text += "or a name shown by find"
     adding.add_argument("file", type=Path, metavar="FILE|NAME", help=text)
     adding.add_argument(
-        "--name",
-        help="name of the model and its preset; the default is the file name",
+        "--name", help="name of the model and its preset; the default is the file name"
     )
     adding.add_argument(
-        "--licence",
-        metavar="TEXT",
-        help="licence of the model in FILE, for example CC-BY-4.0",
+        "--licence", metavar="TEXT", help="licence of the model in FILE, for example CC-BY-4.0"
     )
     command("remove", _remove, "remove a user model and delete its file").add_argument(
-        "own",
-        metavar="NAME",
-        help="name of a user model, as shown by list",
+        "own", metavar="NAME", help="name of a user model, as shown by list"
     )
     return parser
 

@@ -124,11 +124,7 @@ class Encoding:
         return str(self)
 
     def notes(
-        self,
-        image: SourceImage | PngReader,
-        *,
-        has_alpha: bool,
-        has_gain_map: bool,
+        self, image: SourceImage | PngReader, *, has_alpha: bool, has_gain_map: bool
     ) -> list[str]:
         """Return notes on what an image loses in this format.
 

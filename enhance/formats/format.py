@@ -152,12 +152,7 @@ class FinishedImage:
             return b""
         return marked_ending(bytes(start[:16]), self.mark)
 
-    def save_with_pillow(
-        self,
-        values: np.ndarray,
-        icc: bytes | None,
-        **options: Any,
-    ) -> memoryview:
+    def save_with_pillow(self, values: np.ndarray, icc: bytes | None, **options: Any) -> memoryview:
         """Return pixels as a file of this format, with the metadata of the image."""
         coded = io.BytesIO()
         Image.fromarray(squeeze(values)).save(

@@ -15,13 +15,7 @@ import numpy as np
 
 from ..images import ceil_div
 from ..images.colour import grey_in_srgb
-from ..images.jxl_reader import (
-    CONTAINER_START,
-    BitReader,
-    codestream_of,
-    load_library,
-    read_boxes,
-)
+from ..images.jxl_reader import CONTAINER_START, BitReader, codestream_of, load_library, read_boxes
 from .format import FinishedImage, Format, to_8_bits
 from .thumbnails import srgb_image
 

@@ -165,9 +165,7 @@ class PngReader:
 
 
 def read_region(
-    rows: Callable[[int, int, slice], np.ndarray],
-    box: Box,
-    step: int = 1,
+    rows: Callable[[int, int, slice], np.ndarray], box: Box, step: int = 1
 ) -> np.ndarray:
     """Return a region of an image by its `rows`, averaged over blocks of `step` x `step` px.
 

@@ -392,9 +392,7 @@ def shorten_block(block: bytes) -> bytes | None:
 
 
 def block_from_tiff(
-    file: BinaryIO,
-    without: Collection[int],
-    longest: int = 1 << 24,
+    file: BinaryIO, without: Collection[int], longest: int = 1 << 24
 ) -> bytes | None:
     """Return an EXIF block with the tags of a TIFF that describe the photo; None if there are none.
 

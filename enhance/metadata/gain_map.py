@@ -68,7 +68,7 @@ _VERSION = re.compile(rb"hdrgm:Version(?:\s{0,9}=\s{0,9}[\"']|>)\s{0,99}([-+.\w]
 
 _APPLE_VERSION = re.compile(rb"HDRGainMap:HDRGainMapVersion\s{0,9}[=>]")
 _APPLE_HEADROOM = re.compile(
-    rb"HDRGainMap:HDRGainMapHeadroom\s{0,9}(?:=\s{0,9}[\"']|>)(%s)" % _NUMBER,
+    rb"HDRGainMap:HDRGainMapHeadroom\s{0,9}(?:=\s{0,9}[\"']|>)(%s)" % _NUMBER
 )
 _APPLE_NOTE = b"Apple iOS\0"
 _APPLE_TAGS = (33, 48)
@@ -148,11 +148,7 @@ def find_jpeg_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader |
     return None
 
 
-def find_attached(
-    segments: Mapping[str, Any],
-    xmp: bytes | None,
-    size: int,
-) -> list[_Attached]:
+def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> list[_Attached]:
     """Return start and length of the images that a JPEG states to have behind the first one.
 
     `size` is that of the file. These are at most 4 images of at most 64 MiB, so that a crafted file
@@ -197,11 +193,7 @@ def _announced_images(xmp: bytes, size: int) -> Iterator[_Attached]:
             yield end, length
 
 
-def _read_attached(
-    attached: bytes,
-    position: _Attached,
-    exif: bytes | None,
-) -> MapHeader | None:
+def _read_attached(attached: bytes, position: _Attached, exif: bytes | None) -> MapHeader | None:
     """Return the header of an image in a JPEG if it is a gain map, otherwise None.
 
     `exif` is that of the photo.
@@ -269,10 +261,7 @@ def _fits(found: MapHeader, image: Any) -> bool:
 
 
 def _apple_header(
-    position: _Attached | int,
-    size: tuple[int, int],
-    text: Any,
-    exif: bytes | None,
+    position: _Attached | int, size: tuple[int, int], text: Any, exif: bytes | None
 ) -> MapHeader | None:
     """Return the header of an Apple map of `size` (width, height), None if its headroom is unknown.
 

@@ -198,8 +198,7 @@ def _inflate(packed: bytes, limit: int) -> bytes:
 
 
 def _read_texts(
-    file: BinaryIO,
-    chunks: Iterable[Chunk],
+    file: BinaryIO, chunks: Iterable[Chunk]
 ) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
     """Return the texts (keyword, value), and the blocks that are stored as texts.
 

@@ -139,11 +139,7 @@ class ReportDocument(FPDF):
         self.paragraph(self._heading, TITLE, bold=True)
         month = self.translate("report_months").split()[when.month - 1]
         date = self.translate(
-            "report_date",
-            day=when.day,
-            month=month,
-            year=when.year,
-            time=f"{when:%H:%M}",
+            "report_date", day=when.day, month=month, year=when.year, time=f"{when:%H:%M}"
         )
         self.paragraph(date, NOTE, colour=GREY)
         self.ln(3)
@@ -196,12 +192,7 @@ class ReportDocument(FPDF):
                         row.cell(text, colspan=span, style=style, padding=_LAST_PADDING)
 
     def framed_image(
-        self,
-        image: Image.Image,
-        x: float,
-        y: float,
-        width: float,
-        alt_text: str,
+        self, image: Image.Image, x: float, y: float, width: float, alt_text: str
     ) -> float:
         """Draw an image in sRGB as JPEG, `width` wide, and return the y below it."""
         height = width * image.height / image.width

@@ -15,13 +15,7 @@ from PIL import Image
 
 from ..formats.encoding import FORMATS
 from ..formats.png_reader import PngReader
-from ..formats.thumbnails import (
-    Thumbnail,
-    icc_for_screen,
-    srgb_image,
-    to_screen,
-    whole_image,
-)
+from ..formats.thumbnails import Thumbnail, icc_for_screen, srgb_image, to_screen, whole_image
 from ..i18n import (
     DEFAULT_LANGUAGE,
     PixelCount,
@@ -89,10 +83,7 @@ def make_report(
 
 
 def _draw_images(
-    document: ReportDocument,
-    image: SourceImage,
-    result: PngReader,
-    focus: tuple[float, float],
+    document: ReportDocument, image: SourceImage, result: PngReader, focus: tuple[float, float]
 ) -> None:
     """Draw the whole photo and its detail at `focus`, each before and after."""
     height, width = result.size
@@ -165,12 +156,7 @@ class Figure:
 
 
 def _draw_pair(
-    document: ReportDocument,
-    before: Figure,
-    after: Figure,
-    width: float,
-    *,
-    stacked: bool = False,
+    document: ReportDocument, before: Figure, after: Figure, width: float, *, stacked: bool = False
 ) -> None:
     """Draw before and after side by side, or one above the other, each with its caption below."""
     top = document.y
@@ -223,10 +209,7 @@ def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> dic
 
 
 def _file_rows(
-    document: ReportDocument,
-    info: Info,
-    image: SourceImage,
-    size: tuple[int, int],
+    document: ReportDocument, info: Info, image: SourceImage, size: tuple[int, int]
 ) -> list[tuple[str, ...]]:
     """Return the facts of the input and of the output file: label, before, after.
 
@@ -267,10 +250,7 @@ def _file_rows(
 
 
 def _output_colours(
-    document: ReportDocument,
-    image: SourceImage,
-    notes: Collection[str],
-    form: str,
+    document: ReportDocument, image: SourceImage, notes: Collection[str], form: str
 ) -> str:
     """Return the colours of an output file of the format `form`, which lost what `notes` state."""
     mode = "RGB"

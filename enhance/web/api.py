@@ -387,10 +387,7 @@ def add_endpoints(services: Services) -> None:
         button = gr.Button()
 
     def add(
-        name: str,
-        outputs: list[gr.File | gr.JSON],
-        least: int | None = None,
-        **options: Any,
+        name: str, outputs: list[gr.File | gr.JSON], least: int | None = None, **options: Any
     ) -> None:
         """Add an endpoint with the parameters of its function, of which earlier clients send only
         the first `least`."""

@@ -7,14 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
 
-from ..advice import (
-    Advice,
-    format_problem,
-    setting_problem,
-    size_problem,
-    smaller_size,
-    tips,
-)
+from ..advice import Advice, format_problem, setting_problem, size_problem, smaller_size, tips
 from ..analysis import Analysis
 from ..enhancer import Enhancer
 from ..errors import SettingsError
