@@ -23,7 +23,7 @@ from ..i18n import (
     format_print_size,
     translate_source,
 )
-from ..images import SourceImage
+from ..images import SourceImage, widen
 from ..info import Info, grade_in, settings_in
 from ..metadata.profiles import profile_name
 from ..presets import licence_text
@@ -128,23 +128,19 @@ def _upscale(image: SourceImage, size: tuple[int, int], region: Region) -> np.nd
     [h, w, C]."""
     height, width = size
     rows, columns = region
-    (top, bottom), source_rows = _source(rows, image.height / height, image.height)
-    (left, right), source_columns = _source(columns, image.width / width, image.width)
-    part = to_screen(image.rows(source_rows.start, source_rows.stop, source_columns))
-    shape = columns.stop - columns.start, rows.stop - rows.start
-    box = left, top, right, bottom
-    return np.asarray(Image.fromarray(part).resize(shape, Image.Resampling.BICUBIC, box))
-
-
-def _source(span: slice, ratio: float, length: int) -> tuple[tuple[float, float], slice]:
-    """Return the source pixels that a bicubic filter reads for a span, and the position of the span
-    within them."""
-    first = span.start * ratio
-    last = span.stop * ratio
-    halo = math.ceil(2 * max(ratio, 1)) + 1
-    start = max(0, math.floor(first) - halo)
-    stop = min(length, math.ceil(last) + halo)
-    return (first - start, min(last, length) - start), slice(start, stop)
+    down = image.height / height
+    across = image.width / width
+    top = rows.start * down
+    left = columns.start * across
+    bottom = min(rows.stop * down, image.height)
+    right = min(columns.stop * across, image.width)
+    halo = math.ceil(2 * max(down, across, 1)) + 1  # The bicubic filter reads these pixels.
+    first_row, last_row = widen(math.floor(top), math.ceil(bottom), halo, image.height)
+    first_column, last_column = widen(math.floor(left), math.ceil(right), halo, image.width)
+    pixels = to_screen(image.rows(first_row, last_row, slice(first_column, last_column)))
+    box = (left - first_column, top - first_row, right - first_column, bottom - first_row)
+    new_size = (columns.stop - columns.start, rows.stop - rows.start)
+    return np.asarray(Image.fromarray(pixels).resize(new_size, Image.Resampling.BICUBIC, box))
 
 
 @dataclass(frozen=True)
