@@ -419,26 +419,25 @@ class RunningBatch:
             self._update_share(rows_of_file=rows, seconds_left_of_file=left_of_file)
 
     def _update_share(self, **others: Any) -> None:
-        """Update the finished share, the time left and `others`."""
-        with self._lock:
-            running = sum(self._running_work.values())
-            # Cached files take hardly any time, so only the others show the speed.
-            done = self._work["done"] + running
-            computed = self._computed_work + running
-            total = sum(self._work.values()) - self._work["failed"] - self._work["cancelled"] or 1
-            elapsed = time.perf_counter() - self._started
-            # The start of the first file is not typical, because models are loaded then.
-            cached = self._work["done"] - self._computed_work
-            left = None
-            if computed > _LEAST_SHARE * (total - cached):
-                left = elapsed / computed * max(total - done, 0)
-            share = min(1.0, done / total)
-            self._change(share=share, seconds_left=left, latest=None, **others)
+        """Update the finished share, the time left and `others`. The caller holds the lock."""
+        running = sum(self._running_work.values())
+        # Cached files take hardly any time, so only the others show the speed.
+        done = self._work["done"] + running
+        computed = self._computed_work + running
+        total = sum(self._work.values()) - self._work["failed"] - self._work["cancelled"] or 1
+        elapsed = time.perf_counter() - self._started
+        # The start of the first file is not typical, because models are loaded then.
+        cached = self._work["done"] - self._computed_work
+        left = None
+        if computed > _LEAST_SHARE * (total - cached):
+            left = elapsed / computed * max(total - done, 0)
+        share = min(1.0, done / total)
+        self._change(share=share, seconds_left=left, latest=None, **others)
 
     def _change(self, **values: Any) -> None:
-        with self._lock:
-            self.batch = replace(self.batch, **values)
-            self.on_change(self.batch)
+        """Change the batch and report that. The caller holds the lock."""
+        self.batch = replace(self.batch, **values)
+        self.on_change(self.batch)
 
 
 class _StopOfFile(threading.Event):
