@@ -296,16 +296,16 @@ class Endpoints:
         enhancer = services.enhancer
         language = language_of(request)
         with services.errors_as_messages(request):
-            task, visible, encoding = services.owners.check(owner_of(request), task_id)
+            visible, encoding = services.owners.check(owner_of(request), task_id)
 
             def work(thread: JobThread[Path]) -> Path:
                 return enhancer.report(
-                    task, language, overrides=visible, encoding=encoding, stop=thread.job.stop
+                    task_id, language, overrides=visible, encoding=encoding, stop=thread.job.stop
                 )
 
             job = services.start(request, "preview", work)
             report = yield from follow(job, request, progress)
-            name = report_name(enhancer.tasks.finished_info(task))
+            name = report_name(enhancer.tasks.finished_info(task_id))
             yield str(services.downloads.link(report, name))
 
     def cancel(self, request: gr.Request, job: str, file: int | None = None) -> dict[str, Any]:

@@ -184,9 +184,8 @@ class TaskOwners:
                     known.popitem(last=False)
         return {**info, **visible}
 
-    def check(self, owner: Owner, task_id: object) -> tuple[str, dict[str, Any], Encoding | None]:
-        """Return the id of the client's own task, the `info` keys that differ for this client, and
-        its encoding.
+    def check(self, owner: Owner, task_id: object) -> tuple[dict[str, Any], Encoding | None]:
+        """Return the `info` keys of a task that differ for its owner, and the owner's encoding.
 
         Raises EnhanceError, the same for unknown tasks and tasks of other clients.
         """
@@ -194,9 +193,9 @@ class TaskOwners:
             with self._lock:
                 known = self._known.get((owner.digest, task_id))
             if known is not None:
-                return task_id, *known
+                return known
             # A process that has ended, or another one, can have made it.
             for entry in chain.from_iterable(self._tasks.runs(owner.digest)):
                 if entry.task_id == task_id:
-                    return task_id, entry.visible, None
+                    return entry.visible, None
         raise EnhanceError("api_not_your_task")
