@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import io
+import logging
 import math
 import sys
 import threading
@@ -63,6 +64,8 @@ from .settings import (
 )
 from .store import TaskStore
 from .store.names import ResultNames
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from typing import Self
@@ -748,6 +751,22 @@ class Enhancer:
             status["model"] = model
             status["model_memory_mb"] = round(size / 1e6, 1)
         return status
+
+    def warm_up(self) -> None:
+        """Load PyTorch and time all networks on the device's thread, without waiting for it.
+
+        Otherwise the first run or plan would wait.
+        """
+
+        def load(preset: str) -> None:
+            try:
+                self.estimate(512, 512, Settings(preset))
+            except Exception as error:  # The first run reports it.
+                log.warning("The engine is not ready: %s", str(error))
+
+        DEVICE_THREAD.submit(partial(load, AUTO))
+        for preset in presets.available_presets():
+            DEVICE_THREAD.submit(partial(load, preset), Job())  # Steps of previews go first.
 
     def check(self) -> None:
         """Raise SettingsError if the device or the precision is unknown or missing."""

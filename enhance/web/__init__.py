@@ -12,16 +12,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ..config import log_unknown_variables
-from ..engine.device_thread import DEVICE_THREAD
 from ..errors import StorageError, optional_packages
-from ..jobs.scheduler import Job
 from ..logs import quiet_logs
-from ..presets import available_presets
-from ..settings import AUTO, Settings
 
 if TYPE_CHECKING:
     from ..enhancer import Enhancer
@@ -32,25 +27,6 @@ _END_SECONDS = 3.0
 """How long running jobs have to close their files when the server ends."""
 _STREAM_SECONDS = 1
 """How long the server waits for open streams after that."""
-
-
-def warm_up(enhancer: Enhancer) -> None:
-    """Load PyTorch and time the networks on the device's thread, while the page is already
-    served."""
-
-    def load(preset: str) -> None:
-        try:
-            enhancer.estimate(512, 512, Settings(preset))
-        except Exception as error:  # The first run reports it to the user.
-            log.warning(
-                "The engine is not ready: %s", str(error)
-            )  # The message contains nothing of a user.
-
-    DEVICE_THREAD.submit(partial(load, AUTO))
-    for (
-        preset
-    ) in available_presets():  # Otherwise the first photo would wait for these measurements.
-        DEVICE_THREAD.submit(partial(load, preset), Job())  # Steps of previews go first.
 
 
 def serve_agents(enhancer: Enhancer) -> None:
@@ -90,7 +66,9 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
             raise StorageError(
                 "not_served", address=address, reason=str(error).splitlines()[0]
             ) from error
-        warm_up(enhancer)
+        if config.json_log:
+            log.info("Serving the page at %s", demo.share_url or demo.local_url)
+        enhancer.warm_up()
         threading.Event().wait()
     finally:
         SERVICES[demo].threads.stop(_END_SECONDS)

@@ -112,6 +112,8 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         "mcp_server": False,
         "enable_monitoring": False,
         "ssr_mode": False,
+        # Gradio's own lines about the address are not JSON.
+        "quiet": config.json_log,
         # Otherwise Gradio requests its own page, and ends the server if that takes 3 s, as on a
         # busy machine.
         "_frontend": False,
