@@ -27,15 +27,18 @@ LISTEN = """() => {
 }"""
 
 
+RADIO_BUTTONS = """() => [...document.querySelectorAll("#by input")].map(
+  ({ value, checked, name }) => [value, checked, name])"""
+
+
 def tab_to(page: Page, part: str, key: str = "Tab") -> None:
     """Press Tab until this part has the focus."""
     for _ in range(60):
         if page.evaluate("(part) => Boolean(document.activeElement?.matches(part))", part):
             return
         page.keyboard.press(key)
-    raise AssertionError(
-        f"the Tab key does not reach {part}: {see(page, '[state.size, chip, file.name]')}"
-    )
+    shown = page.evaluate(RADIO_BUTTONS)
+    raise AssertionError(f"the Tab key does not reach {part}: {see(page, 'state.size')}, {shown}")
 
 
 def parts_in_order(page: Page, parts: list[str]) -> list[str]:
