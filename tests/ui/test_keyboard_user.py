@@ -28,9 +28,10 @@ LISTEN = """() => {
 
 
 def tab_to(page: Page, part: str, key: str = "Tab") -> None:
-    """Press Tab until this part has the focus."""
-    for _ in range(60):
-        if page.evaluate("(part) => Boolean(document.activeElement?.matches(part))", part):
+    """Press Tab until this part, which can still be hidden, has the focus."""
+    has_it = "(part) => Boolean(document.activeElement?.matches(part))"
+    for _ in range(1000):
+        if page.evaluate(has_it, part):
             return
         page.keyboard.press(key)
     raise AssertionError(f"the Tab key does not reach {part}: {see(page, 'state.size')}")
