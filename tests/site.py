@@ -73,7 +73,8 @@ class WatchedEnhancer(Enhancer):
         stopped.
 
         `point` is "run" or "preview" for the start of a call, "progress" for a third of a run,
-        "cell" for each preset of a comparison, and "report" for the start of a report.
+        "cell" for each preset of a comparison, "retune" for the change of a preview by sliders,
+        and "report" for the start of a report.
         """
         self.pauses[point] = of
         try:
@@ -105,6 +106,7 @@ class WatchedEnhancer(Enhancer):
 
     def retune(self, *given, **named):
         self.calls["retune"] += 1
+        self._wait("retune", "", None)
         return super().retune(*given, **named)
 
     def compare_region(self, image, box, job, settings=None, on_cell=None, progress=None):
