@@ -70,22 +70,25 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, visit,
         x, y = middle(panel.locator(".grip"))
         swipe([(x, y)], [(x, y + 60)], [(x, y + 120)])
 
+    def open_sheet() -> None:
+        # The browser takes a tap within 0.3 s of a swipe for a part of that.
+        page.wait_for_timeout(600)
+        sheet.tap()
+        page.locator("body[data-panel=open]").wait_for()
+
     for close in (
         lambda: page.keyboard.press("Escape"),
         lambda: page.touchscreen.tap(90, 160),
         swipe_down,
     ):
-        sheet.tap()
-        page.locator("body[data-panel=open]").wait_for()
+        open_sheet()
         assert box(panel)["y"] >= box(page.locator("#stage"))["y"] + 139, (
             "the photo stays visible above the sheet"
         )
         close()
         wait_for(page, "!state.isPanelOpen")
         has_focus(page, "#settings")
-        # The browser takes a tap within 0.3 s of a swipe for a part of that.
-        page.wait_for_timeout(600)
-    sheet.tap()
+    open_sheet()
     pick(page, "size", "2x")
     pick_preset(page, "anime-fast")
     press(page, "contrast", "ArrowRight")
