@@ -8,7 +8,8 @@ from urllib.parse import quote
 import pytest
 
 from app import build_demo
-from enhance import PRESETS
+from enhance import PRESETS, Enhancer
+from enhance.config import Config
 
 from ..site import ADDED_SETTINGS, SETTINGS
 from ..user_models import add_models
@@ -58,11 +59,11 @@ def test_parameters_have_their_names_and_defaults(client, endpoint, image, first
     assert all(one["parameter_has_default"] for one in others)
 
 
-def test_a_user_model_is_one_of_the_presets(site):
+def test_a_user_model_is_one_of_the_presets(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # Otherwise, a second app is rejected.
     with add_models("compact-2x"):
-        parameters = build_demo(site.enhancer).get_api_info()["named_endpoints"]["/enhance"][
-            "parameters"
-        ]
+        demo = build_demo(Enhancer("cpu", config=Config(tmp_path / "data")))
+        parameters = demo.get_api_info()["named_endpoints"]["/enhance"]["parameters"]
     assert parameters[1]["type"]["enum"] == [*PRESETS, "compact-2x"]
 
 
