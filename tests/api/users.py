@@ -35,19 +35,30 @@ class User:
         return User(self._connect, self.headers)
 
     def start(self, endpoint: str, *values: Any, **given: Any) -> Job:
-        """Call an endpoint. Paths among its first values are uploaded."""
-        if endpoint in ("enhance", "preview", "batch"):
-            given = FAST | given
-        uploads = [_as_upload(value) for value in values]
-        return self._client.submit(*uploads, **given, api_name=f"/{endpoint}")
+        """Call an endpoint. Paths among its first values are uploaded.
+
+        The call has a client of its own, because gradio_client can cancel one of several calls
+        at a time. Only a session, which has no key, cannot have another client.
+        """
+        client = self._client
+        if self.headers:
+            client = self._connect(headers=self.headers)
+        return _submit(client, endpoint, *values, **given)
 
     def call(self, endpoint: str, *values: Any, **given: Any) -> Any:
         """Return the outputs of an endpoint."""
-        return self.start(endpoint, *values, **given).result(timeout=300)
+        return _submit(self._client, endpoint, *values, **given).result(timeout=300)
 
     def states(self) -> dict[str, str]:
         """Return the states of the recent results by their ids."""
         return {entry["id"]: entry["state"] for entry in self.call("runs")}
+
+
+def _submit(client: Client, endpoint: str, *values: Any, **given: Any) -> Job:
+    if endpoint in ("enhance", "preview", "batch"):
+        given = FAST | given
+    uploads = [_as_upload(value) for value in values]
+    return client.submit(*uploads, **given, api_name=f"/{endpoint}")
 
 
 def _as_upload(value: Any) -> Any:
