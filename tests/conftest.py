@@ -8,7 +8,6 @@ import signal
 import ssl
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,8 +18,7 @@ from skimage import data
 from enhance import models
 from enhance.errors import WeightsError
 
-if TYPE_CHECKING:
-    pass
+from .unit.forks import Launcher
 
 # Tests do not use the Hugging Face cache of this computer. The package reads this variable when it
 # is imported.
@@ -168,3 +166,13 @@ def with_fast_weights(model_files):
 
     with use_fast_files(model_files):
         yield
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory):
+    """A process with the program imported, which forks others: `forks.start("run",
+    "photo.jpg")`."""
+    launcher = Launcher(tmp_path_factory.mktemp("forks"))
+    yield launcher
+    launcher.process.kill()
+    launcher.process.communicate()

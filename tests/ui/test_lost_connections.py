@@ -27,10 +27,10 @@ PATIENCE = 180_000
 class Visit:
     """A page whose connection to a server of its own can be cut."""
 
-    def __init__(self, page: Any, relay: Cable, launcher: Launcher, folder: Path):
+    def __init__(self, page: Any, relay: Cable, forks: Launcher, folder: Path):
         self.page = page
         self._relay = relay
-        self._launcher = launcher
+        self._forks = forks
         self._folder = folder
         self._servers: list[Fork] = []
 
@@ -39,7 +39,7 @@ class Visit:
         url = f"http://127.0.0.1:{port}/"
         variables = {"ENHANCE_DATA": str(self._folder / "data"), "GRADIO_SERVER_PORT": str(port)}
         code = f"import os\nos.environ.update({variables})\n{COMMAND_LINE}"
-        server = self._launcher.start("app", code=code, modules=("enhance.web.build",))
+        server = self._forks.start("app", code=code, modules=("enhance.web.build",))
         self._servers.append(server)
         wait_until(lambda: is_ready(url), 120)
         self._relay.connect_to(url)
@@ -122,20 +122,13 @@ def only_a_fast_network(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(folder))
 
 
-@pytest.fixture(scope="module")
-def launcher(tmp_path_factory) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path_factory.mktemp("servers"))
-    yield launcher
-    launcher.process.kill()
-
-
 @pytest.fixture
-def visit(launcher, browser, tmp_path, only_a_fast_network) -> Iterator[Visit]:
+def visit(forks, browser, tmp_path, only_a_fast_network) -> Iterator[Visit]:
     with cable() as relay, browser.new_context(locale="en-US") as context:
         page = context.new_page()
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(str(error)))
-        visit = Visit(page, relay, launcher, tmp_path)
+        visit = Visit(page, relay, forks, tmp_path)
         visit.start_server()
         page.goto(f"{relay.url}?preset=anime-fast")
         wait_for_components(page)

@@ -10,8 +10,6 @@ import pytest
 from enhance import Enhancer
 from enhance.engine.engine import Engine
 
-from .forks import Launcher
-
 
 @pytest.fixture(scope="module")
 def engine():
@@ -27,16 +25,6 @@ def enhancer():
 def fresh_store(enhancer, tmp_path):
     """Give the enhancer, which the tests of a file share, an empty store."""
     enhancer.tasks = type(enhancer.tasks)(tmp_path / "data")
-
-
-@pytest.fixture(scope="session")
-def forks(tmp_path_factory):
-    """A process with the program imported, which forks others: `forks.start("run",
-    "photo.jpg")`."""
-    launcher = Launcher(tmp_path_factory.mktemp("forks"))
-    yield launcher
-    launcher.process.kill()
-    launcher.process.communicate()
 
 
 @pytest.fixture
