@@ -166,7 +166,7 @@ def logged_in(server: Site, **headers: str) -> httpx.Client:
     for cookie in cookies:
         assert {"HttpOnly", "SameSite=Lax"} <= {*cookie.split("; ")}
         assert ("Secure" in cookie) == bool(headers)
-        assert "none" not in cookie.lower()
+        assert "samesite=none" not in cookie.lower()
     return client
 
 

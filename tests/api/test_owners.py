@@ -137,7 +137,7 @@ def test_only_the_user_of_a_result_can_see_its_report_and_that_it_was_cached(
         assert report.name == "old-4x-report.pdf"
         words = text_of(report.read_bytes(), tmp_path)
         assert (translate("en", "report_cached") in words) == info["cached"]
-        assert "2020" not in words
+        assert "2 February 2020" not in words
     _, batch = User(connect).call("batch", [photo])
     assert batch["files"][0]["info"]["cached"] is False
 
