@@ -68,9 +68,9 @@ for (const type of ["keydown", "wheel", "pointermove"]) {
   }, { capture: true, passive: true });
 }
 """
-_FIRST_PAINT = (
-    """() => performance.getEntriesByName("first-contentful-paint")[0].startTime / 1000"""
-)
+_PAINTED = """performance.getEntriesByName("first-contentful-paint")"""
+_HAS_PAINTED = f"{_PAINTED}.length"
+_FIRST_PAINT = f"{_PAINTED}[0].startTime / 1000"
 _TIMES = """() => {
   const loaded = performance.getEntriesByType("resource");
   const uploads = loaded.filter(({ name }) => name.includes("/upload"));
@@ -164,6 +164,7 @@ def measure(page: Page, url: str, photo: Path) -> Response:
     page.add_init_script(_WATCH)
     page.goto(url)
     page.wait_for_function("window.seen.click", timeout=_PATIENCE)
+    page.wait_for_function(_HAS_PAINTED, timeout=_PATIENCE)
     paint, click = page.evaluate(_FIRST_PAINT), page.evaluate("window.seen.click / 1000")
     page.locator("#tab-single").click()
     photo.write_bytes(photo.read_bytes() + b"0")  # Nothing is known about a new file.

@@ -124,12 +124,14 @@ class Located:
     licence: str = ""
 
 
-@cache  # One copy for the process, because the file is part of the package.
+# Each file is part of the package, so one copy of its models serves the process.
+@cache
 def manifest() -> Mapping[str, Model]:
     """Return the shipped models by name, in the order of the manifest file."""
     return read_models(Path(__file__).with_name("manifest.toml"))
 
 
+@cache
 def catalogue() -> Mapping[str, Model]:
     """Return the models that `enhance weights add NAME` downloads, by name, in the order of the
     file."""
