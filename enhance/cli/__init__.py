@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,17 +20,24 @@ from ..engine.device_thread import DEVICE_THREAD
 from ..errors import Cancelled, SettingsError, expected_error
 from ..files import storage_error
 from ..i18n import translate
-from . import weights
 from .analyse import analyse
 from .arguments import parse_arguments
 from .compare import compare
 from .messages import OneLineFormatter, discard_unread_output, print_error, print_message
 from .run import run
 from .server import app, mcp
+from .weights import run_weights
 
 log = logging.getLogger("enhance")
 
-_COMMANDS = {"run": run, "analyse": analyse, "compare": compare, "mcp": mcp, "app": app}
+_COMMANDS = {
+    "run": run,
+    "analyse": analyse,
+    "compare": compare,
+    "mcp": mcp,
+    "app": app,
+    "weights": run_weights,
+}
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _EXIT_SECONDS = 8.0
 """Time for cleaning up after a signal, before the process exits anyway."""
@@ -72,10 +78,6 @@ def main(arguments: list[str] | None = None) -> int:
     """
     if arguments is None:
         arguments = sys.argv[1:]
-    if arguments[:1] == ["weights"]:
-        with suppress(BrokenPipeError):  # `program` discards the rest of the output.
-            return weights.main(arguments[1:])
-        return 0
     options = parse_arguments(arguments)
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.ERROR)

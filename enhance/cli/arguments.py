@@ -11,6 +11,8 @@ from typing import Any
 from ..config import terminal_language, version
 from ..i18n import translate
 from ..settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, USUAL, WHOLE, print_sides
+from . import weights
+from .completion import DEVICES, FORMATS, PRECISIONS, complete
 
 _WITHDRAWN = {"--pages": "pages_gone", "--print-fit": "print_fit_gone"}
 """Options of earlier versions, and the texts that state what to use instead."""
@@ -24,7 +26,11 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
     program = "enhance"
     if Path(sys.argv[0]).stem != program:
         program = "python -m enhance"
-    parser = ArgumentParser(prog=program, description="Upscale photos with Real-ESRGAN.")
+    parser = ArgumentParser(
+        prog=program,
+        description="Upscale photos with Real-ESRGAN.",
+        epilog='Completion in bash and zsh: eval "$(register-python-argcomplete enhance)"',
+    )
     parser.add_argument("--version", action="version", version=f"enhance {version()}")
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
 
@@ -42,8 +48,9 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
     share = "also create a public link at gradio.live for up to one week"
     app.add_argument("--share", action="store_true", help=share)
     command("mcp", "serve tools for agents (MCP) over standard input and output")
-    weights = "list, find, fetch, verify, add and remove models; see `enhance weights --help`"
-    command("weights", weights)
+    text = "list, find, download, verify, add and remove models"
+    weights.add_commands(command("weights", text))
+    complete(parser)
     _reject_withdrawn(parser, arguments)
     options = parser.parse_args(arguments)
     if options.command == "run" and not options.input and options.files is None:
@@ -119,8 +126,7 @@ def _add_format(run: ArgumentParser) -> None:
     run.add_argument(
         "-f",
         "--format",
-        help="png, jpeg, webp, avif, tiff or jxl (default: the extension of the output file, "
-        "otherwise png)",
+        help=f"{_alternatives(FORMATS)} (default: the extension of the output file, otherwise png)",
     )
     run.add_argument(
         "--quality",
@@ -175,6 +181,11 @@ def _add_batch(run: ArgumentParser) -> None:
         "cluster of this machine, or local to start one on this machine. All machines need the "
         "folders at the same paths",
     )
+
+
+def _alternatives(names: Sequence[str]) -> str:
+    """Return names as words of a sentence: a, b or c."""
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def path_or_address(text: str) -> Path | str:
@@ -248,6 +259,7 @@ def _add_compare(compare: ArgumentParser) -> None:
 
 
 def _add_device(parser: ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default auto)")
-    precision = "auto, fp32, bf16 or fp16 (default auto)"
+    device = f"{_alternatives(DEVICES)} (default auto)"
+    parser.add_argument("--device", default="auto", help=device)
+    precision = f"{_alternatives(PRECISIONS)} (default auto)"
     parser.add_argument("--precision", default="auto", help=precision)

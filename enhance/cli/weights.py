@@ -9,11 +9,11 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..config import terminal_language
 from ..errors import EnhanceError, WeightsError
@@ -24,6 +24,8 @@ from ..models.manifest import UNKNOWN_LICENCE, Model, allows_commercial_use
 from ..models.user_models import add, files_in, own_models, remove
 from ..models.weights import ModelFiles, WeightStore, ensure, rename_corrupt_files, verify_files
 from ..models.weights_folder import forget_digests
+
+DESCRIPTION = "List, find, download, verify, add and remove models."
 
 DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
 OPTIONAL = ("span-x4", "realesr-general-x4v3", "realesr-general-wdn-x4v3")
@@ -44,18 +46,24 @@ class Outcome:
 
 def main(arguments: Sequence[str] | None = None, store: WeightStore | None = None) -> int:
     """Run one command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="enhance weights", description=DESCRIPTION)
+    add_commands(parser)
+    return run_weights(parser.parse_args(arguments), store)
+
+
+def run_weights(options: argparse.Namespace, store: WeightStore | None = None) -> int:
+    """Run the command that `add_commands` parsed and return its exit status."""
     store = store or WeightStore()
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    wrong_usage: Callable[[str], NoReturn] = options.wrong_usage
     unknown = [name for name in getattr(options, "names", []) if name not in store.models]
     if unknown:
-        parser.error(f"Unknown model {unknown[0]!r}. Choose from {', '.join(store.models)}.")
+        wrong_usage(f"Unknown model {unknown[0]!r}. Choose from {', '.join(store.models)}.")
     if getattr(options, "all", False) and options.names:
-        parser.error("Names and --all cannot be used together. Use one of them.")
+        wrong_usage("Names and --all cannot be used together. Use one of them.")
     if getattr(options, "name", None) is not None and options.file.is_dir():
-        parser.error("--name cannot be used with a folder. Use the path of a single file.")
+        wrong_usage("--name cannot be used with a folder. Use the path of a single file.")
     try:
-        outcome: Outcome = options.command(options, store)
+        outcome: Outcome = options.work(options, store)
     except EnhanceError as error:
         print(error.message(terminal_language()), file=sys.stderr)
         return 1
@@ -69,18 +77,16 @@ def main(arguments: Sequence[str] | None = None, store: WeightStore | None = Non
     return outcome.status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="enhance weights", description="List, find, download, verify, add and remove models."
-    )
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Add the commands for models to the parser of `enhance weights`."""
     commands = parser.add_subparsers(
         required=True, metavar="list | find | fetch | verify | add | remove"
     )
 
-    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+    def command(name: str, work: object, text: str) -> argparse.ArgumentParser:
         part = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         part.add_argument("--json", action="store_true", help="print the result as a JSON array")
-        part.set_defaults(command=run)
+        part.set_defaults(work=work, wrong_usage=part.error)
         return part
 
     command("list", _list, "list all models with their status and source")
@@ -122,7 +128,6 @@ def _parser() -> argparse.ArgumentParser:
     command("remove", _remove, "remove a user model and delete its file").add_argument(
         "own", metavar="NAME", help="name of a user model, as shown by list"
     )
-    return parser
 
 
 def _list(options: argparse.Namespace, store: WeightStore) -> Outcome:

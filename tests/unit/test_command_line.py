@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -290,3 +291,45 @@ def test_a_result_is_replaced_but_no_foreign_file(photo_file, photo, tmp_path, c
     for options in ([], ["--no-tuning"], ["--no-tuning", "--metadata=none"], []):
         assert start(photo_file, "-o", mine, *options) == 0
         assert Image.open(mine).size == (224, 160)
+
+
+COMPLETION = """
+eval "$(register-python-argcomplete enhance)"
+COMP_LINE="enhance $1"
+COMP_POINT=${#COMP_LINE}
+_python_argcomplete enhance
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("wei", ["weights"]),
+        ("weights fetch span", ["span-x4"]),
+        ("run --pre", ["--preset", "--precision"]),
+        ("run --preset gen", ["gentle"]),
+        ("run --format j", ["jpeg", "jxl"]),
+        ("run pho", ["photo.png"]),
+        ("run --scale ", []),
+    ],
+)
+def test_bash_completes_commands_options_values_and_files(line, words, tmp_path):
+    program = tmp_path / "bin" / "enhance"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m enhance "$@"\n')
+    program.chmod(0o755)
+    (tmp_path / "photo.png").touch()
+    folders = f"{program.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": folders, "PYTHONPATH": str(Path.cwd())}
+
+    shell = subprocess.run(
+        ["bash", "-c", COMPLETION, "bash", line],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert [word.strip() for word in shell.stdout.split()] == words

@@ -12,7 +12,6 @@ import yaml
 
 from docs import count_memory
 from enhance.cli import parse_arguments
-from enhance.cli.weights import _parser as weights_parser
 from enhance.settings import PRESETS
 
 ROOT = Path(__file__).parents[2]
@@ -75,8 +74,6 @@ def check(program, *words):
         check_module(*words[1:])
     elif program == "python":
         assert (ROOT / words[0]).is_file()
-    elif words[0] == "weights":
-        weights_parser().parse_args(words[1:])
     else:
         assert program == "enhance"
         assert getattr(parse_arguments(words), "preset", "gentle") in PRESETS
