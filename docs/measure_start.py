@@ -67,19 +67,18 @@ def starts() -> dict[str, float | None]:
 def lines(found: dict[str, float | None]) -> list[str]:
     """Return the times as lines of text, each with the time that it is compared with."""
 
-    def pair(ours: str, peer: str) -> str:
-        value = found[peer]
-        return f"{found[ours]:8.2f} s   {'not measured' if value is None else f'{value:.2f} s'}"
+    def line(label: str, ours: str, compared: str, theirs: str) -> str:
+        seconds = found[theirs]
+        other = "not measured" if seconds is None else f"{seconds:.2f} s"
+        return f"{label:<25} {found[ours]:8.2f} s   {compared}: {other}"
 
-    warm, network = found["warm_preview"], found["its_network"]
-    ratio = f"ratio {warm / network:.2f}" if warm and network else ""
     return [
-        f"page, empty Gradio page   {pair('page', 'bare_page')}",
-        f"process to first preview  {pair('first_preview', 'reference_first')}   RealESRGANer, "
-        f"the area alone",
-        f"another model             {pair('switch', 'reference_made')}   construction of "
-        f"RealESRGANer",
-        f"warm preview, its network {pair('warm_preview', 'its_network')}   {ratio}",
+        line("start of the page", "page", "empty Gradio page", "bare_page"),
+        line(
+            "start and first preview", "first_preview", "RealESRGANer, the area", "reference_first"
+        ),
+        line("loading another model", "switch", "constructing RealESRGANer", "reference_made"),
+        line("preview on a running page", "warm_preview", "its network alone", "its_network"),
     ]
 
 
