@@ -118,7 +118,7 @@ def size_problem(error: SettingsError, settings: Settings, language: str) -> Adv
         given_sides = [side for side in (largest.print_width, largest.print_height) if side]
         sides = " × ".join(f"{side:.3g}" for side in given_sides)
         size = translate(language, "print_sides", sides=sides)
-        label = translate(language, "use_largest_print", size=size)
+        label = translate(language, "use_largest", size=size)
         solutions.append(Solution(label, _changed_size(settings, largest)))
     return Advice(text, tuple(solutions))
 

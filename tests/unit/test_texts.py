@@ -101,7 +101,7 @@ def test_every_error_has_the_values_of_its_text():
 
 def test_an_error_of_the_operating_system_has_its_reason_in_the_language_of_the_text():
     error = storage_error(Path("photos.zip"), OSError(errno.EIO, "Input/output error"))
-    assert "读写错误" in translate("zh-CN", "batch_loose", reason=error)
+    assert "读写错误" in translate("zh-CN", "model_unusable", reason=error)
     assert "input/output error" in error.message("en")
 
 

@@ -84,7 +84,7 @@ def test_author_and_licence_are_stated(own_folder, image, enhancer):
     info = enhancer.run(image, Settings(name)).info
 
     assert licences["compact-2x"] == "Licence: unknown."
-    assert licences[name] == "Made by A. Author. Licence: CC-BY-NC-4.0, not for commercial use."
+    assert licences[name] == "Made by A. Author. Licence: CC-BY-NC-4.0, non-commercial use only."
     assert chinese == "作者：A. Author。许可证：CC-BY-NC-4.0，不可商用。"
     assert licences["gentle"] == "Licence: BSD-3-Clause."
     assert licences["face"] == "Licence: BSD-3-Clause · Apache-2.0 · MIT."

@@ -98,7 +98,7 @@ function photoTile(state, tiles) {
   return html`<div class="tile" data-key="photo">
     <span class="picture"><img src="${enlarged(state, tiles)}" alt="" /></span>
     <span class="caption">
-      <span>${word("compare_photo")}</span><small>${word("compare_enlarged")}</small>
+      <span>${word("compare_photo")}</span><small>${word("compare_before")}</small>
     </span>
   </div>`;
 }
@@ -200,7 +200,7 @@ function footer(tiles) {
         data-choice="${tile?.choice}"
         ${!tile && html`disabled`}
       >
-        ${tile ? word("use_instead", { name: nameOf("preset", tile.preset) }) : word("compare_enlarged")}
+        ${tile ? word("use_instead", { name: nameOf("preset", tile.preset) }) : word("compare_before")}
       </button>
     </footer>`;
 }
