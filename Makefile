@@ -6,7 +6,7 @@
 # make soak       the server under load for about ten minutes; SOAK="--seconds 60 --clients 20"
 # make container  build the container image with CUDA and run it without Docker: as root on Debian, 7 GB of disk space
 # make states     every state of the page in both languages: accessibility, layout, translation
-# make bench      speed and memory of the engine; BENCH=--docs updates README.md and docs/
+# make bench      speed and memory of the engine; BENCH=--docs updates docs/
 # make page       response times of the page with a photo of 24 megapixels
 # make quality    quality of the presets; QUALITY="--only presets"; QUALITY=--docs updates the documents
 # make space      REPO=owner/name uploads the project to a Hugging Face Space; SPACE=--dry-run lists the files

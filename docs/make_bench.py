@@ -1,9 +1,8 @@
-"""Benchmark of the engine: `make bench` writes .bench/bench.json and the chart .bench/bench.svg.
+"""Benchmark of the engine: `make bench` writes .bench/bench.json.
 
-Run it on an idle machine. With `--docs` the files go to docs/, and the tables in the READMEs and in
-docs/streaming.md are updated. It measures the engine, other programs, the share of the matrix
-product by width, the time and memory of larger images, the start of the program, and the simulated
-load of more cores.
+Run it on an idle machine. With `--docs` the file goes to docs/, and docs/streaming.md is updated.
+It measures the engine, other programs, the share of the matrix product by width, the time and
+memory of larger images, the start of the program, and the simulated load of more cores.
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 from spandrel.architectures.PLKSR import RealPLKSR
 
 from docs.measure_engine import TILE, matrix_peak, measure, table
@@ -280,71 +277,6 @@ def lines(figures: dict[str, Any]) -> str:
     return "\n".join(text)
 
 
-_ROWS = {
-    "en": (
-        "{size} px to 4×, `realesrgan-x4plus`, {precision}",
-        "{size} px file to PNG, preset `precise`",
-        "compression of the PNG, {megabytes} MB",
-        "start of the page",
-        "start and first preview, 128 px",
-        "compared with",
-        "empty Gradio page",
-    ),
-    "zh-CN": (
-        "{size} 像素放大到 4 倍，`realesrgan-x4plus`，{precision}",
-        "{size} 像素，从文件到 PNG，预设 `precise`",
-        "压缩 PNG，{megabytes} MB",
-        "启动页面",
-        "启动并完成首次预览，128 像素",
-        "对照",
-        "空白 Gradio 页面",
-    ),
-}
-
-
-def readme_table(figures: dict[str, Any], language: str = "en") -> str:
-    """Return the main times as a Markdown table, each next to the time of a comparable program."""
-    network, file, png, page, preview, compared, bare = _ROWS[language]
-    bench, starts, size = (
-        figures["bench"],
-        figures["starts"],
-        figures["bench"]["picture"].replace("x", "×"),
-    )
-    reference, whole, encoders = bench["reference"], bench["whole"], bench["png"]
-    upscaler = f"RealESRGANer {reference.get('precision', '')}".strip()
-    rows = [
-        (
-            network.format(size=size, precision=precision),
-            one["seconds"],
-            upscaler,
-            reference.get("seconds"),
-        )
-        for precision, one in bench["engine"].items()
-    ]
-    megabytes = f"{encoders['ours']['bytes'] / 1e6:.1f}"
-    rows += [
-        (file.format(size=size), whole.get("precise"), "`original`", whole.get("original")),
-        (
-            png.format(megabytes=megabytes),
-            encoders["ours"]["seconds"],
-            "Pillow",
-            encoders["Pillow level 1"]["seconds"],
-        ),
-        (page, starts["page"], bare, starts["bare_page"]),
-        (preview, starts["first_preview"], "RealESRGANer", starts["reference_first"]),
-    ]
-    head = f"| {figures['machine']['processor']}, {_versions(figures)} | Enhance | {compared} |"
-    body = [
-        f"| {label} | {_time(ours)} | {peer}: {_time(theirs)} |"
-        for label, ours, peer, theirs in rows
-    ]
-    return "\n".join([head, "| --- | ---: | --- |", *body])
-
-
-def _time(seconds: float | None) -> str:
-    return "–" if seconds is None else f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
-
-
 def _versions(figures: dict[str, Any]) -> str:
     machine = figures["machine"]
     return f"PyTorch {machine['torch']}, Python {machine['python']}, commit {machine['commit']}"
@@ -352,31 +284,6 @@ def _versions(figures: dict[str, Any]) -> str:
 
 def _row(values: dict[Any, Any], unit: str, form: str) -> str:
     return "  ".join(f"{at} {unit} {form.format(value)}" for at, value in values.items())
-
-
-def draw(figures: dict[str, Any], path: Path) -> None:
-    """Draw the time by input size and the peak memory by input height into the SVG file `path`."""
-    megapixels, heights = ([float(at) for at in figures[name]] for name in ("paces", "peaks"))
-    seconds = [
-        size * pace for size, pace in zip(megapixels, figures["paces"].values(), strict=True)
-    ]
-    memory = list(figures["peaks"].values())
-    style: dict[Any, Any] = {
-        "svg.hashsalt": "enhance",
-        "font.size": 8,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with rc_context(style):
-        whole = Figure((7, 2.3), layout="constrained")
-        time_axis, memory_axis = whole.subplots(1, 2)
-        for axis, at, values, across, up in (
-            (time_axis, megapixels, seconds, "input in MP", "time in s"),
-            (memory_axis, heights, memory, "input height in px, 500 px wide", "peak memory in MB"),
-        ):
-            axis.plot(at, values, "o-", color="#2a7f62", markersize=3)
-            axis.set(xlabel=across, ylabel=up, xlim=(0, None), ylim=(0, 1.15 * max(values)))
-        whole.savefig(path, metadata={"Date": None}, facecolor="white")
 
 
 def main() -> None:
@@ -403,32 +310,24 @@ def main() -> None:
 
 
 def record(figures: dict[str, Any], folder: Path) -> None:
-    """Write the figures and the chart into `folder`. For docs/, also update the tables in the
-    documents."""
+    """Write the figures into `folder`. For docs/, also update docs/streaming.md."""
     folder.mkdir(exist_ok=True)
     (folder / "bench.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-    draw(figures, folder / "bench.svg")
     if folder.name == "docs":
-        write_documents(figures)
+        write_document(figures)
 
 
-def write_documents(figures: dict[str, Any]) -> None:
-    """Put the tables between the `bench` marks of both READMEs, and all figures into
-    docs/streaming.md."""
-    texts = {
-        ROOT / "README.md": readme_table(figures),
-        ROOT / "README.zh-CN.md": readme_table(figures, "zh-CN"),
-        ROOT / "docs" / "streaming.md": f"```\n{lines(figures)}\n```",
-    }
-    for document, text in texts.items():
-        block = f"<!-- bench -->\n{text}\n<!-- /bench -->"
-        changed = re.sub(
-            r"<!-- bench -->.*?<!-- /bench -->",
-            lambda _, block=block: block,
-            document.read_text("utf-8"),
-            flags=re.DOTALL,
-        )
-        document.write_text(changed, "utf-8")
+def write_document(figures: dict[str, Any]) -> None:
+    """Put the figures between the `bench` marks of docs/streaming.md."""
+    document = ROOT / "docs" / "streaming.md"
+    block = f"<!-- bench -->\n```\n{lines(figures)}\n```\n<!-- /bench -->"
+    text = re.sub(
+        r"<!-- bench -->.*?<!-- /bench -->",
+        lambda _: block,
+        document.read_text("utf-8"),
+        flags=re.DOTALL,
+    )
+    document.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":
