@@ -20,7 +20,7 @@ def rule(words: int, figures: int) -> str:
 
 def values_table() -> str:
     """Return the values of the presets."""
-    names = ("strength", "fidelity", "denoise", "sharpen", "saturation", "contrast")
+    names = ("strength", "fidelity", "denoise", "sharpen")
     lines = [row("preset", "network", *names), rule(2, len(names))]
     for preset in filter(lambda one: one.model, PRESETS.values()):
         settings = Settings(preset.name)
