@@ -6,13 +6,16 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import terminal_language, version
 from ..i18n import translate
 from ..settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, USUAL, WHOLE, print_sides
 from . import weights
 from .completion import DEVICES, FORMATS, PRECISIONS, complete
+
+if TYPE_CHECKING:
+    from argparse import _ArgumentGroup
 
 _WITHDRAWN = {"--pages": "pages_gone", "--print-fit": "print_fit_gone"}
 """Options of earlier versions, and the texts that state what to use instead."""
@@ -44,7 +47,7 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
     _add_analyse(command("analyse", text))
     text = "save an image that shows an area of a photo with every preset"
     _add_compare(command("compare", text))
-    app = command("app", "serve the page on port 7860")
+    app = command("app", "serve the page on port 7860, or on GRADIO_SERVER_PORT")
     share = "also create a public link at gradio.live for up to one week"
     app.add_argument("--share", action="store_true", help=share)
     command("mcp", "serve tools for agents (MCP) over standard input and output")
@@ -70,114 +73,121 @@ def _reject_withdrawn(parser: ArgumentParser, arguments: Sequence[str]) -> None:
 
 
 def _add_run(run: ArgumentParser) -> None:
+    run.usage = "%(prog)s [options] [INPUT ...]"
     run.add_argument(
         "input",
         nargs="*",
         type=path_or_address,
         metavar="INPUT",
-        help="image files or folders, fsspec addresses such as s3://bucket/folder, or - for "
+        help="image files, folders, or addresses such as s3://bucket/folder; - reads an image from "
         "standard input",
     )
     run.add_argument(
         "-o",
         "--output",
-        help="output file for a single input, otherwise output folder; each can be an address, "
-        "and a path that ends in / is a folder (default: photo-4x.png next to each photo). Only "
-        "earlier results are replaced, and nothing without -o. - writes a single result to "
-        "standard output",
+        help="output file of a single input, otherwise output folder (default: photo-4x.png next "
+        "to each photo). A path that ends in / is a folder, addresses are allowed, and - writes a "
+        "single result to standard output. Only earlier results are replaced; without -o, "
+        "no file is",
     )
     names = ", ".join(PRESETS)
     run.add_argument(
         "-p",
         "--preset",
         default=DEFAULT_PRESET,
-        help=f"{names} or a user model (see `enhance weights list`); default {DEFAULT_PRESET}",
-    )
-    run.add_argument(
-        "--no-tuning",
-        action="store_true",
-        help="write the output of the network without adjustments",
+        help=f"{names} or a user model, as shown by `enhance weights list` (default: "
+        f"{DEFAULT_PRESET})",
     )
     _add_size(run)
     _add_sliders(run)
     _add_format(run)
     _add_device(run)
     _add_batch(run)
-    run.add_argument("--report", action="store_true", help="write a PDF report next to each result")
-    run.add_argument("--json", action="store_true", help="print one JSON object per file")
-    run.add_argument(
+    messages = run.add_argument_group("reports and progress")
+    messages.add_argument(
+        "--report", action="store_true", help="save a PDF report next to each result"
+    )
+    messages.add_argument("--json", action="store_true", help="print one JSON object per file")
+    messages.add_argument(
         "--progress",
         choices=("bar", "json", "none"),
         default="bar",
-        help="progress on standard error: a bar if it is a terminal (default), or one JSON "
-        "object per line for other programs, with file, share (0 to 1) and seconds_left",
+        help="progress on standard error: a bar if it is a terminal (default), none, or one JSON "
+        "object per line with file, share (0 to 1) and seconds_left",
     )
 
 
 def _add_sliders(run: ArgumentParser) -> None:
+    group = run.add_argument_group("tuning")
+    direct = "save the direct output of the model"
+    group.add_argument("--no-tuning", action="store_true", help=direct)
     for name, (low, high) in RANGES.items():
-        text = translate("en", f"takes_{name}", low=f"{low:g}", high=f"{high:g}")
-        if name in WHOLE:
-            text += f" Default: {USUAL[name]:g}."
-        _add_number(run, name, text)
+        text = translate("en", f"takes_{name}", low=f"{low:g}", high=f"{high:g}").rstrip(".")
+        text, _, default = text.partition(". Default: ")
+        default = default or f"{USUAL[name]:g}"
+        meaning, stop, more = text.partition(". ")
+        about = f"{meaning[0].lower()}{meaning[1:]} (default: {default}){stop}{more}"
+        _add_number(group, name, about, "N")
 
 
 def _add_format(run: ArgumentParser) -> None:
-    run.add_argument(
+    group = run.add_argument_group("output file")
+    group.add_argument(
         "-f",
         "--format",
         help=f"{_alternatives(FORMATS)} (default: the extension of the output file, otherwise png)",
     )
-    run.add_argument(
+    group.add_argument(
         "--quality",
         type=int,
         default=92,
-        help="1 to 100, for JPEG, WebP, AVIF and JPEG XL (default 92)",
+        help="1 to 100, for JPEG, WebP, AVIF and JPEG XL (default: 92)",
     )
-    run.add_argument(
+    group.add_argument(
         "--metadata",
         default="keep",
-        help="keep: all metadata, including a GPS location (default). no-location: no GPS "
-        "location in EXIF, XMP, IPTC and text. none: only the colour profile, the resolution and "
-        "the label",
+        help="keep (default): all metadata, including a GPS location. no-location: no GPS location "
+        "in EXIF, XMP, IPTC and text. none: only the colour profile, the resolution and the label",
     )
-    run.add_argument(
+    group.add_argument(
         "--no-label",
         dest="label",
         action="store_false",
         help="do not label the result as machine-enhanced (IPTC digital source type in XMP)",
     )
-    run.add_argument(
+    group.add_argument(
         "--background",
+        metavar="COLOUR",
         default="white",
-        help="white (default) or black: the colour of transparent areas in a JPEG, which has no "
-        "transparency",
+        help="colour of transparent areas in a JPEG: white (default) or black",
     )
 
 
 def _add_batch(run: ArgumentParser) -> None:
-    run.add_argument(
+    group = run.add_argument_group("batches")
+    group.add_argument(
         "--files",
         type=Path,
         metavar="LIST",
-        help="text file with a path or address in each line, or .jsonl file",
+        help="process the paths and addresses in LIST, a text file with one per line, or a .jsonl "
+        "file",
     )
-    run.add_argument(
+    group.add_argument(
         "--failures",
         type=Path,
         metavar="FILE",
-        help="append each failed file with its reason to this .jsonl file, which --files can read",
+        help="append each failed file with its reason to FILE, a .jsonl file that --files can read",
     )
-    run.add_argument(
+    group.add_argument(
         "--shard",
         default="1/1",
         metavar="I/N",
-        help="process part I of N of the files, one part on each machine",
+        help="process part I of N of the files, for example one part on each machine",
     )
-    run.add_argument(
+    group.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="process the files on a Ray cluster: host:port of its head node, auto for the "
+        help="process the files on a Ray cluster: HOST:PORT of its head node, auto for the "
         "cluster of this machine, or local to start one on this machine. All machines need the "
         "folders at the same paths",
     )
@@ -195,33 +205,32 @@ def path_or_address(text: str) -> Path | str:
     return Path(text)
 
 
-def _add_number(
-    parser: ArgumentParser, name: str, text: str, unit: str | None = None, *short: str
-) -> None:
+def _add_number(group: _ArgumentGroup, name: str, text: str, unit: str, *short: str) -> None:
     kind: type[float] = float
     if name in WHOLE:
         kind = int
     option = f"--{name.replace('_', '-')}"
-    parser.add_argument(*short, option, type=kind, metavar=unit, help=text)
+    group.add_argument(*short, option, type=kind, metavar=unit, help=text)
 
 
 def _add_size(parser: ArgumentParser) -> None:
-    scale = "enlargement factor, 1 to 16 (default: the scale of the network, usually 4)"
-    _add_number(parser, "scale", scale, "FACTOR", "-s")
+    group = parser.add_argument_group("output size")
+    scale = "enlargement factor, 1 to 16 (default: the scale of the model, usually 4)"
+    _add_number(group, "scale", scale, "FACTOR", "-s")
     long_side = "long side of the result in pixels, instead of --scale"
-    _add_number(parser, "long_side", long_side, "PX")
+    _add_number(group, "long_side", long_side, "PX")
     megapixels = "size of the result in megapixels, instead of --scale"
-    _add_number(parser, "megapixels", megapixels, "MP")
+    _add_number(group, "megapixels", megapixels, "MP")
     papers = ", ".join(PAPERS)
-    parser.add_argument(
+    group.add_argument(
         "--print",
         metavar="SIZE",
-        help="print size instead of --scale: WIDTHxHEIGHT in cm, such as 29.7x42cm, WIDTHx or "
+        help="print size, instead of --scale: WIDTHxHEIGHT in cm, such as 29.7x42cm, WIDTHx or "
         f"xHEIGHT for one side, or {papers}. The whole photo fits on the paper, in either "
         "orientation",
     )
-    dpi = "resolution of the result (default: 300 for --print, or the photo's)"
-    _add_number(parser, "dpi", dpi, "DPI")
+    dpi = "resolution stated in the output file (default: 300 for --print, or the photo's)"
+    _add_number(group, "dpi", dpi, "DPI")
 
 
 def size_of(options: Namespace) -> dict[str, Any]:
@@ -247,19 +256,22 @@ def _add_compare(compare: ArgumentParser) -> None:
         "--output",
         type=Path,
         required=True,
-        help="output file, a .png; replaces an earlier result",
+        help="output file (.png); only an earlier result is replaced",
     )
-    for name in ("x", "y"):
-        text = f"{name} of the centre of the area in pixels (default: the middle)"
-        compare.add_argument(f"--{name}", type=float, help=text)
-    size = "side of the area in pixels (default 128)"
-    compare.add_argument("--size", type=int, default=128, help=size)
+    for name, place in (("x", "column"), ("y", "row")):
+        text = f"{place} of the centre of the area in pixels (default: the centre of the photo)"
+        compare.add_argument(f"--{name}", type=float, metavar="PX", help=text)
+    size = "side length of the area in pixels (default: 128)"
+    compare.add_argument("--size", type=int, metavar="PX", default=128, help=size)
     _add_device(compare)
-    compare.add_argument("--json", action="store_true", help="print the figures as one JSON object")
+    compare.add_argument(
+        "--json", action="store_true", help="print the time and fidelity of each preset as JSON"
+    )
 
 
 def _add_device(parser: ArgumentParser) -> None:
-    device = f"{_alternatives(DEVICES)} (default auto)"
-    parser.add_argument("--device", default="auto", help=device)
-    precision = f"{_alternatives(PRECISIONS)} (default auto)"
-    parser.add_argument("--precision", default="auto", help=precision)
+    group = parser.add_argument_group("device")
+    device = f"{_alternatives(DEVICES)} (default: auto)"
+    group.add_argument("--device", default="auto", help=device)
+    precision = f"{_alternatives(PRECISIONS)} (default: auto)"
+    group.add_argument("--precision", default="auto", help=precision)

@@ -79,9 +79,7 @@ def run_weights(options: argparse.Namespace, store: WeightStore | None = None) -
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Add the commands for models to the parser of `enhance weights`."""
-    commands = parser.add_subparsers(
-        required=True, metavar="list | find | fetch | verify | add | remove"
-    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, work: object, text: str) -> argparse.ArgumentParser:
         part = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -103,25 +101,20 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     finding.add_argument(
         "--commercial", action="store_true", help="only models whose licence permits commercial use"
     )
-    fetch = command(
-        "fetch", _fetch, f"download models; the default is {', '.join((*DEFAULT_SET, *OPTIONAL))}"
-    )
-    fetch.add_argument("names", nargs="*", metavar="NAME", help="name of a model, as shown by list")
+    fetch = command("fetch", _fetch, "download models")
+    text = f"model, as shown by list (default: {', '.join((*DEFAULT_SET, *OPTIONAL))})"
+    fetch.add_argument("names", nargs="*", metavar="NAME", help=text)
     fetch.add_argument("--all", action="store_true", help="download all models")
     command(
         "verify",
         _verify,
-        "verify the checksums of all model files and rename corrupt files to *.corrupt",
+        "verify the checksums of all model files and rename damaged files to *.corrupt",
     )
-    adding = command(
-        "add", _add, "add a user model (.pth, .safetensors or ncnn), which becomes a preset"
-    )
-    text = "a .pth or .safetensors file, a .param file with its .bin, a folder of .param files, "
-    text += "or a name shown by find"
+    adding = command("add", _add, "add a user model (.pth, .safetensors or ncnn) as a preset")
+    text = "a .pth or .safetensors file, a .param file next to its .bin file, a folder of such "
+    text += "pairs, or a name shown by find"
     adding.add_argument("file", type=Path, metavar="FILE|NAME", help=text)
-    adding.add_argument(
-        "--name", help="name of the model and its preset; the default is the file name"
-    )
+    adding.add_argument("--name", help="name of the model and its preset (default: the file name)")
     adding.add_argument(
         "--licence", metavar="TEXT", help="licence of the model in FILE, for example CC-BY-4.0"
     )
