@@ -826,6 +826,7 @@ def enhance(
     scale: float | None = None,
     *,
     model: Path | str | None = None,
+    output: Path | str | None = None,
     enhancer: Enhancer | None = None,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
@@ -833,36 +834,38 @@ def enhance(
     """Return an enlarged image of the same kind as `image`, with a preset's name or complete
     settings.
 
-    - A path: the path of the result, a PNG. Without a data folder, it is a temporary file until the
-      program ends.
-    - `bytes` or a binary file object: the content of a PNG.
+    - A path: the path of the result, which is `output` or a PNG. Without `output` and a data
+      folder, it is a temporary file until the program ends.
+    - `bytes` or a binary file object: the content of `output` or of a PNG.
     - A Pillow image: mode L, LA, RGB or RGBA, or I;16 for 16-bit grey. Other 16-bit images are
       returned with 8 bits.
     - A NumPy array or PyTorch tensor as in `InMemory`, also a batch [B, C, H, W] or [B, H, W, C]:
       the same type, range, channels and order of axes.
 
     `scale` defaults to the scale of the network. `model` is the file of a user model instead of a
-    preset, as in `Enhancer.run`. `enhancer` defaults to one that is shared by all calls.
-    `progress` and `stop` are those of `Enhancer.run`. Raises EnhanceError; the message names the
-    argument.
+    preset. `output` is a file for the result, which only replaces an earlier result. Its extension
+    sets the format. `enhancer` defaults to one that is shared by all calls. `progress` and `stop`
+    are those of `Enhancer.run`. Raises EnhanceError; the message names the argument.
     """
     settings = _with_model(as_settings(preset).changed(scale=scale), model)
     enhancer = enhancer or _shared_enhancer()
     run = partial(enhancer.run, settings=settings, progress=progress, stop=stop)
     if isinstance(image, str | Path):
-        return cast(T, type(image)(run(image).path))
+        return cast(T, type(image)(run(image, output=output).path))
     if is_batch(image):
+        if output is not None:
+            raise SettingsError("output_of_batch")
         enhance_one = partial(
             enhance, preset=settings, enhancer=enhancer, progress=progress, stop=stop
         )
         return map_batch(enhance_one, image)
     with as_file(cast(InMemory, image), enhancer.tasks.network) as (path, name):
-        options = RunOptions(name=name)
-        result = run(path, output=path.with_suffix(".png"), options=options)
+        result = run(path, output=output or path.with_suffix(".png"), options=RunOptions(name=name))
         try:
             return _same_kind(result, image)
         finally:
-            result.path.unlink()
+            if output is None:
+                result.path.unlink()
 
 
 def _output_encoding(output: Path | None, encoding: Encoding | None) -> Encoding:

@@ -28,15 +28,17 @@ InMemory: TypeAlias = "bytes | BinaryIO | np.ndarray | Image | torch.Tensor"
 """An image in memory.
 
 - `bytes` or a binary file object: the content of an image file.
-- NumPy array: [H, W] or [H, W, 1, 3 or 4]; uint8, uint16, or floating point from 0 to 1.
+- NumPy array: [H, W, C], [C, H, W] or [H, W]; uint8, uint16, or floating point from 0 to 1.
 - Pillow image: with its ICC profile and EXIF.
 - PyTorch tensor: [C, H, W], [H, W, C] or [H, W]; uint8 or floating point from 0 to 1.
+
+There are 1, 3 or 4 channels. If both orders of axes are possible, an array is [H, W, C] and a
+tensor is [C, H, W].
 
 Colours are RGB in sRGB, alpha is not premultiplied.
 """
 
 _CHANNELS = (1, 3, 4)
-_NAME = "image.png"
 _MARGIN = 0.5
 """Values of floating point are clipped to 0..1. Those beyond this margin have another range, such
 as 0..255."""
@@ -54,8 +56,8 @@ def as_file(source: Path | str | InMemory, folder: Path) -> Iterator[tuple[Path,
         return
     name = getattr(source, "name", None)  # of an open file
     if not isinstance(name, str):
-        name = _NAME
-    path = temporary_path(folder / _NAME)
+        name = "image"
+    path = temporary_path(folder / "image.png")
     try:
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -131,10 +133,10 @@ def like(pixels: np.ndarray, image: np.ndarray | torch.Tensor) -> Any:
         pixels = pixels[..., 0]
     if np.issubdtype(array.dtype, np.floating):
         pixels = (pixels / np.float32(65535)).astype(array.dtype)
-    if not _is_tensor(image):
-        return pixels
     if _has_channels_first(image):
         pixels = np.moveaxis(pixels, 2, 0)
+    if not _is_tensor(image):
+        return pixels
     tensor = sys.modules["torch"].from_numpy(np.ascontiguousarray(pixels))
     return tensor.to(image.device, image.dtype)
 
@@ -177,18 +179,22 @@ def _is_tensor(image: object) -> TypeIs[torch.Tensor]:
     return torch is not None and isinstance(image, torch.Tensor)
 
 
-def _has_channels_first(tensor: torch.Tensor) -> bool:
-    """Return whether a tensor is [C, H, W]. One that could be both is."""
-    return tensor.ndim == 3 and tensor.shape[0] in _CHANNELS
+def _has_channels_first(image: np.ndarray | torch.Tensor) -> bool:
+    """Return whether an image is [C, H, W]. A tensor that could be both is, an array is not."""
+    if image.ndim != 3 or image.shape[0] not in _CHANNELS:
+        return False
+    return _is_tensor(image) or image.shape[2] not in _CHANNELS
 
 
 def _to_array(image: np.ndarray | torch.Tensor) -> np.ndarray:
     """Return an array, or a tensor as an array, with the channels last."""
-    if not _is_tensor(image):
-        return image
-    tensor = image.detach()
+    if _is_tensor(image):
+        tensor = image.detach()
+        if tensor.is_floating_point():
+            tensor = tensor.float()  # NumPy has no bfloat16.
+        array: np.ndarray = tensor.cpu().numpy()
+    else:
+        array = image
     if _has_channels_first(image):
-        tensor = tensor.permute(1, 2, 0)
-    if tensor.is_floating_point():
-        tensor = tensor.float()  # NumPy has no bfloat16.
-    return tensor.cpu().numpy()
+        array = np.moveaxis(array, 0, 2)
+    return array

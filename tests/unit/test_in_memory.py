@@ -10,7 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from enhance import Cancelled, PictureError, Settings, StorageError, enhance
+from enhance import (
+    Cancelled,
+    PictureError,
+    Settings,
+    SettingsError,
+    StorageError,
+    enhance,
+)
 from tests.unit.image_files import encode, rgb_profile
 
 RAW = Settings("anime-fast", tuning=False)
@@ -44,19 +51,41 @@ def test_an_array_comes_back_with_its_type_and_channels(enlarge, dtype, shade, s
     assert large.mean() == pytest.approx(shade, rel=0.05)
 
 
-@pytest.mark.parametrize(
-    ("shape", "large_shape"),
-    [
-        ((3, 12, 16), (3, 48, 64)),
-        ((12, 16, 3), (48, 64, 3)),
-        ((2, 3, 12, 16), (2, 3, 48, 64)),
-        ((2, 12, 16, 3), (2, 48, 64, 3)),
-    ],
-)
-def test_a_tensor_comes_back_in_its_order_of_axes(enlarge, shape, large_shape):
-    large = enlarge(torch.full(shape, 0.4, dtype=torch.float16))
-    assert (large.dtype, large.shape) == (torch.float16, large_shape)
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+def test_the_order_of_axes_is_kept(enlarge, small, convert):
+    channels_last = enlarge(small)
+    channels_first = np.moveaxis(channels_last, 2, 0)
+    image = np.ascontiguousarray(np.moveaxis(small, 2, 0))
+
+    for given, expected in ((small, channels_last), (image, channels_first)):
+        kind = type(convert(given))
+        for large in (enlarge(convert(given)), enlarge(convert(np.stack([given])))[0]):
+            assert isinstance(large, kind)
+            assert np.array_equal(large, expected)
+
+
+def test_a_tensor_of_half_precision_comes_back_as_one(enlarge):
+    large = enlarge(torch.full((3, 12, 16), 0.4, dtype=torch.float16))
+    assert large.dtype == torch.float16
     assert large.float().mean() == pytest.approx(0.4, rel=0.05)
+
+
+def test_an_output_keeps_the_result_as_a_file_and_no_other_file_is_replaced(
+    enlarge, small, tmp_path
+):
+    photo, foreign = tmp_path / "small.png", tmp_path / "foreign.png"
+    Image.fromarray(small).save(photo)
+    foreign.write_bytes(b"mine")
+
+    assert np.array_equal(enlarge(small, output=tmp_path / "large.png"), enlarge(small))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "large.png")), enlarge(small))
+    assert enlarge(photo, output=tmp_path / "large.jpg") == tmp_path / "large.jpg"
+    assert Image.open(tmp_path / "large.jpg").format == "JPEG"
+    with pytest.raises(StorageError, match=r"foreign\.png already exists"):
+        enlarge(small, output=foreign)
+    assert foreign.read_bytes() == b"mine"
+    with pytest.raises(SettingsError, match="batch"):
+        enlarge(np.stack([small]), output=tmp_path / "batch.png")
 
 
 def test_all_kinds_have_the_pixels_of_the_file_and_leave_no_file(
@@ -89,7 +118,7 @@ def test_a_pillow_image_keeps_its_profile_and_mode(enlarge, small):
 @pytest.mark.parametrize(
     "image",
     [
-        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((5, 4, 2), np.uint8),
         np.zeros((0, 4, 3), np.uint8),
         np.zeros((4, 4, 3), np.int64),
         np.full((4, 4, 3), 255.0),
@@ -108,7 +137,7 @@ def test_an_unusable_image_is_rejected_and_leaves_no_file(enhancer, enlarge, ima
 
 
 def test_an_error_names_the_image_and_not_a_temporary_file(enlarge):
-    with pytest.raises(PictureError, match=r"^image\.png "):
+    with pytest.raises(PictureError, match=r"^image "):
         enlarge(b"hello")
     with pytest.raises(PictureError, match="StringIO"):
         enlarge(io.StringIO("hello"))
@@ -118,7 +147,7 @@ def test_the_methods_of_the_enhancer_accept_images_in_memory(enhancer, small):
     result, image = enhancer.run(small, RAW), Image.fromarray(small)
 
     assert np.array_equal(result.array, np.asarray(result.image))
-    assert result.info["input"]["name"] == "image.png"
+    assert result.info["input"]["name"] == "image"
     assert enhance(small, "anime-fast", 2, enhancer=enhancer).shape == (24, 32, 3)
     assert enhancer.analyse(small).width == 16
     assert enhancer.choose(image, scale=2).scale == 2
