@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import TYPE_CHECKING
 
 from ..config import read_config
-
-if TYPE_CHECKING:
-    from ..enhancer import Enhancer
 
 
 def app(options: Namespace) -> int:
     """Serve the page until it is stopped."""
-    enhancer = _server_enhancer()
+    from ..enhancer import Enhancer
+
+    config = read_config()
+    enhancer = Enhancer(data=config.server_data, config=config)
     enhancer.tasks.check()
     from ..web import serve
 
@@ -22,16 +21,17 @@ def app(options: Namespace) -> int:
 
 
 def mcp(_: Namespace) -> int:
-    """Serve agents until standard input ends."""
+    """Serve agents until standard input ends.
+
+    Files are stored in the user's data folder by default, because the working directory belongs to
+    the agent and is often not writable.
+    """
+    from platformdirs import user_data_path
+
+    from ..enhancer import Enhancer
     from ..web import serve_agents
 
-    serve_agents(_server_enhancer())
-    return 0
-
-
-def _server_enhancer() -> Enhancer:
-    """Return an enhancer with a data folder."""
-    from ..enhancer import Enhancer
-
     config = read_config()
-    return Enhancer(data=config.server_data, config=config)
+    data = config.data or user_data_path("enhance") / "data"
+    serve_agents(Enhancer(data=data, config=config))
+    return 0

@@ -34,9 +34,21 @@ def test_an_agent_of_this_computer_uses_paths_and_gets_error_messages(tmp_path, 
     missing = tmp_path / "none.png"
     output = tmp_path / "large.jpg"
     steps = []
-    environment = {**os.environ, "ENHANCE_DEVICE": "cpu", "LC_ALL": "C.UTF-8"}
+    working_directory = tmp_path / "agent"
+    working_directory.mkdir()
+    environment = {
+        **os.environ,
+        "ENHANCE_DEVICE": "cpu",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONPATH": str(Path.cwd()),
+        "XDG_DATA_HOME": str(tmp_path),
+    }
+    environment.pop("ENHANCE_DATA", None)
     server = StdioServerParameters(
-        command=sys.executable, args=["-m", "enhance", "mcp"], env=environment
+        command=sys.executable,
+        args=["-m", "enhance", "mcp"],
+        env=environment,
+        cwd=working_directory,
     )
 
     async def progress(done: float, *_: Any) -> None:
@@ -101,7 +113,8 @@ def test_an_agent_of_this_computer_uses_paths_and_gets_error_messages(tmp_path, 
     anyio.run(run)
     assert steps
     assert np.array_equal(np.asarray(Image.open(foreign)), photo(40, 48))
-    with TaskStore(tmp_path / "data").database.transaction() as db:
+    assert not [*working_directory.iterdir()]
+    with TaskStore(tmp_path / "enhance" / "data").database.transaction() as db:
         owners = {whose for (whose,) in db.execute("SELECT whose FROM entries")}
     assert owners
     guessed = {Owner(f"session {name}", "").digest for name in ("local", "", "None")}
