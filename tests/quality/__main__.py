@@ -1,4 +1,4 @@
-"""Quality of the presets, `make quality`: the tables in the READMEs and docs/fidelity.md.
+"""Quality of the presets, `make quality`: the tables in docs/analysis.md and docs/fidelity.md.
 
 `--docs` writes them to the documents.
 """
@@ -17,6 +17,7 @@ from .cases import Networks
 from .tables import replace_section, values_table
 
 ROOT = Path(__file__).parents[2]
+ANALYSIS = "docs/analysis.md"
 FIDELITY = "docs/fidelity.md"
 PARTS = ("presets", "text")
 
@@ -25,9 +26,7 @@ def _tables(parts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """Yield each table with the document and the section that it belongs to."""
     networks = Networks(Enhancer("cpu"))
     if "presets" in parts:
-        comparison = presets.table(networks)
-        yield "README.md", "presets", comparison
-        yield "README.zh-CN.md", "presets", comparison
+        yield ANALYSIS, "presets", presets.table(networks)
         yield FIDELITY, "values", values_table()
     if "text" in parts:
         changes, labels = characters.tables(networks)

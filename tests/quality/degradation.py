@@ -79,7 +79,7 @@ DEGRADATIONS: Mapping[str, Degrade] = {
     "JPEG 90": partial(as_jpeg, quality=90),
     "saved twice": _saved_twice,
 }
-"""The columns of the table in README.md."""
+"""The columns of the table in docs/analysis.md."""
 
 
 def case_of(reference: Pixels, degrade: Degrade) -> Case:

@@ -1,4 +1,4 @@
-"""The quality of each preset and of Auto on degraded photos: the table in README.md."""
+"""The quality of each preset and of Auto on degraded photos: the table in docs/analysis.md."""
 
 from __future__ import annotations
 
