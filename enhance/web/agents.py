@@ -64,7 +64,7 @@ _WRITING = ("enhance", "batch", "cancel", "forget")
 _PATHS = {
     "image": "Path of an image file.",
     "images": "Paths of image files.",
-    "output": "Path of the output file; the extension is the format.",
+    "output": "Path of the output file. Its extension determines the format.",
 }
 """The descriptions of local paths."""
 _MAX_IMAGE_BYTES = 1_000_000

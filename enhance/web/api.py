@@ -83,21 +83,24 @@ class Endpoints:
     ) -> Iterator[Any]:
         """Enhance an image. Returns the file and `info`, the facts of the run with its task_id.
 
-        Set one of `scale`, `long_side`, `megapixels` and a print size, or none for the scale of the
-        model. `output` in `info` describes the returned file. Its `notes` list what was lost.
-        on_white, on_black (transparency), eight_bits, ten_bits, exif_short, xmp_left, iptc_left and
-        texts_left: the format cannot hold it. in_srgb: it cannot hold the colour profile.
-        location_left: XMP or IPTC had a location. first_frame: other frames or pages of the input
-        are left out. raw_developed: the input is a camera raw file.
-        gain_map_left (HDR): only a JPEG keeps it. video_left (of a motion photo) and
-        xmp_extension_left: no result contains it. large_exif_left, large_xmp_left and
-        large_iptc_left: the input has more than 1 MB of it. Progress counts rows. Cancelling the
-        job stops the engine. If the call has a `job`, send it again to follow the same run, for
-        example after a lost connection. Until the end of the run, `info` has its `progress`: the
-        rows that are `done` and their `total`, `seconds_left`, the number of jobs `ahead` in the
-        queue, and after a change the result so far as a data: URL (`live`), its share
-        (`live_share`) and the side it grows from (`live_edge`, x or y). After the run, it has the
-        addresses of `regions` of the photo and the result.
+        Set at most one of `scale`, `long_side`, `megapixels` and a print size. Without one, the
+        result has the scale of the model, usually 4.
+
+        `output` in `info` describes the file, and its `notes` list what the file lacks. What the
+        format does not support: on_white and on_black (transparency), eight_bits and ten_bits (bit
+        depth), in_srgb (the colour profile), exif_short, xmp_left, iptc_left and texts_left
+        (metadata). With `metadata` no-location: location_left (XMP or IPTC with a location). About
+        the input: first_frame (its other images or pages are left out), raw_developed (it is a
+        camera raw file), gain_map_left (its HDR gain map, which only a JPEG keeps), video_left (the
+        video of a motion photo), xmp_extension_left (its extended XMP), large_exif_left,
+        large_xmp_left and large_iptc_left (more than 1 MB of metadata).
+
+        Cancelling the call stops the engine. If the call has a `job`, send it again to follow the
+        same run, for example after a lost connection. Until the run ends, the file is null, and
+        `info` has its `progress`: the rows that are `done`, their `total`, `seconds_left` and the
+        number of jobs `ahead` in the queue. After a change, it also has the result so far as a
+        data: URL (`live`), its share (`live_share`) and the side from which it grows (`live_edge`,
+        x or y). After the run, `info` has the addresses of `regions` of the photo and the result.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -114,16 +117,17 @@ class Endpoints:
         (*API_REGION, *API_SETTINGS, *API_RECTANGLE, "largest"), API_DEFAULTS
     )
     def preview(self, request: gr.Request, image: str | None, **given: Any) -> Iterator[Any]:
-        """Preview a region of an image. Returns before and after as PNG files, and `info`.
+        """Preview a region of an image. Returns it before and after as PNG files, and `info`.
 
         The region is a square (`x`, `y` and `size`) or a rectangle (`left`, `top`, `width` and
-        `height`). Only the middle of a large rectangle is previewed. If the result is smaller than
-        the image and needs no network, the whole rectangle is previewed, and before and after have
-        fewer pixels than `window`. Previews run between the steps of longer runs. `info` describes
-        the whole run with its signature, as far as it is known in advance, and the region as
-        `preview`. For a rectangle, `info` also has the region in pixels of the result, as `window`.
-        If the settings are slow, a quick preview comes first. In its `info`, `quick` is true and
-        the signature is null.
+        `height`). Only the middle of a large rectangle is previewed, unless the result is smaller
+        than the image and needs no network. In this case, the whole rectangle is previewed, and
+        before and after have fewer pixels than `window`.
+
+        `info` describes the complete run with its signature, as far as it is known in advance, and
+        the region as `preview`. For a rectangle, it also has the region in pixels of the result, as
+        `window`. If the settings are slow, a quick preview comes first, whose `info` has `quick`
+        true and the signature null. A preview does not wait for the end of a longer run.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -184,11 +188,11 @@ class Endpoints:
         progress: gr.Progress = _PROGRESS,
         **given: Any,
     ) -> Iterator[Any]:
-        """Compare all available presets on a square region of an image. Returns a PNG sheet and
-        `info`.
+        """Compare all available presets on a square region of an image. Returns a PNG with all
+        previews, and `info`.
 
-        `info` has for each of its `presets` the seconds, the fidelity in dB and, if it failed, the
-        error. Previews have priority. Cancelling the job stops the engine.
+        `presets` in `info` has the seconds and the fidelity in dB of each preset or, if it failed,
+        the error. Cancelling the call stops the engine.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -228,14 +232,17 @@ class Endpoints:
         """Enhance several images. Returns a ZIP file of the results with report.csv and
         summary.pdf, and `info`.
 
-        `info` counts the files that are done, failed and cancelled. For each file it has the name,
-        the state, the error and the facts of its run. A file that cannot be read does not stop the
-        others. Cancelling stops the engine. If there is no space for the ZIP file, `error` has the
-        message, the ZIP file is null, and each finished file is in `info` as `file`. With `job`,
-        the same call follows the same batch, and until its end, `info` has the `progress` of
-        /enhance with its finished `share`, the state of all `files`, and as `results` the `number`
-        and `info` of each file that has finished since the last event. The facts of each file then
-        have the addresses of `regions` of the photo and the result.
+        `info` counts the files that are done, failed and cancelled, and has the name, the state,
+        the error and the facts of the run of each in `files`. A file that cannot be read does not
+        stop the others. If there is not enough space for the ZIP file, it is null, `error` in
+        `info` has the message, and each finished file is in `files` as `file`. Cancelling the call
+        stops the engine.
+
+        With a `job`, the same call follows the same batch, as in /enhance. Until the batch ends,
+        the ZIP file is null, and `info` has the `progress` of /enhance with the finished `share`,
+        the state of all `files`, and in `results` the `number` and `info` of each file that has
+        finished since the last event. The facts of each file then have the addresses of `regions`
+        of the photo and the result.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -258,18 +265,19 @@ class Endpoints:
 
     @gradio_changes.name_parameters(API_PLAN, API_DEFAULTS)
     def analyse(self, request: gr.Request, image: str | None, **given: Any) -> Iterator[Any]:
-        """Return the properties of an image and the plan of a run: its settings, its size, its time
-        and its signature.
+        """Return the properties of an image and the plan of a run: its settings, size, time and
+        signature. Nothing is enhanced.
 
-        Set one of `scale`, `long_side`, `megapixels` and a print size, or none for four times the
-        size. `auto` has the preset that Auto selects, the key of its reason, the reason as `text`
-        and the `analysis`: noise, grain, jpeg_quality, softness, blur, coherence, smoothness, kind,
-        haze, faces and transparency. `presets` has the time of each installed preset. `faster` is
-        one to use instead if the run takes more than two minutes, or null. `tips` are suggestions
-        with `solutions`, which have the values to change. If a setting is not possible, `problem`
-        is such a tip, and the other values describe the run with its first solution, without a
-        `signature`. `photo` has the facts of the file, the point to show first as `focus` (shares
-        of width and height), and the `address` of its regions. Nothing is enhanced.
+        Set at most one of `scale`, `long_side`, `megapixels` and a print size, as in /enhance.
+
+        `auto` has the preset that Auto selects, the key of the reason, the reason as `text`, and
+        the `analysis`: noise, grain, jpeg_quality, softness, blur, coherence, smoothness, kind,
+        haze, faces and transparency. `presets` has the time of each installed preset. `faster` is a
+        preset to use instead if the run takes more than two minutes, otherwise null. `tips` are
+        suggestions with `solutions`, which have the settings to change. If a setting is not
+        possible, `problem` is such a tip, and the plan describes the run with its first solution,
+        without a `signature`. `photo` has the facts of the file, the point to show first as `focus`
+        (shares of the width and height), and the `address` of its regions.
         """
         services = self._services
         planner = self._services.planner
@@ -290,8 +298,7 @@ class Endpoints:
     def report(
         self, request: gr.Request, task_id: str, progress: gr.Progress = _PROGRESS
     ) -> Iterator[Any]:
-        """Return the PDF report of a finished run, for the file that the run returned. It can be
-        cancelled."""
+        """Return the PDF report of a finished run, for the file that the run returned."""
         services = self._services
         enhancer = services.enhancer
         language = language_of(request)
@@ -309,11 +316,11 @@ class Endpoints:
             yield str(services.downloads.link(report, name))
 
     def cancel(self, request: gr.Request, job: str, file: int | None = None) -> dict[str, Any]:
-        """Cancel your job of this name. Returns whether it is `known`, and its `state`.
+        """Cancel your job with this name. Returns whether it is `known`, and its `state`.
 
-        A job that does not exist yet is cancelled if a call starts it within an hour. A job that
-        has ended does not change. With `file`, only this file of a batch is cancelled, and `state`
-        is the state of the file.
+        A job that has ended does not change. If no job has the name yet, it is cancelled as soon as
+        a call starts it within an hour. With `file`, only this file of a batch is cancelled, and
+        `state` is the state of the file.
         """
         with self._services.errors_as_messages(request):
             return cancel_job(self._services, owner_of(request), job, call_file(file))
@@ -324,10 +331,11 @@ class Endpoints:
         and task_ids.
 
         The state is running, done, failed, interrupted, cancelled, or gone if the result is no
-        longer stored. `id` is the name of the job, if it has one. A batch has `files`. `regions`
-        has the addresses of regions of the photo and the result, `encoding` the output file that
-        was requested first, and `progress` that of a running job. With an `id`, only this result is
-        returned, with its photo as `image` for further calls.
+        longer stored. `id` identifies the result in other calls and is the name of its job, if it
+        has one. `encoding` is the output file that was requested first, `progress` the progress of
+        a running job, and `regions` has the addresses of regions of the photo and the result. A
+        batch has `files`. With an `id`, only this result is returned, with its photo as `image` for
+        further calls.
         """
         with self._services.errors_as_messages(request):
             language = language_of(request)
@@ -337,12 +345,11 @@ class Endpoints:
     def export(
         self, request: gr.Request, progress: gr.Progress = _PROGRESS, **given: Any
     ) -> Iterator[Any]:
-        """Export one of your recent results. Returns the file and `info`, as the call that created
-        it does.
+        """Export one of your recent results. Returns the file and `info`, like /enhance or /batch.
 
-        Nothing is computed again. `id` can also be that of a file of a batch. For a batch that runs
-        or was cancelled, the ZIP file has the results so far. `info` then has the `number` of each
-        file in the call of the batch.
+        Nothing is computed again. `id` can also identify a file of a batch. For a batch that is
+        still running or was cancelled, the ZIP file has the results so far, and `info` has the
+        `number` of each file in the call of the batch.
         """
         services = self._services
         with services.errors_as_messages(request):
@@ -353,16 +360,13 @@ class Endpoints:
 
     def forget(self, request: gr.Request, id: str) -> list[str]:
         """Delete one of your recent results, or a file of a batch, with everything that was made
-        from it.
-
-        Returns the ids of the deleted results.
-        """
+        from it. Returns the ids of the deleted results."""
         with self._services.errors_as_messages(request):
             return self._services.enhancer.tasks.forget(owner_of(request).digest, id)
 
     def presets(self, request: gr.Request) -> list[PresetInfo]:
-        """List the presets: name, summary, model, settings, availability, and the time relative to
-        gentle."""
+        """List the presets with their names, summaries, models, settings and availability, and
+        their time relative to gentle."""
         return self._services.presets(request)
 
     def status(self) -> Status:

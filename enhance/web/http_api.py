@@ -135,19 +135,22 @@ async def describe(request: Request) -> Response:
     document["paths"][HTTP_API] = {
         "post": {
             "operationId": "enhance_form",
-            "summary": "Enhance an image.",
+            "summary": "Enhance an image, sent as a form.",
             "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
             "responses": {
                 "200": {
-                    "description": "The result, or with `Accept: application/json` its address "
-                    "and info.",
+                    "description": "The result, or with `Accept: application/json` its `url` "
+                    "and `info`.",
                     "content": result | {"application/json": {"schema": _LINK}},
                 },
                 "default": {
-                    "description": "The reason for a rejection in one sentence. After status "
-                    "429, try again later.",
+                    "description": "What is wrong with the request and what to do, in the language "
+                    "of `Accept-Language`.",
                     "headers": {
-                        "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}
+                        "Retry-After": {
+                            "description": "Seconds until the next try, with status 429.",
+                            "schema": {"type": "integer"},
+                        }
                     },
                     "content": {"application/json": {"schema": _ERROR}},
                 },
