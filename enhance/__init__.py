@@ -1,11 +1,21 @@
-"""Exact, fast and safe photo enhancement with Real-ESRGAN.
+"""Upscale photos with Real-ESRGAN.
 
     from enhance import Enhancer, Settings, enhance
-    large = enhance(image, scale=4)  # an array, a tensor, a Pillow image or a path
-    result = Enhancer().run("photo.jpg", Settings("gentle", strength=0.5))
 
-The names below are the public ones. They are loaded when first used, so that importing the package
-costs nothing; PyTorch is not imported before the first image.
+    large = enhance(image, scale=4)  # a Pillow image, an array, a tensor or a path
+    with Enhancer() as enhancer:
+        result = enhancer.run("photo.jpg", Settings("gentle", strength=0.5))
+        result.save("large.jpg")
+
+- `enhance` upscales one image and returns the same kind of image.
+- `Enhancer` upscales many images and creates previews. `Result`, `Preview` and `Info` are what it
+  returns, and it calls a `Progress` with the finished rows, all rows and the seconds left.
+- `Settings` are the settings of a run, `PRESETS` the presets, and `Encoding` is the format of a
+  file. `signature` identifies the pixels of a result.
+- `EnhanceError` is the base class of the errors `Cancelled`, `MemoryShortError`, `PictureError`,
+  `SettingsError`, `StorageError` and `WeightsError`.
+
+The names are loaded when they are first used, and PyTorch is imported with the first image.
 """
 
 from __future__ import annotations

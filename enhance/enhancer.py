@@ -125,14 +125,15 @@ class Status(TypedDict):
 
 
 class Enhancer:
-    """Enhances images with one engine; safe to call from several threads.
+    """Upscales images and keeps the model in memory. Safe to use from several threads.
 
-    `device` is auto (`ENHANCE_DEVICE`, otherwise the fastest available), cpu, cuda or mps;
-    `precision` is auto, fp32, bf16 or fp16. `data` is the folder for inputs and results (default:
-    `ENHANCE_DATA`). Without one, results without an `output` are temporary files until `close`,
-    which a `with` block calls at its end. PyTorch is imported with the first image. `max_pixels`
-    and `max_bytes` limit an input. Raises SettingsError if an environment variable has an unusable
-    value.
+    - `device`: auto, cpu, cuda or mps. auto is `ENHANCE_DEVICE`, otherwise the fastest device.
+    - `precision`: auto, fp32, bf16 or fp16.
+    - `data`: the folder for inputs and results, by default `ENHANCE_DATA`. Without one, a result
+      without an `output` is a temporary file until `close`, which a `with` block calls at its end.
+
+    Attributes: `max_pixels` and `max_bytes` limit an input. Raises SettingsError if an environment
+    variable has a value that cannot be used.
     """
 
     def __init__(
@@ -211,23 +212,22 @@ class Enhancer:
         stop: threading.Event | None = None,
         options: RunOptions = _NO_OPTIONS,
     ) -> Result:
-        """Enhance the image `source`, a file or an image in memory (`InMemory`), and return the
-        result.
+        """Enhance an image and return the result.
 
-        `settings` can be the name of a preset. Without `output`, the result is stored as a task:
-        `processed/<task_id>.png` and `.json`, with the input under `uploads/`. A data folder also
-        holds the network's output for further tuning. A result with the same signature, stored or
-        at `output`, is not computed again. A damaged PNG at `output` is replaced.
-
+        - `source`: the path of an image file, or an image in memory (`InMemory`).
+        - `settings`: `Settings` or the name of a preset, by default auto.
         - `model`: the file of a user model, instead of a preset. It is checked as by `enhance
           weights add`, but not added.
-        - `encoding`: the output format, by default from the extension of `output`, otherwise PNG.
-          The PNG stays in the store; for an `output` it is temporary.
-        - `progress`: called during the run. `stop`: cancels it.
+        - `output`: the file to write. Only an earlier result is replaced. By default, the result is
+          stored as a task: `processed/<task_id>.png` and `.json`, with the input in `uploads/`.
+        - `encoding`: the format of the file, by default from the extension of `output`, otherwise
+          PNG. The lossless PNG is stored, too; with `output`, it is temporary.
+        - `progress`: called between the steps of the run. `stop`: cancels the run when it is set.
         - `options`: for servers and batches.
 
-        Raises EnhanceError, before any work if the format cannot hold the result, and leaves no
-        partial file.
+        A result with the same signature that is stored or at `output` is not computed again, unless
+        it is damaged. A data folder also stores the output of the network for other tuning. Raises
+        EnhanceError, before any work if the format cannot hold the result. No partial file remains.
         """
         settings = _with_model(as_settings(settings), model)
         target = None if output is None else Path(output)
@@ -260,14 +260,16 @@ class Enhancer:
         stop: threading.Event | None = None,
         on_error: Callable[[Path | str | InMemory, EnhanceError], object] | None = None,
     ) -> Iterator[Result]:
-        """Yield the result of each image, in order, as `run` stores it. The next image is decoded
-        during a run.
+        """Yield the result of each image in order. The next image is decoded during a run.
 
-        `sources` is read as needed; it can be one path. With the folder `output`, results are
-        written to it as PNG files with the names of their images. A number is added to a name that
-        another file has. `progress` is called during each run. Without `on_error`, the first error
-        ends the iteration; with it, `on_error` is called and the image is left out. Closing the
-        generator or setting `stop` cancels the runs. Raises EnhanceError.
+        - `sources`: images that are read as needed, such as a generator, or one path.
+        - `output`: a folder for PNG files with the names of the images. A number is added to a name
+          that another file has. By default, the results are stored as tasks.
+        - `progress`: called between the steps of each run.
+        - `on_error`: called with an image that failed and its error. Without it, the first error
+          ends the iteration.
+
+        Setting `stop` or closing the generator cancels the runs. Raises EnhanceError.
         """
         stop = stop or threading.Event()
         run = partial(self.run, settings=settings, progress=progress, stop=stop)
@@ -310,10 +312,9 @@ class Enhancer:
         stop: threading.Event | None = None,
         hold: ExitStack | None = None,
     ) -> Result:
-        """Return the result of a task as a file in another format, which is stored for the next
-        call.
+        """Return the result of a task in another format. The file is stored for the next call.
 
-        The file is not deleted until `hold` is closed. Raises EnhanceError.
+        It is not deleted until `hold` is closed. Raises EnhanceError.
         """
         if encoding.is_stored:
             return result
@@ -338,8 +339,8 @@ class Enhancer:
         size: int = 128,
         stop: threading.Event | None = None,
     ) -> Preview:
-        """Return a preview of the square of `size` px around x, y (default: the centre), computed
-        as `run` would.
+        """Return a preview of the square of `size` px around x, y (default: the centre), with the
+        pixels that `run` would compute.
 
         Its steps run before the steps of a run, which gets at least every third step. Its `info`
         has the signature of the complete run. Raises EnhanceError.
@@ -372,11 +373,10 @@ class Enhancer:
         settings: Sequence[Settings] | None = None,
         stop: threading.Event | None = None,
     ) -> Comparison:
-        """Return previews of one square, as in `preview`, with all available presets or with
-        several `settings`.
+        """Return previews of a square, as `preview` does, with all available presets or `settings`.
 
-        The comparison waits for no run; their steps alternate. A cell holds the error of its
-        preset; EnhanceError is raised if all fail.
+        A comparison does not wait for runs, because their steps alternate. If a preset fails, its
+        cell has the error. Raises EnhanceError if all fail.
         """
         self.check()
         started = time.perf_counter()
@@ -424,10 +424,10 @@ class Enhancer:
 
     @memory_errors()
     def analyse(self, source: AnyImage) -> Analysis:
-        """Return the properties of an image, measured in at most a second without a network. Raises
-        EnhanceError.
+        """Return the properties of an image, measured in at most a second without a network.
 
-        Faces are counted if the face detector is installed. Nothing is downloaded.
+        Faces are counted if the face detector is installed. Nothing is downloaded. Raises
+        EnhanceError.
         """
         image = self.read(source)
         located = models.locate(_DETECTOR)
@@ -446,10 +446,10 @@ class Enhancer:
         return analysis
 
     def focus(self, image: SourceImage) -> tuple[float, float]:
-        """Return where to look at an image first: at its largest face, otherwise at its most
-        detailed point.
+        """Return the point of an image to show first: its largest face, otherwise its most detailed
+        point.
 
-        The place is in shares of the width and height. Raises EnhanceError.
+        x and y are shares of the width and height. Raises EnhanceError.
         """
         face = self.analyse(image).face
         if face is not None:
@@ -458,12 +458,11 @@ class Enhancer:
         return most_detailed_point(whole_image(image, small))
 
     def choose(self, source: AnyImage, *, format: str = "png", **size: Any) -> Settings:
-        """Return the settings that `auto` selects for an image and an output size. `resolve` also
-        returns the reason.
+        """Return the settings that `auto` selects for an image and an output size.
 
         `size` has the names and values of `Settings`: `scale`, `long_side`, `megapixels`,
-        `print_width`, `print_height`, `dpi`. Raises EnhanceError, also if `format` does not support
-        the size.
+        `print_width`, `print_height`, `dpi`. `resolve` also returns the reason. Raises
+        EnhanceError, also if `format` does not support the size.
         """
         image = self.read(source)
         settings, _ = self.resolve(image, Settings.from_preset(AUTO, **size))
@@ -472,19 +471,18 @@ class Enhancer:
         return settings
 
     def resolve(self, image: SourceImage, settings: Settings) -> tuple[Settings, AutoInfo | None]:
-        """Return the settings as a run of the image has them and, if their preset is `auto`, what
-        was chosen and why.
+        """Return the settings with the preset that `auto` selects for the image, and the reason.
 
-        Raises EnhanceError.
+        Settings with another preset are returned unchanged, with None. Raises EnhanceError.
         """
         if not settings.is_auto:
             return settings, None
         return self.resolve_for(settings, self.analyse(image))
 
     def resolve_for(self, settings: Settings, analysis: Analysis) -> tuple[Settings, AutoInfo]:
-        """Return the settings with the preset that `auto` chooses for an analysed image, and why.
+        """Return the settings with the preset that `auto` selects for an analysis, and the reason.
 
-        Raises SettingsError if the image cannot have the size of the settings.
+        Raises SettingsError if the image cannot have the requested size.
         """
         size = result_size(settings, analysis.height, analysis.width)
         choice = choose(analysis, presets.available_presets(), size)
@@ -494,8 +492,10 @@ class Enhancer:
         return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": facts}
 
     def recommend(self, image: SourceImage, settings: Settings) -> Recommendation:
-        """Return the recommendation of `auto` for an image and the size of `settings`. Raises
-        EnhanceError."""
+        """Return what `auto` recommends for an image and the size in `settings`.
+
+        Raises EnhanceError.
+        """
         analysis = self.analyse(image)
         chosen, auto = self.resolve_for(settings, analysis)
         seconds = self.estimate(image.width, image.height, chosen, image.bits)
@@ -536,8 +536,7 @@ class Enhancer:
         """Return the inputs of a run with resolved settings, None if one of their models is not
         installed.
 
-        Nothing is downloaded. Raises SettingsError if the image cannot have the size of the
-        settings.
+        Nothing is downloaded. Raises SettingsError if the image cannot have the requested size.
         """
         needed = settings.weights.models
         if has_second_pass(settings, image.height, image.width):
@@ -587,11 +586,11 @@ class Enhancer:
     def read(
         self, source: AnyImage, output: Path | None = None, *, name: str | None = None
     ) -> SourceImage:
-        """Return the decoded image, with another `name` if given. An image that is decoded already
-        is not read.
+        """Return the decoded image of a source, with another `name` if given.
 
-        The pixels of a large image are a temporary file in the folder of `output`, by default in
-        the store. Raises PictureError, StorageError.
+        A decoded image is returned without reading it again. The pixels of a large image are in a
+        temporary file in the folder of `output`, by default in the store. Raises PictureError,
+        StorageError.
         """
         if isinstance(source, SourceImage):
             if name in (None, source.name):  # It keeps what was measured.
@@ -611,10 +610,10 @@ class Enhancer:
 
     @memory_errors()
     def retune(self, preview: Preview, settings: Settings | PresetName) -> Preview:
-        """Return a preview of the same region with other sliders, without running the network.
+        """Return a preview of the same region with other tuning, without running the network.
 
-        Raises SettingsError if the settings need another network output than the preview has, or if
-        its output was approximate and an exact one is possible now.
+        Raises SettingsError if the settings need another output of the network, or if the preview
+        is approximate and an exact one is possible now.
         """
         info = preview.info
         region = preview.region
@@ -645,12 +644,14 @@ class Enhancer:
         encoding: Encoding | None = None,
         stop: threading.Event | None = None,
     ) -> Path:
-        """Return the PDF report of a finished task, which is stored for the next call.
+        """Return the PDF report of a finished task. It is stored for the next call.
 
-        `language` is "en" or "zh-CN". `image` is the decoded input, if available. `overrides`
-        replace keys of the stored `info`. `encoding` describes the file of the report, by default
-        the stored PNG. `stop` cancels it. Raises EnhanceError if the task or one of its files no
-        longer exists.
+        - `language`: "en" or "zh-CN".
+        - `image`: the decoded input, if available.
+        - `overrides`: replace keys of the stored `info`.
+        - `encoding`: the format of the file to report on, by default the stored PNG.
+
+        `stop` cancels it. Raises EnhanceError if the task or one of its files no longer exists.
         """
         info = cast(Info, {**self.tasks.finished_info(task_id), **(overrides or {})})
         encoding = encoding or Encoding()
@@ -673,8 +674,10 @@ class Enhancer:
         *,
         stop: threading.Event | None = None,
     ) -> Path:
-        """Write the PDF report of a result of the input `source` to `path`. `stop` cancels it.
-        Raises EnhanceError."""
+        """Save the PDF report of a result to `path` and return `path`. `source` is the input.
+
+        `stop` cancels it. Raises EnhanceError.
+        """
         with optional_packages("report"):
             from .report.photo_report import make_report
 
@@ -694,10 +697,9 @@ class Enhancer:
     def upscale(
         self, rgb: np.ndarray, model: str = "realesrgan-x4plus", tile: int = 192
     ) -> np.ndarray:
-        """Return the output of the network, [4H, 4W, 3], for an RGB image of uint8 or uint16, [H,
-        W, 3].
+        """Return the direct output of a model, [4H, 4W, 3].
 
-        Raises EnhanceError.
+        `rgb` is an RGB image of uint8 or uint16, [H, W, 3]. Raises EnhanceError.
         """
         has_pixels = rgb.ndim == 3 and rgb.shape[2] == 3 and rgb.size > 0
         if not has_pixels or rgb.dtype not in (np.uint8, np.uint16):
@@ -709,10 +711,10 @@ class Enhancer:
     def estimate(
         self, width: int, height: int, settings: Settings | PresetName, bits: int = 8
     ) -> float:
-        """Return the expected seconds of a run on this machine for an image of this size, from
-        measurements.
+        """Return the expected seconds of a run on this machine for an image of this size.
 
-        With `auto`, this is the time of `gentle`, the slowest preset that it chooses for a photo.
+        They follow from measurements of the networks. With `auto`, this is the time of `gentle`,
+        the slowest preset that it selects for a photo.
         """
         settings = as_settings(settings)
         if settings.is_auto:
@@ -728,8 +730,7 @@ class Enhancer:
         return seconds
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[PresetInfo]:
-        """Return all presets with their settings, their availability (or the reason against it) and
-        relative time."""
+        """Return all presets with their settings, relative time and availability."""
         return [presets.describe(preset, language) for preset in all_presets().values()]
 
     def status(self) -> Status:
@@ -753,10 +754,8 @@ class Enhancer:
         return status
 
     def warm_up(self) -> None:
-        """Load PyTorch and time all networks on the device's thread, without waiting for it.
-
-        Otherwise the first run or plan would wait.
-        """
+        """Load PyTorch and measure the networks in the background, so that the first run does not
+        wait for it."""
 
         def load(preset: str) -> None:
             try:
@@ -773,7 +772,7 @@ class Enhancer:
         self.engine.precision()
 
     def release(self) -> None:
-        """Free the memory of the model; the next run loads it again."""
+        """Free the memory of the model. The next run loads it again."""
         if self._engine is not None:
             self._engine.release()
 
@@ -831,21 +830,21 @@ def enhance(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> T:
-    """Return an enlarged image of the same kind as `image`, with a preset's name or complete
-    settings.
+    """Upscale an image and return the same kind of image.
 
-    - A path: the path of the result, which is `output` or a PNG. Without `output` and a data
-      folder, it is a temporary file until the program ends.
-    - `bytes` or a binary file object: the content of `output` or of a PNG.
-    - A Pillow image: mode L, LA, RGB or RGBA, or I;16 for 16-bit grey. Other 16-bit images are
-      returned with 8 bits.
-    - A NumPy array or PyTorch tensor as in `InMemory`, also a batch [B, C, H, W] or [B, H, W, C]:
-      the same type, range, channels and order of axes.
+    - A path: returns the path of the result. Without `output`, it is a PNG, which without a data
+      folder is a temporary file until the program ends.
+    - `bytes` or a binary file object: returns the content of the result, a PNG without `output`.
+    - A Pillow image: returns one of mode L, LA, RGB or RGBA, or I;16 for 16-bit grey. Other 16-bit
+      images become 8-bit.
+    - A NumPy array or PyTorch tensor as in `InMemory`, or a batch [B, C, H, W] or [B, H, W, C]:
+      returns the same type, range, channels and order of axes.
 
-    `scale` defaults to the scale of the network. `model` is the file of a user model instead of a
-    preset. `output` is a file for the result, which only replaces an earlier result. Its extension
-    sets the format. `enhancer` defaults to one that is shared by all calls. `progress` and `stop`
-    are those of `Enhancer.run`. Raises EnhanceError; the message names the argument.
+    `preset` is the name of a preset or `Settings`. `scale` is the enlargement factor, by default
+    the scale of the model. `model` is the file of a user model, instead of a preset. `output` is a
+    file for the result, in the format of its extension. Only an earlier result is replaced.
+    `enhancer` is by default one that all calls share. `progress` and `stop` are as in
+    `Enhancer.run`. Raises EnhanceError.
     """
     settings = _with_model(as_settings(preset).changed(scale=scale), model)
     enhancer = enhancer or _shared_enhancer()

@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 
 
 class EnhanceError(Exception):
-    """Base class of all expected errors."""
+    """Base class of all expected errors.
+
+    `str(error)` states the problem and what to do. `key` is the same in every language.
+    """
 
     def __init__(self, key: str, **values: Any):
         super().__init__(key)
@@ -35,7 +38,7 @@ class EnhanceError(Exception):
         return any(map(_has_path, self.values.values()))
 
     def message(self, language: str = DEFAULT_LANGUAGE) -> str:
-        """Return the message in one of `enhance.i18n.LANGUAGES`."""
+        """Return the message in a language, "en" or "zh-CN"."""
         return translate(language, self.key, **self.values)
 
     def __str__(self) -> str:
@@ -78,11 +81,11 @@ class PictureError(EnhanceError):
 
 
 class SettingsError(EnhanceError):
-    """A setting or preset is unknown or out of range."""
+    """A setting, preset or argument is unknown, out of range or not possible for the image."""
 
 
 class WeightsError(EnhanceError):
-    """A model's weight file is missing, corrupt, or not in the manifest."""
+    """A model is unknown, not installed, damaged or not supported."""
 
 
 class MemoryShortError(EnhanceError):
@@ -90,11 +93,11 @@ class MemoryShortError(EnhanceError):
 
 
 class StorageError(EnhanceError):
-    """A file or folder cannot be written: a full disk, or no permission."""
+    """A file or folder cannot be used: the disk is full, or permission or the file is missing."""
 
 
 class Cancelled(EnhanceError):
-    """The caller cancelled the operation. No partial file is left."""
+    """The caller cancelled the operation. No partial file remains."""
 
 
 def check_stop(stop: threading.Event | None) -> None:

@@ -47,8 +47,8 @@ class InputInfo(TypedDict):
 class ModelInfo(TypedDict):
     """The model, with the checksum of its weights, their source and their licence.
 
-    `licence` is an SPDX identifier or the text that the administrator gave, “unknown” if there is
-    none. Results of earlier versions lack it.
+    `licence` is an SPDX identifier, the text that was given when the model was added, or “unknown”.
+    It is missing in results of earlier versions.
     """
 
     name: str
@@ -103,10 +103,18 @@ class _RunInfo(TypedDict):
 
 
 class Info(_RunInfo):
-    """The facts of a run with an output file. `task_id` is set at the end of the run.
+    """The facts of a run: `Result.info`, and `info` in the API and in `--json`.
 
-    `fidelity_worst_place` is the centre of the area with the lowest fidelity, x and y in input
-    pixels. It is missing if the fidelity was not measured in this run.
+    - `task_id`: identifies the result in the data folder, set at the end of the run.
+    - `signature`: equal for two runs if and only if their pixels are.
+    - `seconds`: the time of each step, and the `total`.
+    - `cached`: whether the result was stored already.
+    - `auto`: the preset that Auto selected and why, or None if another preset was set.
+    - `fidelity_db`, `fidelity_worst_db`: how closely the result matches its input, on average
+      and in the areas that differ most; None if the result is smaller than the input.
+    - `fidelity_worst_place`: the centre of the area with the lowest fidelity, x and y in pixels of
+      the input; missing if the fidelity was not measured in this run.
+    - `agreement_db`: always None.
     """
 
     task_id: str
@@ -117,8 +125,8 @@ class Info(_RunInfo):
 class PreviewInfo(_RunInfo):
     """The facts of a preview. `preview` is its region: left, top, width and height in input pixels.
 
-    It is `approximate` if the network needs statistics of the whole image that no run has measured
-    yet.
+    A preview is `approximate` if the network needs statistics of the whole image that no run has
+    measured yet.
     """
 
     task_id: None
@@ -211,7 +219,7 @@ class RunInputs:
 class Result:
     """An output file and its `info`.
 
-    `png` is the lossless result. If the file has another format, `png` can be None or deleted.
+    `png` is the lossless result. It can be None or deleted if the output file has another format.
     """
 
     path: Path
@@ -222,10 +230,10 @@ class Result:
 
     @property
     def array(self) -> np.ndarray:
-        """The pixels of the lossless result, uint8 or uint16 [H, W, C]: grey, grey and alpha, RGB,
-        or RGB and alpha.
+        """The pixels of the lossless result, uint8 or uint16 [H, W, C].
 
-        Raises StorageError if the PNG was deleted.
+        They are grey, grey and alpha, RGB, or RGB and alpha. Raises StorageError if the PNG was
+        deleted.
         """
         with PngReader(self._existing_png()) as png:
             return png.rows(0, png.size[0])
@@ -234,8 +242,8 @@ class Result:
     def image(self) -> Image:
         """The lossless result as a Pillow image, which reads the pixels when they are needed.
 
-        Pillow has no mode for 16-bit colour, which becomes 8-bit. Raises StorageError if the PNG
-        was deleted.
+        Colour with 16 bits becomes 8-bit, because Pillow has no mode for it. Raises StorageError if
+        the PNG was deleted.
         """
         return PngImageFile(self._existing_png())
 
@@ -247,12 +255,12 @@ class Result:
         label: bool = True,
         background: str = "white",
     ) -> Result:
-        """Write the result to `path` in the format of its extension (.png, .jpg and others). Only
-        an earlier result is replaced.
+        """Save the result to `path`, in the format of its extension, and return it with this file.
 
-        `quality`, `metadata`, `label` and `background` are fields of `Encoding`. The `notes` in the
-        output of the returned `info` state what the format cannot hold. Raises SettingsError,
-        PictureError or MemoryShortError if the format cannot be written, and StorageError.
+        An existing file is replaced only if it is an earlier result. `quality`, `metadata`, `label`
+        and `background` are fields of `Encoding`. `info["output"]["notes"]` of the returned result
+        lists what the format does not support. Raises SettingsError, PictureError or
+        MemoryShortError if the file cannot have this format, and StorageError.
         """
         path = Path(path)
         encoding = Encoding.of_file(

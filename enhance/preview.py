@@ -56,7 +56,10 @@ class PreviewRegion:
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """A region before and after at the result's size, uint8 or uint16 [h, w, C], and its `info`."""
+    """A region of an image before and after, at the size of the result, with its `info`.
+
+    `before` (bicubic upscaling) and `after` are arrays of uint8 or uint16 [H, W, C].
+    """
 
     before: np.ndarray
     after: np.ndarray

@@ -182,27 +182,30 @@ def _number(
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of one run. A setting that is None takes the value of the preset.
+    """The settings of a run. A setting that is None has the value of the preset.
 
-    With the preset `auto`, such a setting stays None until `resolved` replaces the preset by one
-    that suits the image.
+    With the preset `auto`, it stays None until the preset that suits the image is known
+    (`Enhancer.resolve`).
 
-    - `strength`: share of the network's output, 0 to 1; the rest is the denoised photo, enlarged by
-      bicubic upscaling.
-    - `fidelity`: how far the result is corrected towards the photo, 0 to 1.
-    - `tuning`: False bypasses strength, fidelity, sharpen, saturation and contrast; the result is
-      the network's output.
-    - `scale`, `long_side` (px), `megapixels`: the size of the result, at most one of them. The
-      default is the scale of the network. A larger result, up to four times that, runs a second
-      network (`largest_scale`).
-    - `print_width`, `print_height` (cm): the size of a print with `dpi` (default 300), in place of
-      those. With both, the whole photo fits on the paper, which is turned like the photo.
-    - `reduce`: average the photo down by this factor before the network. The size still counts from
-      the photo.
-    - `denoise`: 0 to 1, for `fast` only. A run has 1 if its second model is not installed.
-    - `tile`: bounds memory and changes no pixel.
-    - `dpi`: resolution stated in the file, by default the resolution of the photo. Changes no
-      pixel.
+    - `preset`: the name of one of the PRESETS or of a user model.
+    - `scale`, `long_side` (px) or `megapixels`: the size of the result, by default the scale of the
+      model. A larger one, up to a scale of 16 for most presets, needs a second model.
+    - `print_width` and `print_height` (cm): the size of a print at `dpi` (default 300), instead of
+      these. With both, the whole photo fits on the paper, in either orientation.
+    - `tuning`: False for the direct output of the model. `strength`, `fidelity`, `sharpen`,
+      `saturation` and `contrast` then have no effect.
+    - `strength`: amount of generated detail, 0 to 1. With 0, the photo is only denoised and
+      enlarged.
+    - `fidelity`: how closely the result follows the photo, 0 to 1.
+    - `denoise`: amount of noise to remove, 0 to 1, only for the preset `fast`. It is always 1 if
+      the model for lower values is not installed.
+    - `sharpen`: 0 to 1. `saturation`: 0 to 2, `contrast`: 0.5 to 1.5, where 1 means unchanged.
+    - `tile`: tile size in pixels, 64 to 1024. Smaller tiles use less memory. The result is the
+      same.
+    - `reduce`: factor by which a soft photo is downscaled first, 1 to 4. The output size is still
+      based on the original.
+    - `dpi`: resolution stated in the file, by default the resolution of the photo. It changes no
+      pixels unless the size is a print size.
 
     Raises SettingsError if a setting is unknown, not a number or out of range.
     """
@@ -289,10 +292,10 @@ class Settings:
         return self.print_width is not None or self.print_height is not None
 
     def resolution(self, stated: float | None = None) -> int:
-        """Return the dots per inch of a print: as set, otherwise as `stated` by the photo, but then
-        at least 300.
+        """Return the dots per inch of a print: `dpi`, otherwise the resolution `stated` by a photo.
 
-        Lower values that cameras state, such as 72 dpi, have no meaning.
+        It is at least 300 if it is not set, because values such as 72 dpi from cameras have no
+        meaning.
         """
         return self.dpi or max(round(stated or 0), PRINT_DPI)
 
@@ -345,12 +348,11 @@ class Settings:
         return {name: getattr(self, name) for name in SIZE_FIELDS}
 
     def changed(self, **changes: Any) -> Settings:
-        """Return these settings with some of them changed; None leaves one as it is.
+        """Return these settings with changes. None leaves a setting as it is.
 
-        A new size replaces the previous one, whichever setting stated it. `dpi` stays, except that
-        the resolution of a print ends with its size. With a changed `reduce`, the scale of the
-        network is that of the new settings again, and any other scale is limited to the new
-        maximum.
+        A new size replaces the previous one. `dpi` is kept unless it is the resolution of a print
+        that ends. If `reduce` changes, a scale that was the scale of the model becomes the new one,
+        and any other scale is limited to the new maximum.
         """
         _check_names(changes)
         given = {name: value for name, value in changes.items() if value is not None}
@@ -368,8 +370,10 @@ class Settings:
         return replace(self, **given)
 
     def resolved(self, preset: str, **usual: Any) -> Settings:
-        """Return these settings with another preset than `auto`; fields that are None get `usual`
-        or its values."""
+        """Return these settings with a preset instead of `auto`.
+
+        Settings that are None get their value from `usual` or from the preset.
+        """
         given = {name: value for name, value in asdict(self).items() if value is not None}
         return Settings(**{**usual, **given, "preset": preset})
 
@@ -532,12 +536,13 @@ def signature(
 ) -> str:
     """Return 64 hex digits that are equal for two runs if and only if their pixels are.
 
-    `second_sha256` is the checksum of the second model, for a result beyond the scale of the
-    network.
+    The checksums are SHA-256: of the input file, of the weights of the model, and of the weights of
+    the second model if the result is larger than the scale of the first. `settings` are resolved
+    and `precision` is "fp32", "bf16" or "fp16".
 
-    This is the SHA-256 of canonical JSON of everything that can change a pixel. Settings at their
-    neutral value are left out, so that a new setting does not change the signatures of earlier
-    results.
+    The signature is the SHA-256 of canonical JSON of everything that can change a pixel. Settings
+    at their neutral value are left out, so that a new setting does not change the signatures of
+    earlier results.
     """
     return _digest(
         network=network_key(input_sha256, settings, model_sha256, precision, second_sha256),

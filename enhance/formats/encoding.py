@@ -49,13 +49,17 @@ BACKGROUNDS = {"white": 255, "black": 0}
 
 @dataclass(frozen=True)
 class Encoding:
-    """The format of an output file. Raises SettingsError if a value is out of range.
+    """The format of an output file. Raises SettingsError if a value is not allowed.
 
-    `quality` is 1 to 100 as libjpeg, libwebp, libavif and libjxl define it; PNG and TIFF ignore it.
-    At 100, JPEG XL is lossless, and so is WebP, because its colour has half the resolution at any
-    lower quality. `metadata` is "keep", "no-location" or "none". `label` marks the result of a
-    network as machine-enhanced in its XMP, for each value of `metadata`. `background` is the colour
-    of transparent areas in a format without transparency, "white" or "black".
+    - `format`: png, jpeg, webp, avif, tiff or jxl.
+    - `quality`: 1 to 100. PNG and TIFF are always lossless, JPEG XL and WebP at 100. Below 100,
+      WebP halves the colour resolution.
+    - `metadata`: "keep", "no-location" or "none". The colour profile and the resolution are always
+      kept.
+    - `label`: whether the XMP labels the output of a model as machine-enhanced, for each value of
+      `metadata`.
+    - `background`: the colour of transparent areas in a format without transparency, "white" or
+      "black".
     """
 
     format: str = "png"
@@ -80,9 +84,9 @@ class Encoding:
 
     @staticmethod
     def of_file(path: Path, *, format: str | None = None, **fields: Any) -> Encoding:
-        """Return the encoding for a file name.
+        """Return the encoding for a file name. `fields` are other fields of the encoding.
 
-        Raises SettingsError if its extension is unknown or not of `format`.
+        Raises SettingsError if its extension is unknown or does not match `format`.
         """
         by_name = ENDINGS.get(path.suffix.lower())
         if by_name is None:
@@ -129,8 +133,8 @@ class Encoding:
         """Return notes on what an image loses in this format.
 
         "on_white" and "on_black": transparency; "eight_bits" and "ten_bits": bit depth; "in_srgb":
-        profile and bit depth; "location_left": XMP or IPTC with a location, if none is wanted; and
-        the notes of `enhance.metadata.output_formats.fit_to_format`.
+        profile and bit depth; "location_left": XMP or IPTC with a location, if `metadata` is
+        "no-location"; and the notes of `enhance.metadata.output_formats.fit_to_format`.
         """
         form = self.file_format
         metadata = image.variants["keep"]
@@ -163,8 +167,8 @@ class Encoding:
     def check(self, width: int, height: int) -> None:
         """Check that an image of this size can be encoded.
 
-        Raises PictureError if it is too large for the format, MemoryShortError if memory is short,
-        and SettingsError if the format's library is not installed.
+        Raises PictureError if it is too large for the format, MemoryShortError if there is not
+        enough memory, and SettingsError if the library of the format is not installed.
         """
         form = self.file_format
         size = {"format": form.name, "width": f"{width:,}", "height": f"{height:,}"}

@@ -33,9 +33,7 @@ InMemory: TypeAlias = "bytes | BinaryIO | np.ndarray | Image | torch.Tensor"
 - PyTorch tensor: [C, H, W], [H, W, C] or [H, W]; uint8 or floating point from 0 to 1.
 
 There are 1, 3 or 4 channels. If both orders of axes are possible, an array is [H, W, C] and a
-tensor is [C, H, W].
-
-Colours are RGB in sRGB, alpha is not premultiplied.
+tensor is [C, H, W]. Colours are RGB in sRGB, and alpha is not premultiplied.
 """
 
 _CHANNELS = (1, 3, 4)

@@ -22,8 +22,7 @@ from weakref import WeakSet
 from ..errors import Cancelled, EnhanceError
 
 Progress = Callable[[int, int, float | None], object]
-"""Called between steps with the finished rows, all rows and the seconds left (None while
-unknown)."""
+"""Called between steps with the finished rows, all rows and the seconds left (None if unknown)."""
 
 JobKind = Literal["run", "batch", "comparison", "preview"]
 T = TypeVar("T")
