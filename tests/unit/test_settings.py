@@ -219,7 +219,7 @@ def test_the_nearest_possible_size_of_a_print_is_another_resolution(image, size_
 
 
 def test_a_scale_beyond_the_preset_names_the_preset():
-    with pytest.raises(SettingsError, match="gentle-2x enlarges at most 2x"):
+    with pytest.raises(SettingsError, match="gentle-2x supports a scale of up to 2"):
         Settings("gentle-2x", scale=4)
 
 
