@@ -113,8 +113,8 @@ class Recommendation(TypedDict):
 
 
 class Status(TypedDict):
-    """The device, the precision, the model in memory with its size, and the numbers of jobs, as
-    JSON."""
+    """The device, the precision, the model in memory, and the numbers of running and waiting jobs,
+    as JSON."""
 
     device: str
     precision: str
@@ -339,11 +339,11 @@ class Enhancer:
         size: int = 128,
         stop: threading.Event | None = None,
     ) -> Preview:
-        """Return a preview of the square of `size` px around x, y (default: the centre), with the
-        pixels that `run` would compute.
+        """Return a preview of the square of `size` px around x, y (default: the centre).
 
-        Its steps run before the steps of a run, which gets at least every third step. Its `info`
-        has the signature of the complete run. Raises EnhanceError.
+        At fp32, it agrees with the result of `run` to 57 dB or more. Its steps run before the steps
+        of a run, which gets at least every third step. Its `info` has the signature of the complete
+        run. Raises EnhanceError.
         """
         self.check()
         started = time.perf_counter()

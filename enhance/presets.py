@@ -17,9 +17,9 @@ from .settings import AUTO, PRESETS, REFERENCE_PRESET, Preset, Settings, all_pre
 class PresetInfo(TypedDict):
     """A preset as a user sees it, as JSON.
 
-    `own` is true for a user model. `reason` says why the preset is not available. `relative_time`
-    is the network's work per pixel, compared with `gentle`; it is None without a network and for a
-    user model whose file is missing.
+    `own` is true for a user model. `reason` is a sentence on why the preset is not available.
+    `relative_time` is the work of the network per pixel, relative to `gentle`. It is None without a
+    network, and for a user model whose file is missing.
     """
 
     name: str

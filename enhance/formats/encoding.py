@@ -54,8 +54,8 @@ class Encoding:
     - `format`: png, jpeg, webp, avif, tiff or jxl.
     - `quality`: 1 to 100. PNG and TIFF are always lossless, JPEG XL and WebP at 100. Below 100,
       WebP halves the colour resolution.
-    - `metadata`: "keep", "no-location" or "none". The colour profile and the resolution are always
-      kept.
+    - `metadata`: "keep", "no-location" (all except the location) or "none". The colour profile and
+      the resolution are always kept.
     - `label`: whether the XMP labels the output of a model as machine-enhanced, for each value of
       `metadata`.
     - `background`: the colour of transparent areas in a format without transparency, "white" or
