@@ -24,7 +24,9 @@ import numpy as np
 import torch
 from spandrel.architectures.PLKSR import RealPLKSR
 
-from docs.measure_engine import TILE, matrix_peak, measure, table
+from docs.measure_auto import measure_auto
+from docs.measure_auto import table as auto_table
+from docs.measure_engine import TILE, measure, peak_speed, table
 from docs.measure_peers import measure_peers
 from docs.measure_peers import table as peer_table
 from docs.measure_start import lines as start_lines
@@ -57,8 +59,7 @@ _SIMULATION_SECONDS = 4.0
 
 
 def shares(precision: str) -> dict[int, float]:
-    """Return the share of the matrix-product peak that a run reaches in its steady state, by image
-    width.
+    """Return the share of the peak that a run reaches in its steady state, by image width.
 
     The peak is measured before and after each run, and the higher one counts.
     """
@@ -71,11 +72,13 @@ def shares(precision: str) -> dict[int, float]:
             steps = Steps(PhasedStream(image, dtype), TILE, dtype)
             while not steps.step(network).numel():
                 pass
-            before, started, rows = matrix_peak(dtype), time.perf_counter(), 0
+            before = peak_speed(dtype)
+            rows = 0
+            started = time.perf_counter()
             while rows * width < _STEADY_PIXELS:
                 rows += steps.step(network).shape[0] // network.graph.scale
             rate = network.graph.work * rows * width / (time.perf_counter() - started)
-            return rate / max(before, matrix_peak(dtype))
+            return rate / max(before, peak_speed(dtype))
 
         found[width] = round(max(DEVICE_THREAD.call(reach) for _ in range(2)), 3)
     return found
@@ -163,9 +166,8 @@ def peaks() -> dict[int, int]:
 
 
 def _peak_of(height: int) -> int:
-    memory = (
-        PeakMemory()
-    )  # measured in the child: the kernel's peak of a child starts with the parent's
+    # Measured in the child, because the kernel's peak of a child starts with that of its parent.
+    memory = PeakMemory()
     _drain(Engine("cpu").stream(_noise(height, 500), QUICK, progress=lambda *_: memory.sample()))
     return round(memory.sample())
 
@@ -261,6 +263,7 @@ def lines(figures: dict[str, Any]) -> str:
     """Return all figures as text, as `make bench` prints them."""
     text = [f"{platform.machine()}, {figures['machine']['processor']}, {_versions(figures)}", ""]
     text += [table(figures["bench"]), "", peer_table(figures["bench"]), ""]
+    text += [auto_table(figures["auto"]), ""]
     for precision, by_width in figures["shares"].items():
         text.append(f"share of peak {precision}, by width        " + _row(by_width, "px", "{:.0%}"))
     text.append("seconds per MP, by input size        " + _row(figures["paces"], "MP", "{:.2f}"))
@@ -298,6 +301,7 @@ def main() -> None:
     figures = {
         "machine": machine(),
         "bench": bench,
+        "auto": measure_auto(),
         "shares": {precision: shares(precision) for precision in precisions},
         "paces": paces(fastest),
         "peaks": peaks(),

@@ -82,8 +82,13 @@ DEGRADATIONS: Mapping[str, Degrade] = {
 """The columns of the table in docs/analysis.md."""
 
 
-def case_of(reference: Pixels, degrade: Degrade) -> Case:
-    """Return a photo that is downscaled by 4, degraded and saved."""
+def file_of(reference: Pixels, degrade: Degrade) -> bytes:
+    """Return the file of a photo that is downscaled by 4 and degraded."""
     height, width = reference.shape[:2]
     small = Image.fromarray(reference).resize((width // 4, height // 4), Image.Resampling.LANCZOS)
-    return case_of_file(reference, degrade(np.asarray(small)))
+    return degrade(np.asarray(small))
+
+
+def case_of(reference: Pixels, degrade: Degrade) -> Case:
+    """Return a photo that is downscaled by 4, degraded and saved."""
+    return case_of_file(reference, file_of(reference, degrade))
