@@ -42,7 +42,7 @@ from ..images import ImageCache
 from ..jobs.threads import CLEAN_SECONDS, start_cleaning
 from ..store import Reservation
 from .api import add_endpoints
-from .calls import API, Endpoint, check_endpoint, check_parameters, is_required, is_uploaded
+from .calls import API, Endpoint, check_endpoint, check_parameters, is_uploaded
 from .gradio_changes import after_request, client_request, delete_files_of_request, root_url
 from .metrics import Metrics
 from .params import API_DEFAULTS, parameter_schema
@@ -98,7 +98,8 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
                 check_endpoint(name, services.endpoints)
                 endpoint = services.endpoints[name]
                 properties = _input_schema(name, endpoint, local)["properties"]
-                check_parameters(name, [*properties, *endpoint.ignored], arguments)
+                known = [*properties, *endpoint.ignored]
+                check_parameters(name, known, endpoint.required, arguments)
                 given = await _convert_all(services, arguments, local)
                 outputs = await _call(endpoint, given, request, _ToolProgress(context))
                 if local:
@@ -216,7 +217,7 @@ def _input_schema(name: str, endpoint: Endpoint, local: bool) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,
-        "required": [one for one in properties if is_required(name, one)],
+        "required": [*endpoint.required],
     }
 
 

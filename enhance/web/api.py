@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
@@ -341,9 +341,9 @@ class Endpoints:
             language = language_of(request)
             return describe_runs(self._services, owner_of(request), language, given["id"])
 
-    @gradio_changes.name_parameters(("id", *ENCODING_PARAMETERS), API_DEFAULTS)
+    @gradio_changes.name_parameters(ENCODING_PARAMETERS, API_DEFAULTS)
     def export(
-        self, request: gr.Request, progress: gr.Progress = _PROGRESS, **given: Any
+        self, request: gr.Request, id: str, progress: gr.Progress = _PROGRESS, **given: Any
     ) -> Iterator[Any]:
         """Export one of your recent results. Returns the file and `info`, like /enhance or /batch.
 
@@ -353,7 +353,7 @@ class Endpoints:
         """
         services = self._services
         with services.errors_as_messages(request):
-            work = export_of(services, request, given["id"], call_encoding(given))
+            work = export_of(services, request, id, call_encoding(given))
             job = services.start(request, "preview", lambda _: work())
             outputs = yield from follow(job, request, progress)
             yield outputs
@@ -393,17 +393,19 @@ def add_endpoints(services: Services) -> None:
     def add(
         name: str, outputs: list[gr.File | gr.JSON], least: int | None = None, **options: Any
     ) -> None:
-        """Add an endpoint with the parameters of its function, of which earlier clients send only
-        the first `least`."""
+        """Add an endpoint with the parameters of its function, of which those without a default are
+        required, and earlier clients send only the first `least`."""
         function = getattr(endpoints, name)
         without = ignored if name == "preview" else {}
         components = inputs | without
-        parameters = tuple(one for one in signature(function).parameters if one in components)
+        declared = signature(function).parameters
+        parameters = tuple(one for one in declared if one in components)
         named: Any = {one: components[one] for one in parameters}
         button.click(function, None, outputs, inputs_kwargs=named, api_name=name, **options)
         services.endpoints[name] = Endpoint(
             function,
             parameters,
+            required=tuple(one for one in parameters if declared[one].default is Parameter.empty),
             outputs={str(one.label): isinstance(one, gr.File) for one in outputs},
             limiter=CapacityLimiter(options.get("concurrency_limit") or _THREADS),
             is_queued=options.get("queue", True),

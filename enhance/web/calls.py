@@ -29,10 +29,6 @@ _CALL_ROUTES = ("call", "call/v2", "run", "api")
 """The routes of Gradio that call an endpoint by its name."""
 HTTP_API = "/api/enhance"
 """The route that accepts an image and returns the result, without Gradio's protocol."""
-_REQUIRED = ("image", "images", "task_id")
-"""The parameters without a default."""
-_REQUIRED_BY = (("cancel", "job"), ("export", "id"), ("forget", "id"))
-"""The endpoints that require a parameter which others do not."""
 _GONE = {"print_fit": "contain", "name_pattern": ""}
 """Parameters of earlier versions, with their defaults."""
 _FILE_NAMES = ("path", "url", "orig_name")
@@ -97,12 +93,14 @@ class Endpoint:
     """An endpoint.
 
     `outputs` states which outputs, by label, are files. `limiter` limits concurrent calls of
-    agents. Calls wait in Gradio's queue if it `is_queued`. Earlier clients send only the first
-    `least` parameters. Those in `ignored` are accepted, but not documented.
+    agents. Calls wait in Gradio's queue if it `is_queued`. The `required` parameters have no
+    default. Earlier clients send only the first `least` parameters. Those in `ignored` are
+    accepted, but not documented.
     """
 
     function: Callable[..., Any]
     parameters: tuple[str, ...]
+    required: tuple[str, ...]
     outputs: Mapping[str, bool]
     limiter: CapacityLimiter
     is_queued: bool
@@ -128,7 +126,8 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
     if is_joined:
         name = _joined_endpoint(scope, endpoints, given)
     elif route == "call/v2":
-        check_parameters(name, endpoints[name].parameters, given)
+        endpoint = endpoints[name]
+        check_parameters(name, endpoint.parameters, endpoint.required, given)
         return
     else:
         given.pop("fn_index", None)  # Gradio would prefer it to the name.
@@ -177,14 +176,11 @@ def check_endpoint(name: str, known: Collection[str]) -> None:
         raise EnhanceError("api_unknown_endpoint", name=_quote(name), known=", ".join(known))
 
 
-def is_required(endpoint: str, parameter: str) -> bool:
-    """Return whether an endpoint cannot be called without a parameter."""
-    return parameter in _REQUIRED or (endpoint, parameter) in _REQUIRED_BY
-
-
-def check_parameters(name: str, known: Collection[str], given: dict[str, Any]) -> None:
-    """Raise EnhanceError if a call of `name` has a parameter that is not `known` or lacks a
-    required one.
+def check_parameters(
+    name: str, known: Collection[str], required: Collection[str], given: dict[str, Any]
+) -> None:
+    """Raise EnhanceError if a call of `name` has a parameter that is not `known` or lacks one that
+    is `required`.
 
     Parameters of earlier versions are removed from `given` if they have their former default value.
     """
@@ -195,7 +191,7 @@ def check_parameters(name: str, known: Collection[str], given: dict[str, Any]) -
     if unknown:
         key = "api_unknown_parameter" if known else "api_no_parameters"
         raise EnhanceError(key, name=name, parameter=_quote(unknown[0]), known=", ".join(known))
-    missing = [one for one in known if is_required(name, one) and one not in given]
+    missing = [one for one in required if one not in given]
     if missing:
         raise EnhanceError("api_missing_parameter", name=name, parameter=missing[0])
 

@@ -172,7 +172,8 @@ async def _read_form(request: Request, services: Services, client: gr.Request) -
     given = {name: value for name, value in form.items() if isinstance(value, str)}
     if upload is None or isinstance(upload, str):
         raise PictureError("form_no_image")
-    check_parameters(HTTP_API, ("image", *API_SETTINGS, "job"), {"image": upload, **given})
+    known = ("image", *API_SETTINGS, "job")
+    check_parameters(HTTP_API, known, (), {"image": upload, **given})
     values = {name: _parse(name, given.get(name, "")) for name in API_SETTINGS}
     settings, encoding = call_settings({**values, "preset": values["preset"] or AUTO})
     await anyio.to_thread.run_sync(upload.file.flush)  # Decoders open the file by its path.
