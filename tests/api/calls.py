@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,8 +15,10 @@ from ..site import SETTINGS, Site
 META = {"_type": "gradio.FileData"}
 VALUES = [*SETTINGS.values()]
 FAST = {"preset": "anime-fast"}
-NAMES = "enhance preview compare batch analyse report presets status cancel runs export forget"
-ENDPOINTS = {f"/{name}" for name in NAMES.split()}
+_DOCUMENT = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+_ROWS = re.findall(r"^\| (`/\w+`.*?) \|", _DOCUMENT, re.MULTILINE)
+ENDPOINTS = {*re.findall(r"/\w+", " ".join(_ROWS))}
+"""The endpoints in docs/api.md."""
 REMOTE = {"x-forwarded-for": "203.0.113.7"}
 """The header of a trusted proxy for a client on another computer."""
 _READERS = ThreadPoolExecutor(40)
