@@ -14,6 +14,8 @@ from enhance.restore.resample import result_size
 from enhance.settings import NEUTRAL, RANGES
 from tests.conftest import agreement
 
+from .test_tuning import SLIDERS
+
 RAW = Settings.from_preset("anime-fast")
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
@@ -112,7 +114,7 @@ def test_dehaze_removes_haze_before_the_network(enhancer, photo, monkeypatch):
 def test_preview_and_run_agree_and_have_the_same_signature(enhancer, photo, size):
     large = np.tile(photo, (5, 3, 1))  # 168 x 200
     box = Box(51, 77, 40, 36)
-    settings = RAW.changed(sharpen=0.3, **size)
+    settings = RAW.changed(**SLIDERS, **size)
 
     preview = enhancer.preview_region(enhancer.read(large), settings, box, Job("preview"))
     result = enhancer.run(large, settings)

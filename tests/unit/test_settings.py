@@ -9,7 +9,7 @@ import pytest
 from enhance import PRESETS, Settings, SettingsError, signature
 from enhance.models import graph_of
 from enhance.restore.resample import result_size, with_possible_size
-from enhance.settings import RANGES, PresetName, network_key, print_sides
+from enhance.settings import NEUTRAL, RANGES, PresetName, network_key, print_sides
 
 LIMITS = RANGES | {"scale": (1, 16), "long_side": (1, 999999), "megapixels": (0.0001, 999999)}
 GENTLE = Settings("gentle")
@@ -76,7 +76,7 @@ def test_what_changes_pixels_changes_the_signature():
         {"megapixels": 1.5},
         {"print_width": 20},
         {"print_width": 20, "dpi": 200},
-        *({name: 0.5} for name in ("strength", "fidelity", "sharpen", "saturation", "contrast")),
+        *({name: 0.5} for name in NEUTRAL),
         {"tuning": False},
     ]
     untuned = [

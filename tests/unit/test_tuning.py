@@ -13,10 +13,13 @@ from enhance.restore.fidelity import FidelityMeter
 from enhance.restore.resample import Cut, Grid
 from enhance.restore.result import ResultRows, Scene
 from enhance.restore.tuning import Tuning
-from enhance.settings import Settings
+from enhance.settings import NEUTRAL, RANGES, Settings
 
 from .image_files import source_image
 from .test_fidelity import photo_of
+
+SLIDERS = {name: 0.75 * RANGES[name][1] for name in NEUTRAL}
+"""Each slider of the tuning at a value that changes the result."""
 
 
 @pytest.fixture
@@ -90,8 +93,7 @@ def image_of(kind, tmp_path) -> SourceImage:
 @pytest.mark.parametrize("size", [{}, {"scale": 1.7}, {"reduce": 2}])
 def test_rows_and_fidelity_do_not_depend_on_the_strips(tmp_path, kind, size):
     image = image_of(kind, tmp_path)
-    sliders = {"strength": 0.7, "fidelity": 0.8, "sharpen": 0.8, "saturation": 1.3, "contrast": 1.1}
-    settings = Settings("gentle", **sliders, **size)
+    settings = Settings("gentle", **SLIDERS, **size)
     seen = image.downscale(settings.reduce)
     network = cv2.resize(seen.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4)
 
