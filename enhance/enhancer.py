@@ -646,7 +646,7 @@ class Enhancer:
     ) -> Path:
         """Return the PDF report of a finished task. It is stored for the next call.
 
-        - `language`: "en" or "zh-CN".
+        - `language`: one of `enhance.i18n.LANGUAGES`.
         - `image`: the decoded input, if available.
         - `overrides`: replace keys of the stored `info`.
         - `encoding`: the format of the file to report on, by default the stored PNG.

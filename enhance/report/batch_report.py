@@ -107,8 +107,8 @@ def summary(lines: Sequence[Line], settings: str, *, language: str) -> bytes:
 
     `settings` is one line of text that describes the settings of the batch.
 
-    `settings` and the reasons in `lines` are in `language` already: "en" or "zh-CN"; any other is
-    treated as English.
+    `settings` and the reasons in `lines` are in `language` already, one of
+    `enhance.i18n.LANGUAGES`; any other is treated as English.
     """
     document = ReportDocument(language, "summary")
     document.start(document.created)

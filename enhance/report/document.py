@@ -48,10 +48,10 @@ class ReportDocument(FPDF):
 
     `output` returns it. Positions are millimetres, font sizes points.
 
-    `kind` is "report" or "summary", the prefix of the keys of title and subject. `language` is "en"
-    or "zh-CN"; any other is treated as English. `name` is that of the file on which the document
-    reports: it is part of the title in the metadata, and below every page. `keywords` goes into the
-    metadata.
+    `kind` is "report" or "summary", the prefix of the keys of title and subject. `language` is one
+    of `enhance.i18n.LANGUAGES`; any other is treated as English. `name` is that of the file on
+    which the document reports: it is part of the title in the metadata, and below every page.
+    `keywords` goes into the metadata.
     """
 
     def __init__(self, language: str, kind: str, name: str = "", keywords: str = "") -> None:

@@ -59,8 +59,9 @@ def make_report(
     """Return the report as PDF.
 
     `info` belongs to a run, `result` the finished rows, `image` the decoded input. The detail is at
-    `focus`, in shares of width and height. `language` is "en" or "zh-CN"; any other is treated as
-    English. Raises PictureError if the result cannot be read.
+    `focus`, in shares of width and height. `language` is one of
+    `enhance.i18n.LANGUAGES`; any other is treated as English. Raises PictureError if the result
+    cannot be read.
     """
     name = info["input"]["name"]
     document = ReportDocument(language, "report", name, keywords=image.sha256)
