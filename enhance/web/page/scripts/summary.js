@@ -63,7 +63,7 @@ function summary(result) {
 function notes(keys, format) {
   const name = nameOfFormat(format);
   return keys.map(
-    (key) => html`<p class="caption">${nameOf("note", key).replace("{format}", name)}</p>`,
+    (key) => html`<p class="caption">${nameOf("note", key).replaceAll("{format}", name)}</p>`,
   );
 }
 
