@@ -38,7 +38,7 @@ class EnhanceError(Exception):
         return any(map(_has_path, self.values.values()))
 
     def message(self, language: str = DEFAULT_LANGUAGE) -> str:
-        """Return the message in a language, "en" or "zh-CN"."""
+        """Return the message in one of `enhance.i18n.LANGUAGES`."""
         return translate(language, self.key, **self.values)
 
     def __str__(self) -> str:

@@ -192,8 +192,8 @@ class Settings:
       model. A larger one, up to a scale of 16 for most presets, needs a second model.
     - `print_width` and `print_height` (cm): the size of a print at `dpi` (default 300), instead of
       these. With both, the whole photo fits on the paper, in either orientation.
-    - `tuning`: False for the direct output of the model. The tuning settings, such as `strength` and
-      `fidelity`, then have no effect.
+    - `tuning`: False for the direct output of the model. The tuning settings, such as `strength`
+      and `fidelity`, then have no effect.
     - `strength`: amount of generated detail, 0 to 1. With 0, the photo is only denoised and
       enlarged.
     - `fidelity`: how closely the result follows the photo, 0 to 1.
