@@ -47,6 +47,7 @@ from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Result, RunInputs, fide
 from .jobs.parallel import work_in_parallel
 from .jobs.scheduler import Job, JobKind, Progress, Scheduler
 from .pipeline import Run, RunOptions
+from .preset_names import PresetName
 from .presets import PresetInfo
 from .preview import Preview, choose_box, render, surroundings
 from .processes import temporary_folder
@@ -56,7 +57,6 @@ from .settings import (
     AUTO,
     REFERENCE_PRESET,
     SECOND_MODEL,
-    PresetName,
     Settings,
     all_presets,
     as_settings,

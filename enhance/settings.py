@@ -15,11 +15,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from . import models
 from .errors import EnhanceError, SettingsError
 from .i18n import name_of, translate
+from .preset_names import RESIZE, PresetName
 
 log = logging.getLogger(__name__)
 
@@ -29,24 +30,7 @@ measurements than before."""
 
 AUTO: Final = "auto"
 """The preset that is replaced by the one that suits the image."""
-RESIZE = "resize"
-"""The preset without a network, which only `auto` chooses: for results that are no larger than the
-image."""
 DEFAULT_PRESET: Final = AUTO
-PresetName = Literal[
-    "auto",
-    "gentle",
-    "original",
-    "anime",
-    "anime-fast",
-    "face",
-    "dehaze",
-    "fast",
-    "precise",
-    "balanced",
-    "gentle-2x",
-]
-"""The names of PRESETS, so that type checkers find wrong ones. User models: `Settings(name)`."""
 REFERENCE_PRESET = "gentle"
 """The preset whose time is 1 in relative times. It is used to estimate the time of `auto` before a
 photo is loaded."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
-from ..settings import REFERENCE_PRESET, RESIZE
+from ..preset_names import RESIZE
+from ..settings import REFERENCE_PRESET
 from . import Analysis
 
 CLEAN_NOISE = 2.45

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import WeightsError
+from ..preset_names import PRESET_NAMES
 from ..processes import temporary_folder
 from .manifest import UNKNOWN_LICENCE, Model, manifest, tomllib
 from .weights_folder import digest, folder_errors, locked, rename_corrupt, write_file
@@ -31,12 +32,6 @@ RECORD = "own.toml"
 _RECORD_LOCK = ".own"
 """No model can have this name. `add_by_name` holds the lock of a name while `add` acquires this
 one."""
-PRESET_NAMES = {
-    *("auto", "resize", "gentle", "gentle-2x", "original", "precise", "balanced", "fast"),
-    *("anime", "anime-fast", "face", "dehaze"),
-}
-"""Names of presets, which a user model cannot have. `enhance.settings` imports this package, so
-they are copied."""
 
 USED: dict[str, Model] = {}
 """The models of `use` by name; for the process, because presets are found by their names alone."""

@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
-from typing import Any, get_args
+from dataclasses import fields
+from typing import Any
 
 import pytest
 
 from enhance import PRESETS, Settings, SettingsError, signature
 from enhance.models import graph_of
+from enhance.preset_names import PRESET_NAMES
 from enhance.restore.resample import result_size, with_possible_size
-from enhance.settings import NEUTRAL, RANGES, PresetName, network_key, print_sides
+from enhance.settings import NEUTRAL, RANGES, network_key, print_sides
 
 LIMITS = RANGES | {"scale": (1, 16), "long_side": (1, 999999), "megapixels": (0.0001, 999999)}
 GENTLE = Settings("gentle")
@@ -223,5 +225,10 @@ def test_a_scale_beyond_the_preset_names_the_preset():
         Settings("gentle-2x", scale=4)
 
 
-def test_type_checkers_know_all_presets():
-    assert [*get_args(PresetName)] == [*PRESETS]
+def test_type_checkers_know_all_presets_and_no_user_model_has_their_names():
+    assert [*PRESET_NAMES] == [*PRESETS, "resize"]
+
+
+def test_each_setting_is_described():
+    for one in fields(Settings):
+        assert f"`{one.name}`" in (Settings.__doc__ or "")
