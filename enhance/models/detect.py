@@ -159,7 +159,7 @@ def _read_pytorch(path: Path) -> Detected:
         if not state.keys().isdisjoint(marks):
             raise WeightsError("weights_add_unsupported", file=file, network=network)
     architecture = _architecture(state, file)
-    modules = {module.ARCHITECTURE: module for module in NETWORKS.values()}
+    modules = {getattr(module, "ARCHITECTURE", ""): module for module in NETWORKS.values()}
     module = modules.get(architecture.id)
     if module is None:
         raise WeightsError("weights_add_unsupported", file=file, network=architecture.name)

@@ -8,6 +8,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
+from types import ModuleType
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from enhance import PRESETS
 from enhance.cli.weights import main
 from enhance.errors import StorageError, WeightsError
 from enhance.models import WeightStore, ensure, locate, own_models
+from enhance.models.networks import NETWORKS
 from enhance.models.user_models import add, remove
 from tests.unit.hub_server import limit_file_size, weight_files
 from tests.user_models import random_network, save_model
@@ -82,6 +84,13 @@ def test_a_source_file_in_the_weights_folder_is_kept(store):
     remove("mine", store.folder)
 
     assert source.read_bytes() == before
+
+
+def test_a_network_that_spandrel_does_not_have_is_no_obstacle(store, file, monkeypatch):
+    """Its module has no name for spandrel, because models of its kind can only ship."""
+    monkeypatch.setitem(NETWORKS, "own", ModuleType("own"))
+
+    assert add(file, "mine", store.folder).network == "srvgg"
 
 
 # --- Rejected files

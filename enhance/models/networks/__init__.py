@@ -1,10 +1,10 @@
 """The networks, one module for each: its graph, and how a network of this kind is converted to it.
 
-A module defines `TITLE`, the common name; `ARCHITECTURE`, the name in spandrel; and
-`convert(network)`, which returns the graph and the tensors of a spandrel network or raises
-Unsupported. If models of its kind ship, a function with the name of the module returns their graphs
-from the `options` in the manifest. All modules in this folder are loaded. Layers have the names of
-the authors' files.
+A module defines `TITLE`, the common name. If models of its kind ship, a function with the name of
+the module returns their graphs from the `options` in the manifest. If spandrel has this kind of
+network, so that a user can add files: `ARCHITECTURE`, the name in spandrel, and `convert(network)`,
+which returns the graph and the tensors of a spandrel network or raises Unsupported. All modules in
+this folder are loaded. Layers have the names of the authors' files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..graphs import Graph
 from ..manifest import manifest
 from ..pairs import PAIRS, Pair, weighted_mean
 
-NETWORKS: Mapping[str, ModuleType] = {
+NETWORKS: dict[str, ModuleType] = {
     module.name: import_module(f".{module.name}", __name__) for module in iter_modules(__path__)
 }
 
