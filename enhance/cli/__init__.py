@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
-from ..config import terminal_language, unknown_variables
+from ..config import unknown_variables
 from ..engine.device_thread import DEVICE_THREAD
 from ..errors import Cancelled, SettingsError, expected_error
 from ..files import storage_error
@@ -111,4 +111,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _print_unknown_variables() -> None:
     for name in unknown_variables(os.environ):
-        print_message(translate(terminal_language(), "config_unknown", variable=name))
+        print_message(translate("en", "config_unknown", variable=name))

@@ -49,9 +49,7 @@ def _print_text(path: Path, facts: Mapping[str, Any]) -> None:
     print(f"{path}\n{_analysis_table(auto['analysis'])}", flush=True)
     print(f"  {describe_choice('en', auto, seconds, flags)}", flush=True)
     if faster:
-        text = faster_text(
-            "en", auto["preset"], seconds, faster["preset"], faster["estimated_seconds"]
-        )
+        text = faster_text(auto["preset"], seconds, faster["preset"], faster["estimated_seconds"])
         print(f"  {text}", flush=True)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import terminal_language, version
+from ..config import version
 from ..i18n import translate
 from ..settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, USUAL, WHOLE, print_sides
 from . import weights
@@ -17,8 +17,13 @@ from .completion import DEVICES, FORMATS, PRECISIONS, complete
 if TYPE_CHECKING:
     from argparse import _ArgumentGroup
 
-_WITHDRAWN = {"--pages": "pages_gone", "--print-fit": "print_fit_gone"}
-"""Options of earlier versions, and the texts that state what to use instead."""
+_WITHDRAWN = {
+    "--pages": "--pages is no longer supported. Remove it to enhance the first page only, or save "
+    "the other pages as separate files.",
+    "--print-fit": "Prints with a border or cropping are no longer supported. Remove --print-fit "
+    "to fit the whole photo on the paper.",
+}
+"""Options of earlier versions, and what to use instead."""
 
 
 def parse_arguments(arguments: Sequence[str]) -> Namespace:
@@ -69,7 +74,7 @@ def _reject_withdrawn(parser: ArgumentParser, arguments: Sequence[str]) -> None:
     for given in arguments:
         option = given.partition("=")[0]
         if option in _WITHDRAWN:
-            parser.error(translate(terminal_language(), _WITHDRAWN[option], name=option))
+            parser.error(_WITHDRAWN[option])
 
 
 def _add_run(run: ArgumentParser) -> None:

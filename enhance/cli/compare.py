@@ -25,7 +25,6 @@ def compare(options: Namespace) -> int:
     from ..processes import remove_leftovers
 
     output = options.output
-    language = terminal_language()
     if output.suffix.lower() != ".png":
         raise SettingsError("sheet_png_only", name=output.name)
     remove_leftovers(output.parent)
@@ -42,13 +41,13 @@ def compare(options: Namespace) -> int:
             if cell.error is not None:
                 print_error(cell.error, cell.settings.preset)
             elif not options.json:
-                print(f"{cell.settings.preset}  {cell.describe(language)}", flush=True)
+                print(f"{cell.settings.preset}  {cell.describe('en')}", flush=True)
 
         image = enhancer.read(options.photo)
         box = choose_box(image.width, image.height, options.x, options.y, options.size)
         job = Job("comparison")
         comparison = enhancer.compare_region(image, box, job, on_cell=on_cell, progress=progress)
-    info = comparison.save(output, language)
+    info = comparison.save(output, terminal_language())
     if options.json:
         print(json.dumps(info, ensure_ascii=False), flush=True)
     else:

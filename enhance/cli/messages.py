@@ -1,4 +1,4 @@
-"""Messages of the commands, on standard error and in the language of the terminal."""
+"""Messages of the commands, on standard error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 import traceback
 from typing import Any
 
-from ..config import terminal_language
 from ..errors import EnhanceError
 
 
@@ -21,7 +20,7 @@ def print_message(text: str, subject: object = "") -> None:
 
 def print_error(error: EnhanceError, subject: object = "") -> None:
     """Print an error, with the file or preset that it is about."""
-    print_message(error.message(terminal_language()), subject)
+    print_message(error.message(), subject)
 
 
 def discard_unread_output() -> None:

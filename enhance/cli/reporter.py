@@ -7,7 +7,6 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
-from ..config import terminal_language
 from ..files import storage_errors
 from ..i18n import format_duration, translate
 from .messages import discard_unread_output, print_error, print_message
@@ -68,9 +67,8 @@ class Reporter(ProgressOutput):
         if faster is None:
             return
         self.clear()
-        language = terminal_language()
         seconds = faster.selected_seconds
-        text = faster_text(language, settings.preset, seconds, faster.preset, faster.seconds)
+        text = faster_text(settings.preset, seconds, faster.preset, faster.seconds)
         print_message(text, file.place)
 
     def conclude(self, batch: Batch) -> None:
@@ -82,11 +80,11 @@ class Reporter(ProgressOutput):
         if self._is_json_wanted:
             self._print_json({"status": "passed over", **skipped})
         else:
-            print_message(translate(terminal_language(), "files_skipped", **skipped))
+            print_message(f"Skipped {batch.hidden} hidden and {batch.others} unsupported files.")
 
     def _print_file(self, file: BatchFile) -> None:
         if file.state == "failed" and file.error and self._failures:
-            self._add_failure(file, file.error.message(terminal_language()))
+            self._add_failure(file, file.error.message())
         self.clear()
         if file.info:
             self._print_notes(file, file.info)
@@ -110,7 +108,7 @@ class Reporter(ProgressOutput):
         output: Any = info["output"]
         form = FORMATS[output.get("format", "png")]
         for note in output.get("notes", ()):
-            text = translate(terminal_language(), f"note_{note}", format=form.name)
+            text = translate("en", f"note_{note}", format=form.name)
             print_message(text, file.place)
 
     def _print_json(self, facts: dict[str, Any]) -> None:
@@ -120,7 +118,7 @@ class Reporter(ProgressOutput):
 def _facts_of(file: BatchFile) -> dict[str, Any]:
     facts: Any = file.info
     if not facts:
-        message = file.error and file.error.message(terminal_language())
+        message = file.error and file.error.message()
         facts = {"status": "failed", "input": {"name": file.name}, "error": message}
     return {**facts, "input": {**facts["input"], "path": file.place}}
 
@@ -136,15 +134,11 @@ def _line_of(info: Info) -> str:
     return f"{line}, {auto['preset']} ({reason})"
 
 
-def faster_text(
-    language: str, preset: str, seconds: float, faster: str, faster_seconds: float
-) -> str:
+def faster_text(preset: str, seconds: float, faster: str, faster_seconds: float) -> str:
     """Return the suggestion of a faster preset, with the expected seconds of both."""
-    return translate(
-        language,
-        "faster_preset",
-        preset=translate(language, f"preset_{preset}"),
-        time=format_duration(language, seconds),
-        flags=f"--preset {faster}",
-        faster_time=format_duration(language, faster_seconds),
+    time = format_duration("en", seconds)
+    faster_time = format_duration("en", faster_seconds)
+    return (
+        f"{translate('en', f'preset_{preset}')} takes about {time}. --preset {faster} takes about "
+        f"{faster_time} and gives nearly the same quality."
     )

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..config import terminal_language
 from ..errors import EnhanceError, WeightsError
-from ..i18n import translate
 from ..models.catalogue import add_by_name, find, get
 from ..models.download import DownloadProgress, read_attempts
 from ..models.manifest import UNKNOWN_LICENCE, Model, allows_commercial_use
@@ -65,10 +63,10 @@ def run_weights(options: argparse.Namespace, store: WeightStore | None = None) -
     try:
         outcome: Outcome = options.work(options, store)
     except EnhanceError as error:
-        print(error.message(terminal_language()), file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\n{translate(terminal_language(), 'weights_cancelled')}", file=sys.stderr)
+        print("\nCancelled. Run the command again to resume the download.", file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps(outcome.records, indent=2))
@@ -178,7 +176,6 @@ def _fetch(options: argparse.Namespace, store: WeightStore) -> Outcome:
     elif not names:
         names = [*DEFAULT_SET, *OPTIONAL]
         optional = OPTIONAL
-    language = terminal_language()
     records: Records = []
     status = 0
     for name in dict.fromkeys(names):
@@ -190,9 +187,9 @@ def _fetch(options: argparse.Namespace, store: WeightStore) -> Outcome:
             with _progress(name) as progress:
                 ensure(name, progress, store)
         except EnhanceError as failure:
-            error = failure.message(language)
+            error = failure.message()
             if name in optional:
-                text = translate(language, "weights_skipped", name=name, reason=error)
+                text = f"Continuing without {name}. {error}"
             else:
                 text = error
                 status = 1
@@ -252,7 +249,7 @@ def _add(options: argparse.Namespace, store: WeightStore) -> Outcome:
             except WeightsError as error:
                 if not options.file.is_dir():
                     raise
-                print(error.message(terminal_language()), file=sys.stderr)
+                print(error, file=sys.stderr)
                 status = 1
     records = [_record(verify_files(model.name, store), store.folder) for model in added]
     columns = "name", "scale", "size", "network", "licence", "source"

@@ -119,12 +119,6 @@ def test_a_missing_argument_or_a_withdrawn_option_is_a_usage_error(command, sent
     assert sentence in capsys.readouterr().err
 
 
-def test_messages_are_in_the_language_of_the_terminal(capsys, monkeypatch):
-    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
-    assert main(["run", "gone.png"]) == 1
-    assert "gone.png 不存在" in capsys.readouterr().err
-
-
 def test_an_unexpected_error_is_one_sentence_and_the_other_files_are_done(
     photo_file, tmp_path, capsys, monkeypatch
 ):

@@ -25,7 +25,7 @@ def test_an_empty_environment_gives_the_defaults():
         ("ENHANCE_MAX_DISK", ("0.5",), "Use a whole number greater than 0"),
         ("ENHANCE_QUEUE", ("0.5",), "Use a whole number greater than 0"),
         ("ENHANCE_RETENTION_HOURS", NO_NUMBERS, "cannot be “"),
-        ("ENHANCE_API_KEYS", ("short", "first-key-of-two-, short"), "at least 16 characters"),
+        ("ENHANCE_API_KEYS", ("short", "first-key-of-two-, short"), "at least 16 ASCII characters"),
         ("ENHANCE_AUTH", ("ada", ":secret", "ada:"), "user:password"),
         ("ENHANCE_DEVICE", ("tpu", "gpu", "cuda:", "CPU"), "cannot be “.*”. Use auto, cpu"),
         ("ENHANCE_PUBLIC_HOST", ("https://a.org", "a.org:80", "a b"), "cannot be “"),
