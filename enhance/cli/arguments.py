@@ -146,7 +146,7 @@ def _add_format(run: ArgumentParser) -> None:
         "--quality",
         type=int,
         default=92,
-        help="1 to 100, for JPEG, WebP, AVIF and JPEG XL (default: 92)",
+        help="1 to 100, without effect on formats that are always lossless (default: 92)",
     )
     group.add_argument(
         "--metadata",
@@ -164,7 +164,8 @@ def _add_format(run: ArgumentParser) -> None:
         "--background",
         metavar="COLOUR",
         default="white",
-        help="colour of transparent areas in a JPEG: white (default) or black",
+        help="colour of transparent areas in a format without transparency, such as JPEG: white "
+        "(default) or black",
     )
 
 

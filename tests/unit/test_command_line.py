@@ -19,6 +19,8 @@ from PIL import Image
 from enhance.cli import main
 from enhance.cli.progress import ProgressOutput
 from enhance.engine.kernels import Convolution
+from enhance.formats.encoding import BACKGROUNDS, FORMATS
+from enhance.metadata import CHOICES
 
 from .forks import COMMAND_LINE, can_fork, wait_for_new_name
 from .runs import FAST, contents, image, names, run, start
@@ -71,7 +73,7 @@ def test_options_reach_the_settings_and_a_print_size_sets_pixels_and_resolution(
         ("--scale 2 --long-side 99", 2, "Use only one of scale, long_side, megapixels"),
         ("-o out.gif", 2, "out.gif has an unsupported extension"),
         ("-o out.jpg --format webp", 2, "extension of out.jpg does not match the format webp"),
-        ("--format bmp", 2, "Unknown format “bmp”. Choose from png, jpeg, webp, avif"),
+        ("--format gif", 2, "Unknown format “gif”. Choose from png, jpeg, webp, avif"),
         ("--format jpeg --quality 101", 2, "Use a whole number from 1 to 100"),
         ("other.png -o photo.png", 2, "Choose a folder"),
         (". -o -", 2, "support only a single image"),
@@ -303,6 +305,9 @@ printf '%s\\n' "${COMPREPLY[@]}"
         ("weights fetch span", ["span-x4"]),
         ("run --pre", ["--preset", "--precision"]),
         ("run --preset gen", ["gentle"]),
+        ("run --format ", [*FORMATS]),
+        ("run --metadata ", [*CHOICES]),
+        ("run --background ", [*BACKGROUNDS]),
         ("run --format j", ["jpeg", "jxl"]),
         ("run pho", ["photo.png"]),
         ("run --scale ", []),

@@ -14,6 +14,7 @@ from PIL import Image
 
 from enhance.errors import PictureError
 from enhance.formats.encoding import FORMATS, Encoding, export, notes_of
+from enhance.i18n import catalogue
 from enhance.images import inspect_image, read_image
 from enhance.metadata import Metadata
 from enhance.metadata.exif import EMPTY
@@ -87,6 +88,8 @@ def test_no_location_removes_every_trace_of_it(tmp_path, source):
         lost = {name for name in before - tags_of(path)["EXIF"].keys() if "GPS:" not in name}
         assert lost <= {"maker notes", "ExifIFD:MakerNoteUnknown"}
         assert "location_left" in notes_of(result, Encoding.of_file(path, metadata="no-location"))
+        notes = notes_of(result, Encoding.of_file(path))
+        assert {f"note_{note}" for note in notes} <= catalogue().keys()
 
 
 @pytest.mark.parametrize("source", ["JPEG", "HEIF"])

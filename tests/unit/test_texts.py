@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 COMPUTED = {
     "about_{}": PRESETS,
     "metadata_{}": CHOICES,
-    **dict.fromkeys(("background_{}", "batch_on_{}"), BACKGROUNDS),
+    **dict.fromkeys(("background_{}", "batch_on_{}", "note_on_{}"), BACKGROUNDS),
     "note_{}": INPUT_NOTES,
     "paper_{}": PAPERS,
     "preset_{}": PRESETS,
