@@ -41,7 +41,8 @@ class Format:
     - `lossless`: the lowest quality without loss.
     - `memory`: the measured memory of encoding in one piece, in bytes per pixel, for a quality
       without loss, of FINE or more, and lower; None for a format that is written in strips.
-    - `keeps_profiles`: whether a file with loss keeps its colour profile instead of becoming sRGB.
+    - `profiles_from`: the lowest quality at which a file keeps its colour profile instead of
+      becoming sRGB.
     - `keeps_gain_map`: whether a file contains the gain map of an HDR photo.
     - `library` and `is_available`: the library that can be missing, and whether it is installed.
     """
@@ -56,7 +57,7 @@ class Format:
     bits: int = 8
     lossless: int = 101
     memory: tuple[int, int, int] | None = None
-    keeps_profiles: bool = True
+    profiles_from: int = 1
     keeps_gain_map: bool = False
     library: str = ""
     is_available: Callable[[], bool] = lambda: True
@@ -76,7 +77,7 @@ class Format:
 
     def converts_to_srgb(self, quality: int, icc: bytes | None) -> bool:
         """Return whether colours with this profile become 8-bit sRGB."""
-        if self.keeps_profiles or quality >= self.lossless:
+        if quality >= self.profiles_from:
             return False
         return "sRGB" not in (profile_name(icc) or "sRGB")
 

@@ -85,7 +85,7 @@ JXL = Format(
     bits=16,
     lossless=100,
     memory=(48, 48, 48),
-    keeps_profiles=False,
+    profiles_from=100,
     library="pyjpegxl",
     is_available=lambda: find_spec("pyjpegxl") is not None,
 )
