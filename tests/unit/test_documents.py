@@ -12,6 +12,7 @@ import yaml
 
 from docs import count_memory
 from enhance.cli import parse_arguments
+from enhance.models import manifest
 from enhance.settings import PRESETS
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +119,10 @@ def test_every_variable_is_documented_and_passed_to_the_container():
     not_passed = {"GRADIO_TEMP_DIR", "HF_HOME", "HF_HUB_CACHE", *re.findall(r"(\w+)=/?\w", image)}
     service = yaml.safe_load(read("compose.yaml"))["services"]["enhance"]
     assert {*service["environment"]} == described - not_passed
+
+
+def test_the_notice_names_each_shipped_model():
+    assert {*manifest()} <= {*re.findall(r"[\w.-]+", read("NOTICE"))}
 
 
 def test_the_table_of_memory_is_up_to_date():
