@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache, partial
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,8 @@ _THREADS = 60
 """Calls of agents to an endpoint that run at a time, if the endpoint has no limit of its own."""
 _PROGRESS = gr.Progress()
 """Gradio finds the parameter for a request's own progress by this default."""
+_NOT_SENT = ("request", "progress", "output")
+"""The parameters of the functions that no client of the API sends."""
 
 
 class Endpoints:
@@ -378,11 +380,8 @@ class Endpoints:
 def add_endpoints(services: Services) -> None:
     """Add the endpoints to the services, and to the current Blocks with hidden components."""
     endpoints = Endpoints(services)
-    with gr.Row(visible=False):
-        settings = (*API_REGION, *API_SETTINGS, *API_RECTANGLE, "largest")
-        names = ("image", "images", *settings, "task_id", "job", "file", "id")
-        inputs = {name: _input(name) for name in names}
-        ignored = {name: _input(name, is_ignored=True) for name in ENCODING_PARAMETERS}
+    shared_input = cache(_input)
+    with gr.Row(visible=False) as hidden:
         result, before, after, archive, pdf = (
             gr.File(label=name) for name in ("result", "before", "after", "zip", "pdf")
         )
@@ -396,11 +395,10 @@ def add_endpoints(services: Services) -> None:
         """Add an endpoint with the parameters of its function, of which those without a default are
         required, and earlier clients send only the first `least`."""
         function = getattr(endpoints, name)
-        without = ignored if name == "preview" else {}
-        components = inputs | without
         declared = signature(function).parameters
-        parameters = tuple(one for one in declared if one in components)
-        named: Any = {one: components[one] for one in parameters}
+        parameters = tuple(one for one in declared if one not in _NOT_SENT)
+        ignored = ENCODING_PARAMETERS if name == "preview" else ()
+        named: Any = {one: shared_input(one, one in ignored) for one in parameters}
         button.click(function, None, outputs, inputs_kwargs=named, api_name=name, **options)
         services.endpoints[name] = Endpoint(
             function,
@@ -410,26 +408,27 @@ def add_endpoints(services: Services) -> None:
             limiter=CapacityLimiter(options.get("concurrency_limit") or _THREADS),
             is_queued=options.get("queue", True),
             least=len(parameters) if least is None else least,
-            ignored=tuple(without),
+            ignored=ignored,
         )
 
     first = len(FIRST_SETTINGS)
-    add("enhance", [result, info], 1 + first, **JOB_EVENTS)
-    add("preview", [before, after, info], 1 + len(API_REGION) + first, **JOB_EVENTS)
-    add("compare", [result, info], **JOB_EVENTS)
-    add("presets", [answer], queue=False)
-    add("status", [answer], queue=False)
-    add("batch", [archive, info], 1 + first, **JOB_EVENTS)
-    add("analyse", [answer], 1 + len(SIZES), concurrency_limit=2)
-    add("report", [pdf], concurrency_limit=1)
-    add("cancel", [answer], 1, queue=False)
-    add("runs", [answer], 0, queue=False)
-    add("export", [result, info], 1, **JOB_EVENTS)
-    add("forget", [answer], queue=False)
+    with hidden:
+        add("enhance", [result, info], 1 + first, **JOB_EVENTS)
+        add("preview", [before, after, info], 1 + len(API_REGION) + first, **JOB_EVENTS)
+        add("compare", [result, info], **JOB_EVENTS)
+        add("presets", [answer], queue=False)
+        add("status", [answer], queue=False)
+        add("batch", [archive, info], 1 + first, **JOB_EVENTS)
+        add("analyse", [answer], 1 + len(SIZES), concurrency_limit=2)
+        add("report", [pdf], concurrency_limit=1)
+        add("cancel", [answer], 1, queue=False)
+        add("runs", [answer], 0, queue=False)
+        add("export", [result, info], 1, **JOB_EVENTS)
+        add("forget", [answer], queue=False)
     start_cleaning((0, lambda: report_jobs(services)), step=REPORT_SECONDS)
 
 
-def _input(name: str, *, is_ignored: bool = False) -> Component:
+def _input(name: str, is_ignored: bool) -> Component:
     """Return the hidden component of a parameter. One that is ignored is deprecated in its
     schema."""
     schema: dict[str, Any] = parameter_schema(name)
