@@ -34,7 +34,7 @@ ERRORS: dict[str, EnhanceError] = {
         "model_unusable", reason=WeightsError("weights_changed", name="a", path=ROOT)
     ),
     "errors in a list": EnhanceError(
-        "weights_skipped", name="a", reason=[StorageError("weights_folder_none", folder=ROOT)]
+        "model_unusable", reason=[StorageError("weights_folder_none", folder=ROOT)]
     ),
 }
 

@@ -6,6 +6,7 @@ import { pass, server, settle, stored } from "./browser.js";
 const folder = "../../enhance/web/page/scripts";
 const store = await import(`${folder}/store.js`);
 const { analyse } = await import(`${folder}/requests.js`);
+const { call } = await import(`${folder}/client.js`);
 const { save, restore } = await import(`${folder}/saved.js`);
 const selectors = await import(`${folder}/state.js`);
 const { fileText } = await import(`${folder}/facts.js`);
@@ -257,6 +258,21 @@ test("a lost connection is found after 3 s, and everything goes on when it is ba
   assert.equal(first.given.job, second.given.job);
   await answerRun(second);
   assert.equal(selectors.stageMode(state), "result");
+});
+
+test("a lost connection is found although another request was answered in the meantime", async () => {
+  store.chooseFiles([photo()]);
+  await settle();
+  await server.uploads[0].lose();
+  const other = call("presets", {});
+  await settle();
+  await server.last("presets").answer([]);
+  await other;
+  for (let second = 0; second < 5; second++) {
+    await pass(1000);
+    await server.uploads.at(-1).lose();
+  }
+  assert.equal(state.isOffline, true);
 });
 
 test("a run that ends because the server is shut down goes on", async () => {

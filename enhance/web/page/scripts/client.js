@@ -135,22 +135,22 @@ export function wait(milliseconds, signal) {
  */
 async function untilAnswered(request, signal) {
   let pause = FIRST_WAIT_MS;
+  let lostAt = -1;
   let endWatch = () => {};
   try {
     for (;;) {
-      const began = performance.now();
       try {
         return await request(signal);
       } catch (error) {
         signal?.throwIfAborted();
         if (!(error instanceof Lost)) throw error;
       }
-      if (answered > began) {
+      // An answer to another request ends the watch that an earlier loss began.
+      if (answered > lostAt) {
         endWatch();
+        endWatch = watchForAnswer();
+        lostAt = performance.now();
         pause = FIRST_WAIT_MS;
-        endWatch = watchForAnswer();
-      } else if (pause === FIRST_WAIT_MS) {
-        endWatch = watchForAnswer();
       }
       await wait(pause, signal);
       pause = Math.min(pause + 1000, LONGEST_WAIT_MS);
