@@ -36,9 +36,6 @@ def png(values: np.ndarray, before_pixels: bytes = b"", after_pixels: bytes = b"
     return plain[:header] + before_pixels + plain[header:end] + after_pixels + plain[end:]
 
 
-COMPRESSION = 259
-
-
 def tiff(
     values: np.ndarray, photometric: int = 2, *, orientation: int = 1, **options: Any
 ) -> bytes:
@@ -61,11 +58,11 @@ def with_tags(content: bytes, tags: dict[int, int]) -> bytes:
     return file.getvalue()
 
 
-def exif_block(orientation: int, order: str = "<") -> bytes:
+def exif_block(orientation: int) -> bytes:
     """Return a bare EXIF block like that of a camera."""
     block = Image.Exif()
-    block.endian = order
-    block[0x010F], block[0x0112] = "Lantern", orientation
+    block[0x010F] = "Lantern"
+    block[0x0112] = orientation
     return block.tobytes()[6:]
 
 

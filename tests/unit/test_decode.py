@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 import tifffile
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps
 
 from enhance.images import decode, inspect_image, read_image
 from enhance.images.pages import count_pages
@@ -49,31 +49,30 @@ EIGHT_BITS = [
 DEEP = np.random.default_rng(7).integers(1, 65536, (60, 40, 4), dtype=np.uint16)
 RGB, GREY, ALPHA = DEEP[..., :3], DEEP[..., :1], DEEP[..., 3:]
 FLOATS = (RGB / np.float32(65535)).astype(np.float32)
-KEYED = np.where(GREY[2, 1] == GREY, np.uint16(0), np.uint16(65535))
 KEY = make_chunk(b"tRNS", GREY[2, 1].astype(">u2").tobytes())
 """The chunk that makes one grey level transparent."""
 TURNED = make_chunk(b"eXIf", exif_block(6))
 SIXTEEN_BITS = {
-    "grey PNG": (png(GREY), "I;16", GREY),
-    "grey PNG with alpha": (png(DEEP[..., 2:]), "LA;16", DEEP[..., [2, 2, 2, 3]]),
-    "PNG": (png(RGB), "RGB;16", RGB),
-    "PNG with alpha": (png(DEEP), "RGBA;16", DEEP),
-    "turned PNG": (png(DEEP, before_pixels=TURNED), "RGBA;16", np.rot90(DEEP, -1)),
+    "PNG": (png(RGB), "RGB;16", RGB, 65535),
+    "turned PNG": (
+        png(DEEP, before_pixels=TURNED),
+        "RGBA;16",
+        np.rot90(RGB, -1),
+        np.rot90(ALPHA, -1),
+    ),
     "PNG with a transparent grey": (
         png(GREY, before_pixels=KEY),
         "I;16",
-        np.dstack([GREY, GREY, GREY, KEYED]),
+        GREY,
+        np.where(GREY[2, 1] == GREY, 0, 65535),
     ),
-    "grey TIFF": (tiff(GREY[..., 0], 1), "I;16", GREY),
-    "TIFF whose white is zero": (tiff(GREY[..., 0], 0, byteorder=">"), "I;16", 65535 - GREY),
-    "TIFF": (tiff(RGB, byteorder=">"), "RGB;16", RGB),
-    "turned TIFF": (tiff(RGB, orientation=6), "RGB;16", np.rot90(RGB, -1)),
-    "TIFF with alpha": (tiff(DEEP, extrasamples=[2]), "RGBA;16", DEEP),
-    "TIFF with a fourth channel": (tiff(DEEP, extrasamples=[0]), "RGBA;16", RGB),
-    "TIFF of floats": (tiff(FLOATS), "RGB;32F", RGB),
-    "grey TIFF of floats": (tiff(FLOATS[..., 0], 1), "F", GREY),
+    "TIFF whose white is zero": (tiff(GREY[..., 0], 0, byteorder=">"), "I;16", 65535 - GREY, 65535),
+    "turned TIFF": (tiff(RGB, orientation=6), "RGB;16", np.rot90(RGB, -1), 65535),
+    "TIFF with alpha": (tiff(DEEP, extrasamples=[2]), "RGBA;16", RGB, ALPHA),
+    "TIFF with a fourth channel": (tiff(DEEP, extrasamples=[0]), "RGBA;16", RGB, 65535),
+    "TIFF of floats": (tiff(FLOATS), "RGB;32F", RGB, 65535),
 }
-"""Files with their mode and their pixels."""
+"""Files with their mode, their colours and their alpha channel."""
 
 
 @pytest.fixture
@@ -94,18 +93,14 @@ def read(tmp_path):
     return reading
 
 
-def check_pixels(image, expected):
-    """Check every pixel against [H, W, 1, 3 or 4], except the colour of transparent ones."""
-    colours = np.broadcast_to(expected[..., :3], image.rgb.shape)
-    alpha = np.full(image.rgb.shape[:2], image.levels)
-    if expected.shape[2] == 4:
-        alpha = expected[..., 3]
-    if image.alpha is None:
-        assert (alpha == image.levels).all()
-    else:
-        assert np.array_equal(image.alpha, alpha)
-    assert image.rgb.dtype == expected.dtype
-    assert np.array_equal(image.rgb[alpha > 0], colours[alpha > 0])
+def check_pixels(image, colours, alpha):
+    """Check every pixel except the colours of transparent ones."""
+    found = np.full(image.rgb.shape[:2], image.levels)
+    if image.alpha is not None:
+        found = image.alpha
+    assert (found[..., None] == alpha).all()
+    visible = found > 0
+    assert np.array_equal(image.rgb[visible], np.broadcast_to(colours, image.rgb.shape)[visible])
 
 
 @pytest.mark.parametrize(("kind", "source", "options"), EIGHT_BITS)
@@ -116,15 +111,16 @@ def test_8_bit_pixels_equal_pillows_in_every_orientation(read, kind, source, opt
         opened, image = Image.open(io.BytesIO(data)), read(data)
         assert image.mode == opened.mode
         assert image.grey == (source in ("1", "L", "LA", "grey P"))
-        check_pixels(image, np.asarray(ImageOps.exif_transpose(opened).convert("RGBA")))
+        expected = np.asarray(ImageOps.exif_transpose(opened).convert("RGBA"))
+        check_pixels(image, expected[..., :3], expected[..., 3:])
 
 
 @pytest.mark.parametrize("kind", SIXTEEN_BITS)
 def test_every_bit_of_16_is_read(read, kind):
-    data, mode, expected = SIXTEEN_BITS[kind]
+    data, mode, colours, alpha = SIXTEEN_BITS[kind]
     image = read(data)
-    assert (image.mode, image.grey) == (mode, mode in ("I;16", "LA;16", "F"))
-    check_pixels(image, expected)
+    assert (image.mode, image.grey, image.rgb.dtype) == (mode, mode == "I;16", np.uint16)
+    check_pixels(image, colours, alpha)
 
 
 def test_premultiplied_alpha_is_divided_out(read):
@@ -138,11 +134,10 @@ def test_premultiplied_alpha_is_divided_out(read):
     "data",
     [
         encode(CLEAR, "PNG", exif=b"Exif\0\0" + exif_block(6)),
-        encode(SOURCES["CMYK"], "JPEG", exif=exif_block(3), icc_profile=cmyk_profile()),
         png(DEEP[..., :2], before_pixels=make_chunk(b"eXIf", exif_block(7))),
         tiff(DEEP, extrasamples=[1]),
     ],
-    ids=["PNG", "CMYK", "deep PNG", "premultiplied TIFF"],
+    ids=["PNG", "deep PNG", "premultiplied TIFF"],
 )
 def test_strips_of_any_height_join_to_the_same_pixels(tmp_path, monkeypatch, data):
     path = tmp_path / "image"
@@ -150,83 +145,70 @@ def test_strips_of_any_height_join_to_the_same_pixels(tmp_path, monkeypatch, dat
     # The original reads beyond the strip.
     monkeypatch.setattr(decode, "fill_transparent", lambda strips: strips)
 
-    def strips():
+    def read_strips():
         _, *strips = decode.decode(path, 1_000_000, None, lambda need: None)
         return strips
 
-    (whole,) = strips()
+    (whole,) = read_strips()
     monkeypatch.setattr(decode, "_STRIP_PIXELS", 7 * whole.shape[1])
     monkeypatch.setattr(decode, "BLOCK", 7)  # The strips of images with alpha.
-    parts = strips()
-    assert len(parts) > 5
-    assert np.array_equal(np.concatenate(parts), whole)
+    strips = read_strips()
+    assert len(strips) > 5
+    assert np.array_equal(np.concatenate(strips), whole)
 
 
-@pytest.mark.parametrize("kind", ["TIFF", "JPEG"])
 @pytest.mark.parametrize(
-    ("inks", "expected"),
-    [((0, 0, 0, 0), 255), ((255, 0, 0, 0), (151, 191, 255)), ((0, 0, 0, 255), 0)],
+    ("kind", "mode", "colour", "expected"),
+    [
+        ("TIFF", "CMYK", (255, 0, 0, 0), (151, 191, 255)),
+        ("JPEG", "CMYK", (255, 0, 0, 0), (151, 191, 255)),
+        ("JPEG", "CMYK", (0, 0, 0, 255), (0, 0, 0)),
+        ("TIFF", "LAB", (138, 166, 174), (200, 100, 50)),
+    ],
 )
-def test_cmyk_is_converted_by_its_profile(read, kind, inks, expected):
-    """The expected colours are those of LittleCMS for the Lab values in the profile."""
-    image = read(encode(Image.new("CMYK", (16, 16), inks), kind, icc_profile=cmyk_profile()))
-    assert image.icc is None
+def test_cmyk_and_lab_are_converted_to_srgb(read, kind, mode, colour, expected):
+    """The expected colours are those of LittleCMS for the Lab values."""
+    icc = cmyk_profile() if mode == "CMYK" else None
+    image = read(encode(Image.new(mode, (16, 16), colour), kind, icc_profile=icc))
+    assert (image.mode, image.icc) == (mode, None)
     assert np.abs(image.rgb - np.array(expected)).max() <= 3
 
 
 def test_cmyk_jpeg_is_inverted_only_with_adobe_marker(read):
     adobe = encode(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG", quality=100)
-    assert read(adobe).rgb[0, 0].tolist() == [0, 255, 255]
+    assert (read(adobe).rgb == (0, 255, 255)).all()
     # Without the marker, the stored values are C 0 and M, Y, K 255: black.
-    assert read(adobe.replace(b"Adobe", b"Other")).rgb[0, 0].tolist() == [0, 0, 0]
-
-
-def test_lab_becomes_srgb(read):
-    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-    converted = ImageCms.profileToProfile(IMAGE, srgb, lab, outputMode="LAB")
-    assert converted is not None
-    image = read(encode(converted, "TIFF"))
-    assert image.mode == "LAB"
-    assert np.abs(image.rgb - PHOTO.astype(int)).mean() < 2
+    assert (read(adobe.replace(b"Adobe", b"Other")).rgb == 0).all()
 
 
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG", "AVIF"])
 def test_of_several_images_the_first_is_read_with_a_note(tmp_path, kind):
     path = tmp_path / "frames"
-    red, blue = (Image.new("RGB", (32, 24), colour) for colour in ("red", "blue"))
-    for others, notes in (([], ()), ([blue], ("first_frame",))):
-        red.save(path, kind, save_all=True, append_images=others)
-        image = read_image(path)
-        assert (inspect_image(path).frames, image.metadata.notes) == (1 + len(others), notes)
-        assert image.rgb[0, 0].argmax() == 0
+    red = Image.new("RGB", (32, 24), "red")
+    red.save(path, kind, save_all=True, append_images=[Image.new("RGB", red.size, "blue")])
+    image = read_image(path)
+    assert (inspect_image(path).frames, image.metadata.notes) == (2, ("first_frame",))
+    assert image.rgb[0, 0].argmax() == 0
 
 
-def write_pages(path, **options):
-    """Write a TIFF with three pages of different sizes; return the first."""
-    with tifffile.TiffWriter(path, **options) as file:
-        for size in (12, 13, 14):
-            file.write(DEEP[:size, :16, :3], photometric="rgb", metadata=None)
-    return DEEP[:12, :16, :3]
-
-
-@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}])
+@pytest.mark.parametrize("options", [{"bigtiff": True}, {"byteorder": ">"}])
 def test_of_several_pages_the_first_is_read_with_a_note(tmp_path, options):
-    first = write_pages(tmp_path / "scan.tif", **options)
-    image = read_image(tmp_path / "scan.tif")
-    assert np.array_equal(image.rgb, first)
+    path = tmp_path / "scan.tif"
+    with tifffile.TiffWriter(path, **options) as file:
+        for rows in (12, 13, 14):
+            file.write(RGB[:rows], photometric="rgb", metadata=None)
+    image = read_image(path)
+    assert np.array_equal(image.rgb, RGB[:12])
     assert image.metadata.notes == ("first_frame",)
-    assert inspect_image(tmp_path / "scan.tif").frames == 3
+    assert inspect_image(path).frames == 3
 
 
-@pytest.mark.filterwarnings("error")
-def test_damaged_files_have_one_page(tmp_path):
-    write_pages(tmp_path / "scan.tif")
-    whole = (tmp_path / "scan.tif").read_bytes()
-    with tifffile.TiffFile(tmp_path / "scan.tif") as scan:
+def test_pages_in_a_loop_are_counted_once():
+    content = bytearray(tiff(RGB))
+    with tifffile.TiffFile(io.BytesIO(content)) as scan:
         link = scan.pages.first.offset + 2 + 12 * len(scan.pages.first.tags)
-    loop = whole[:link] + whole[4:8] + whole[link + 4 :]
-    for content in (b"", b"II*\0", whole[: link - 1], loop):
-        assert count_pages(io.BytesIO(content)) == 1
+    content[link : link + 4] = content[4:8]
+    assert count_pages(io.BytesIO(content)) == 1
 
 
 def test_transparent_pixels_get_the_colour_of_the_nearest_visible_ones(read):
@@ -248,9 +230,9 @@ def test_a_profile_that_takes_too_long_is_left_out(monkeypatch):
 
 
 def test_a_grey_profile_fits_grey_and_an_rgb_profile_rgb(read):
-    grey = SOURCES["L"]
     assert read(encode(IMAGE, "PNG", icc_profile=rgb_profile())).icc == rgb_profile()
     assert read(encode(IMAGE, "PNG", icc_profile=grey_profile())).icc is None
+    grey = SOURCES["L"]
     assert read(encode(grey, "PNG", icc_profile=grey_profile())).icc == grey_profile()
     converted = read(encode(grey, "PNG", icc_profile=rgb_profile()))
     assert (converted.icc, converted.grey) == (None, True)
@@ -260,15 +242,11 @@ def test_a_grey_profile_fits_grey_and_an_rgb_profile_rgb(read):
 @pytest.mark.parametrize(
     "content",
     [
-        b"x\0\0" + zlib.compress(b""),
-        b"x\0\0" + zlib.compress(b"nonsense" * 100),
         b"x\0\0" + zlib.compress(rgb_profile()[:300]),
         b"x\0\0" + zlib.compress(cmyk_profile()),
         b"x\0\0" + zlib.compress(bytes(100_000_000)),
-        b"x\0\1" + zlib.compress(rgb_profile()),
         b"x\0\0not deflate",
         b"x",
-        b"",
     ],
     ids=lambda content: f"{len(content)} bytes",
 )

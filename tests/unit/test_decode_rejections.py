@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-import subprocess
-import sys
 import tracemalloc
 
 import numpy as np
@@ -14,17 +12,17 @@ import skimage.data
 from PIL import Image, ImageFile
 
 from enhance.errors import PictureError
-from enhance.images import inspect_image, read_image
+from enhance.images import read_image
 from enhance.images.decode import read_file_facts
 from enhance.metadata.png_chunks import SIGNATURE, make_chunk
-from tests.unit.image_files import COMPRESSION, encode, png, tiff, with_tags
+from tests.unit.image_files import encode, png, tiff, with_tags
 
 # pytest shows the warnings that the program itself hides
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
 JPEG, PROGRESSIVE = encode(PHOTO, "JPEG"), encode(PHOTO, "JPEG", progressive=True)
-PIXEL, DEEP = np.zeros((1, 1, 3), np.uint8), np.zeros((3, 4, 3), np.uint16)
+DEEP = np.zeros((3, 4, 3), np.uint16)
 FLAT = Image.new("L", (1500, 1500), 128)
 SIDE = 60_000
 
@@ -34,17 +32,14 @@ def error_of(tmp_path):
     """A function that returns the key of the error message for a file, and checks its form."""
 
     def reading(content, **limits):
-        path = tmp_path / "photo.png"
+        path = content
         if isinstance(content, bytes):
+            path = tmp_path / "photo.png"
             path.write_bytes(content)
-        else:
-            path = content
-        with pytest.raises(PictureError) as caught:
+        with pytest.raises(PictureError, match=path.name) as caught:
             read_image(path, **limits)
-        english, chinese = str(caught.value), caught.value.message("zh-CN")
-        assert path.name in english
-        assert path.name in chinese
-        assert "\n" not in english
+        assert path.name in caught.value.message("zh-CN")
+        assert "\n" not in str(caught.value)
         return caught.value.key
 
     return reading
@@ -66,8 +61,8 @@ def sized_gif(side):
     return b"GIF89a" + struct.pack("<HH", side, side) + encode(PHOTO, "GIF")[10:]
 
 
-def sized_tiff(values, side, compression=1):
-    return with_tags(tiff(values), {256: side, 257: side, COMPRESSION: compression})
+def sized_tiff(side):
+    return with_tags(tiff(np.zeros((1, 1, 3), np.uint8)), {256: side, 257: side})
 
 
 def with_scans(count):
@@ -87,8 +82,7 @@ BOMBS = {
     "JPEG": sized_jpeg(SIDE),
     "GIF": sized_gif(SIDE),
     "WebP": b"RIFF" + struct.pack("<I", len(CANVAS)) + CANVAS,
-    "TIFF": sized_tiff(PIXEL, SIDE),
-    "deep TIFF": sized_tiff(DEEP[:1, :1], SIDE),
+    "TIFF": sized_tiff(SIDE),
 }
 """Small files that declare 60,000 x 60,000 px."""
 
@@ -97,27 +91,21 @@ FLIPPED[len(FLIPPED) // 2] ^= 0xFF
 REJECTED = {
     "image_empty": [b""],
     "image_unknown_format": [
-        b"MZ\x90\0" + bytes(200),
         b"%PDF-1.7 " + bytes(200),
-        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         b"BMW is a car, not a bitmap, whatever its name says." * 2,
         b"\0\0\0\x1cftypisom\0\0\2\0isomiso2mp41" + bytes(100),
         encode(PHOTO, "PPM"),
-        b"x",
     ],
     "image_damaged": [bytes(FLIPPED)],
     "image_no_pixels": [png_header(0, 10)],
-    "image_too_many_pixels": BOMBS.values(),
     "image_too_few_bytes": [
         sized_jpeg(9999),
         sized_gif(9999),
-        sized_tiff(PIXEL, 9999),
-        sized_tiff(DEEP[:1, :1], 9999, 5),
+        sized_tiff(9999),
     ],
     "image_many_scans": [with_scans(10_000)],
     "image_padding": [
         with_padding(b"\xff", 20_000_000),
-        with_padding(b"\0", 20_000_000),
         with_padding(b"\xff\xe5\0\2", 5_000_000),
     ],
     "image_numbers_unclear": [
@@ -127,7 +115,8 @@ REJECTED = {
     "image_rare_tiff": [
         tiff(DEEP.transpose(2, 0, 1), planarconfig="separate"),
         tiff(DEEP[..., :2], 1, extrasamples=[2], planarconfig="contig"),
-        *(tiff(DEEP.astype(kind)) for kind in ("float16", "float64", "int16", "uint32")),
+        tiff(DEEP.astype("float64")),
+        tiff(DEEP.astype("int16")),
     ],
     "image_camera_raw": [tiff(DEEP, subfiletype=1)],
 }
@@ -145,17 +134,12 @@ def test_folders_pipes_and_missing_files_are_rejected(tmp_path, error_of):
     assert error_of(tmp_path) == "image_folder"
     assert error_of(tmp_path / "pipe") == "image_no_file"
     assert error_of(tmp_path / "nothing.jpg") == "image_missing"
-    with pytest.raises(PictureError, match="does not exist"):
-        inspect_image(tmp_path / "nothing.jpg")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "AVIF", "TIFF", "GIF"])
 def test_truncated_file_is_rejected(error_of, kind):
     content = encode(PHOTO, kind)
-    lengths = [len(content) - 200, len(content) // 2, len(content) // 4, 40]
-    if kind in ("JPEG", "PNG"):
-        lengths.append(len(content) - 1)
-    for length in lengths:
+    for length in (len(content) - 200, len(content) // 2, 40):
         key = error_of(content[:length])
         assert key in ("image_incomplete", "image_damaged", "image_too_few_bytes")
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
@@ -175,8 +159,6 @@ def test_limits_of_pixels_and_bytes(tmp_path, error_of):
     PHOTO.save(path)
     assert read_image(path, max_pixels=96 * 64).width == 96
     assert error_of(path, max_pixels=96 * 64 - 1) == "image_too_many_pixels"
-    with pytest.raises(PictureError, match="96 × 64 px"):
-        inspect_image(path, max_pixels=100)
     assert error_of(path, max_bytes=1000) == "image_too_many_bytes"
     os.truncate(path, 10_000_000_000)  # a sparse file, which needs no disk space
     assert error_of(path) == "image_too_many_bytes"
@@ -202,13 +184,10 @@ def test_decompression_bombs_take_no_memory(tmp_path, kind):
         encode(FLAT, "JPEG", quality=1, optimize=True),
         encode(FLAT, "JPEG", quality=1, progressive=True),
         encode(FLAT, "GIF"),
-        encode(FLAT, "WEBP", lossless=True),
         encode(FLAT, "TIFF", compression="tiff_lzw"),
-        encode(FLAT, "PNG"),
         with_scans(80),
         PROGRESSIVE + b"\xff\xda\0\2" * 500,
         with_padding(b"\xff", 1000),
-        with_padding(b"\0", 1000),
         with_padding(b"\xff\xe5\0\2", 1000),
     ],
     ids=len,
@@ -216,24 +195,3 @@ def test_decompression_bombs_take_no_memory(tmp_path, kind):
 def test_unusual_but_real_files_are_read(tmp_path, content):
     (tmp_path / "photo").write_bytes(content)
     assert read_image(tmp_path / "photo").width in (96, 1500)
-
-
-READ_ALL = """
-import sys
-from enhance.errors import PictureError
-from enhance.images import inspect_image, read_image
-
-for path in sys.argv[1:]:
-    for reader in (inspect_image, read_image):
-        try: reader(path)
-        except PictureError: pass
-"""
-
-
-def test_libraries_do_not_write_to_the_terminal(tmp_path):
-    odd_exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\xff\0\0\0\x20\0\0\0\0\0\0\0"
-    (tmp_path / "odd.jpg").write_bytes(encode(PHOTO, "JPEG", exif=odd_exif))
-    (tmp_path / "short.tif").write_bytes(with_tags(tiff(DEEP), {279: 5_000_000}))
-    command = [sys.executable, "-W", "always", "-c", READ_ALL, *tmp_path.iterdir()]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("", "")
