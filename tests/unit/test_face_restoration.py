@@ -1,7 +1,6 @@
 """Face restoration: alignment, and blending into the image without visible edges."""
 
 import threading
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -11,7 +10,7 @@ from skimage import data
 from enhance.analysis.face_detection import TEMPLATE, Face, align
 from enhance.errors import Cancelled, EnhanceError
 from enhance.images import Box
-from enhance.restore.faces import FacePatch, FaceRestorer, blend_faces, restore_faces
+from enhance.restore.faces import FaceRestorer, blend_faces, restore_faces
 from tests.conftest import psnr
 
 from .test_fidelity import upscaled
@@ -34,16 +33,16 @@ def rotated_face(degrees, scale, middle) -> Face:
     return face_at(centred @ rotation.T + middle, 400 * scale)
 
 
-def unchanged(crops, _) -> Sequence[np.ndarray]:
+def unchanged(crops, _):
     return crops
 
 
-def striped(crops, _) -> list[np.ndarray]:
+def striped(crops, _):
     """Draw strong, fine stripes, which show where the face is blended, and change colour and
     brightness."""
     stripes = 0.3 * (np.arange(512) // 4 % 2 - 0.5)[:, None, None]
-    changed = (np.clip(crop * [0.7, 0.9, 1] + 0.06 + stripes, 0, 1) for crop in crops)
-    return [crop.astype(np.float32) for crop in changed]
+    changed = np.stack(crops) * [0.7, 0.9, 1] + 0.06 + stripes
+    return [*np.clip(changed, 0, 1).astype(np.float32)]
 
 
 PORTRAIT = np.ascontiguousarray(data.astronaut()[:256, 80:368])
@@ -57,7 +56,7 @@ def image():
 
 
 @pytest.fixture(scope="module")
-def patches() -> tuple[FacePatch, ...]:
+def patches():
     return restore_faces(PORTRAIT, [FACE], striped)
 
 
@@ -65,30 +64,24 @@ def test_a_face_in_a_very_wide_image_is_aligned():
     wide = np.zeros((256, 40_000, 3), np.uint8)
     wide[:, 39_000:39_288] = PORTRAIT
 
-    crop, _ = align(wide, FACE.landmarks + np.array([39_000, 0]))
+    far, _ = align(wide, FACE.landmarks + np.array([39_000, 0]))
+    near, _ = align(PORTRAIT, FACE.landmarks)
 
-    middle = np.s_[150:400, 150:360]
-    assert np.allclose(crop[middle], align(PORTRAIT, FACE.landmarks)[0][middle], atol=1e-3)
+    assert np.allclose(far[150:400, 150:360], near[150:400, 150:360], atol=1e-3)
 
 
-def inside(patches) -> tuple[slice, slice]:
+def inside(patches):
     (patch,) = patches
     return np.s_[patch.top : patch.bottom, patch.left : patch.right]
 
 
 @pytest.mark.parametrize(
     "face",
-    [
-        rotated_face(30, 0.6, (155, 85)),
-        rotated_face(-75, 0.15, (155, 85)),
-        rotated_face(0, 0.3, (8, 40)),
-    ],
-    ids=["rotated", "small", "partly outside the image"],
+    [rotated_face(-75, 0.15, (155, 85)), rotated_face(0, 0.3, (8, 40))],
+    ids=["small and rotated", "partly outside the image"],
 )
-def test_blending_an_unchanged_face_changes_nothing(face):
-    rgb = cv2.resize(data.astronaut(), (350, 350), interpolation=cv2.INTER_AREA)
-    image = upscaled(rgb)
-    patches = restore_faces(rgb, [face], unchanged)
+def test_blending_an_unchanged_face_changes_nothing(face, image):
+    patches = restore_faces(PORTRAIT, [face], unchanged)
 
     assert psnr(blend_faces(image, 0, patches)[inside(patches)], image[inside(patches)]) > 40
 
@@ -107,14 +100,12 @@ def test_strips_of_any_height_are_bit_identical(image, patches):
 
 def test_the_face_fades_out_without_an_edge_and_keeps_its_light(image, patches):
     difference = blend_faces(image, 0, patches).astype(np.float32) - image
-    change = np.abs(difference).max(axis=2)
     rows, columns = inside(patches)
-    within = slice(rows.start + 1, rows.stop - 1), slice(columns.start + 1, columns.stop - 1)
 
-    assert change[within].max() > 25
-    change[within] = 0
-    assert change.max() <= 1
+    assert np.abs(difference).max() > 25
     assert np.abs(cv2.GaussianBlur(difference, (0, 0), 40)).max() < 12
+    difference[rows.start + 1 : rows.stop - 1, columns.start + 1 : columns.stop - 1] = 0
+    assert np.abs(difference).max() <= 1
 
 
 def test_16_bits_match_8_bits(image, patches):
@@ -124,7 +115,6 @@ def test_16_bits_match_8_bits(image, patches):
 
     assert sixteen.dtype == np.uint16
     assert np.abs(sixteen / 257 - blend_faces(image, 0, patches)).max() < 2
-    assert len(np.unique(sixteen)) > 1000
 
 
 def test_overlapping_faces_blend_in_any_order(image):

@@ -2,20 +2,21 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
 from skimage import data
 
 from enhance import Enhancer, Result, Settings, models
 from enhance.analysis.face_detection import TEMPLATE, Face
 from enhance.errors import SettingsError
-from enhance.images import Box, read_image
+from enhance.images import Box
 from enhance.restore.faces import FaceCache
+
+from .image_files import source_image
 
 PLAIN: dict[str, Any] = {"sharpen": 0, "saturation": 1, "contrast": 1}
 
@@ -35,12 +36,8 @@ def enhancer(detector_file, tmp_path_factory) -> Iterator[Enhancer]:
 
 
 @pytest.fixture(scope="module")
-def portrait(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("portrait") / "portrait.png"
-    Image.fromarray(data.astronaut()[30:190, 150:300]).resize(
-        (42, 45), Image.Resampling.LANCZOS
-    ).save(path)
-    return path
+def portrait():
+    return cv2.resize(data.astronaut()[30:190, 150:300], (42, 45), interpolation=cv2.INTER_AREA)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +46,8 @@ def restored(enhancer, portrait) -> Result:
     return enhancer.run(portrait, Settings.from_preset("face", **PLAIN))
 
 
-def test_each_face_is_restored_once_and_all_of_a_call_together(monkeypatch, photo_file):
-    image = replace(read_image(photo_file), rgb=np.zeros((200, 800, 3), np.uint8))
+def test_each_face_is_restored_once_and_all_of_a_call_together(monkeypatch):
+    image = source_image(np.zeros((200, 800, 3), np.uint8))
     two = tuple(Face((x, 50, 100, 100), 0.2 * TEMPLATE + [x, 40], 0.9) for x in (50, 650))
     monkeypatch.setattr("enhance.restore.faces.find_faces", lambda *_: two)
     calls = []
@@ -64,10 +61,10 @@ def test_each_face_is_restored_once_and_all_of_a_call_together(monkeypatch, phot
     both = cache.faces(image)
     none = cache.faces(image, Box(390, 0, 20, 200))
 
-    treated = [shown.describe()["treated"] for shown in (left, both, none)]
-    assert (treated, none.found) == ([1, 2, 0], 2)
     assert calls == [1, 1]
     assert both.patches[0] is left.patches[0]
+    assert len(both.patches) == 2
+    assert none.describe() == {"found": 2, "treated": 0}
 
 
 def test_only_the_face_changes_and_only_with_strength(enhancer, portrait, restored):
@@ -75,10 +72,10 @@ def test_only_the_face_changes_and_only_with_strength(enhancer, portrait, restor
     plain = enhancer.run(portrait, Settings.from_preset("gentle", **PLAIN))
 
     assert restored.info["faces"] == {"found": 1, "treated": 1}
-    changed = np.abs(pixels(restored).astype(int) - pixels(plain)).max(axis=2)
+    changed = np.abs(restored.array.astype(int) - plain.array).max(axis=2)
     assert changed.max() > 60
     assert (changed == 0).mean() > 0.2, "pixels outside the face do not change"
-    assert np.array_equal(pixels(none), pixels(plain))
+    assert np.array_equal(none.array, plain.array)
 
 
 def test_a_preview_shows_the_restored_face_and_strength_needs_no_network(
@@ -90,23 +87,7 @@ def test_a_preview_shows_the_restored_face_and_strength_needs_no_network(
 
     weaker = enhancer.retune(preview, settings.changed(strength=0.3))
 
-    assert np.array_equal(preview.after, pixels(restored))
+    assert np.array_equal(preview.after, restored.array)
     assert not np.array_equal(weaker.after, preview.after)
     with pytest.raises(SettingsError, match="new preview"):
         enhancer.retune(preview, Settings.from_preset("gentle", **PLAIN))
-
-
-def test_an_image_without_a_face_has_the_result_of_gentle(enhancer, tmp_path):
-    path = tmp_path / "coffee.png"
-    Image.fromarray(data.coffee()[100:124, 200:230]).save(path)
-
-    result = enhancer.run(path, Settings.from_preset("face"))
-
-    assert result.info["faces"] == {"found": 0, "treated": 0}
-    assert np.array_equal(
-        pixels(result), pixels(enhancer.run(path, Settings.from_preset("gentle")))
-    )
-
-
-def pixels(result):
-    return np.asarray(Image.open(result.path))
