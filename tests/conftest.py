@@ -121,6 +121,11 @@ def psnr(first, second, levels=255):
     return float(10 * np.log10(levels**2 / max(error, 1e-12)))
 
 
+def apart(first, second):
+    """Return the largest difference of two images."""
+    return np.abs(first.astype(np.float64) - second).max()
+
+
 def agreement(preview, result):
     """Return the PSNR between a preview and its region of the result, in dB."""
     box = preview.region.box
@@ -159,13 +164,14 @@ def detector_file(model_files):
 
 
 @pytest.fixture
-def with_fast_weights(model_files):
+def with_fast_weights(model_files, monkeypatch):
     """Provide the preset `fast` with its real weights, as the authors published them, rounded to
     fp16."""
-    from tests.fast_network import use_fast_files
+    from tests.user_models import use_file
 
-    with use_fast_files(model_files):
-        yield
+    use_file(monkeypatch, "realesr-general-x4v3", model_files("RealESRGAN_General_x4_v3.bin"))
+    weak = model_files("RealESRGAN_General_WDN_x4_v3.bin")
+    use_file(monkeypatch, "realesr-general-wdn-x4v3", weak)
 
 
 @pytest.fixture(scope="session")

@@ -130,7 +130,7 @@ def add_models(*kinds: str) -> Iterator[None]:
 def use_file(monkeypatch, name, file) -> None:
     """Make this file the weights of a shipped model, which no server has."""
     manifest = cast(dict[str, models.Model], models.manifest())
-    facts: Any = {"file": file.name, "bytes": file.stat().st_size, "sha256": digest(file)}
+    facts: Any = {"file": str(file), "bytes": file.stat().st_size, "sha256": digest(file)}
     source = WeightSource("release", "nobody/nothing", "v1", file.name, **facts)
     monkeypatch.setitem(manifest, name, replace(manifest[name], **facts, sources=(source,)))
 

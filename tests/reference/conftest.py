@@ -3,9 +3,7 @@ removed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +15,7 @@ with suppress(ImportError):
 
 
 @pytest.fixture
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_folder(tmp_path, monkeypatch):
     """Give the test its own weights folder, and one thread, which is fastest for networks as small
     as these."""
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))

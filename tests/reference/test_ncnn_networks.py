@@ -16,6 +16,7 @@ from enhance import models
 from enhance.engine.engine import Engine
 from enhance.errors import WeightsError
 from enhance.models.user_models import add
+from tests.conftest import apart
 
 ncnn = pytest.importorskip("ncnn")
 
@@ -77,7 +78,7 @@ Convolution output 1 1 kept output 0=3 1=1 5=1 6=18
 """
 
 
-def save(layers, folder) -> Path:
+def save(layers, folder):
     """Save these layers with random weights in ncnn's files, and return the path of the first."""
     lines = layers.strip().splitlines()
     values = []
@@ -126,7 +127,7 @@ def test_each_graph_matches_ncnn(layers, tmp_path, own_folder):
         rgb = data.astronaut()[100 : 100 + height, 190 : 190 + width]
         expected = ncnn_output(param, rgb)
         result = Engine("cpu", "fp32").enlarge(rgb, "model", tile=64)
-        assert np.abs(result - expected).max() <= 1, (height, width)
+        assert apart(result, expected) <= 1, (height, width)
     assert expected.std() > 5, "a flat result proves nothing"
 
 
@@ -157,8 +158,8 @@ def test_each_network_of_the_package_matches_ncnn(name, own_folder, photo):
     engine = Engine("cpu", "fp32")
 
     expected = ncnn_output(param, rgb)
-    assert np.abs(engine.enlarge(rgb, name) - expected).max() <= 1
-    assert np.abs(engine.enlarge(rgb, "twin") - expected).max() <= 1
+    assert apart(engine.enlarge(rgb, name), expected) <= 1
+    assert apart(engine.enlarge(rgb, "twin"), expected) <= 1
 
 
 def test_the_network_that_pip_downloads_matches_ncnn(span_weights, tmp_path):
@@ -172,5 +173,5 @@ def test_the_network_that_pip_downloads_matches_ncnn(span_weights, tmp_path):
 
     expected = ncnn_output((tmp_path / source.path).with_suffix(".param"), rgb)
 
-    assert np.abs(Engine("cpu", "fp32").enlarge(rgb, "span-x4", tile=64) - expected).max() <= 1
+    assert apart(Engine("cpu", "fp32").enlarge(rgb, "span-x4", tile=64), expected) <= 1
     assert np.abs(Engine("cpu", "bf16").enlarge(rgb, "span-x4") - expected).mean() <= 1

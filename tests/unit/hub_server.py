@@ -70,7 +70,6 @@ class HubServer(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.cuts: list[int] = []  # the next responses end after so many bytes
         self.stalls: list[int] = []  # the next responses stall after so many bytes
-        self.statuses: list[int] = []  # the next responses have these error statuses
         self.requests: list[SimpleNamespace] = []
         self.first_request = threading.Event()
         self.release = threading.Event()  # no response until it is set
@@ -110,8 +109,6 @@ class _Handler(BaseHTTPRequestHandler):
         content = hub.files.get(self.path.partition("?")[0])
         if hub.redirect_to:
             self._head(302, Location=hub.redirect_to + self.path + hub.signed)
-        elif hub.statuses:
-            self._head(hub.statuses.pop(0))
         elif content is None:
             self._head(404)
         else:

@@ -15,7 +15,7 @@ from skimage import data
 
 from enhance import Enhancer, Settings
 from enhance.analysis import Analysis, analyse
-from enhance.analysis.auto import choose, faster_preset
+from enhance.analysis.auto import choose
 from enhance.cli import main
 from enhance.jobs.batch import RunningBatch
 from enhance.jobs.inputs import find_images
@@ -111,18 +111,6 @@ def test_fine_lines_in_a_compressed_photo_need_the_large_network():
     assert chosen(reference_of("cat")).preset == "fast"
 
 
-@pytest.mark.parametrize(
-    ("facts", "faster"),
-    [
-        ({"jpeg_quality": 60, "coherence": 0.9}, None),  # fine lines
-        ({"kind": "text", "noise": 5.0}, "fast"),
-        ({"noise": 3.0}, "fast"),
-    ],
-)
-def test_the_faster_preset_is_nearly_as_good(facts, faster):
-    assert faster_preset("gentle", Analysis(400, 300, **facts), ALL_PRESETS) == faster
-
-
 def test_auto_keeps_its_own_values_for_a_compressed_photo(photos, enhancer, with_fast_weights):
     preview = enhancer.preview(photos / "jpeg.jpg", size=48)
     again = enhancer.preview(photos / "jpeg.jpg", Settings(saturation=1.5), size=48)
@@ -155,14 +143,6 @@ def test_each_file_of_a_batch_has_its_own_choice(photos, enhancer, tmp_path):
     chosen = {item.name: item.info["preset"] for item in batch.files if item.info}
     assert chosen["clean.png"] == "precise"
     assert chosen["jpeg.jpg"] in ("fast", "gentle")
-
-
-@pytest.mark.parametrize(
-    ("size", "preset"),
-    [({"scale": 3}, "precise"), ({"long_side": 50}, "resize"), ({"print_width": 10}, "precise")],
-)
-def test_choose_returns_the_settings_of_a_run(photos, enhancer, size, preset):
-    assert enhancer.choose(photos / "clean.png", **size) == Settings(preset, **size)
 
 
 def test_faces_are_counted_and_shown_from_when_the_detector_is_installed(

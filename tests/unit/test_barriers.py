@@ -19,6 +19,7 @@ from enhance.errors import Cancelled, SettingsError, StorageError
 from enhance.jobs.scheduler import Job
 from enhance.models.networks import plksr, realcugan
 from enhance.models.user_models import add
+from tests.conftest import apart
 from tests.unit.hub_server import limit_file_size
 from tests.user_models import random_network, random_tensors, save_model
 
@@ -129,7 +130,7 @@ def is_exact(preview, result):
     box = preview.region.box
     scale = preview.after.shape[0] // box.height
     shown = result.array[scale * box.top : scale * box.bottom, scale * box.left : scale * box.right]
-    return np.abs(preview.after.astype(int) - shown).max() <= 1
+    return apart(preview.after, shown) <= 1
 
 
 @pytest.mark.usefixtures("fresh_store")

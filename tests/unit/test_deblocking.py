@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from enhance import Settings
-from enhance.images import Box, SourceImage
+from enhance.images import Box
 from enhance.images.worker import read_image
 from enhance.restore.deblocking import deblocked_rows, has_blocks, without_steps
 from enhance.restore.result import Scene
@@ -26,7 +26,7 @@ def small(height=128, width=128):
     return np.tile(np.rint(averages).astype(np.uint8), (2, 2, 1))[:height, :width]
 
 
-def jpeg(folder, rgb, quality, **options) -> SourceImage:
+def jpeg(folder, rgb, quality, **options):
     Image.fromarray(rgb).save(folder / "photo.jpg", quality=quality, **options)
     return read_image(folder / "photo.jpg")
 

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -25,7 +24,7 @@ PATIENCE = 60
 class BusyThread(DeviceThread):
     """A thread that is busy until the end of the block; later steps wait in their order."""
 
-    def __enter__(self) -> BusyThread:
+    def __enter__(self):
         self.order = list[str]()
         self._pool = ThreadPoolExecutor(8)
         self._go_on = threading.Event()
@@ -41,7 +40,7 @@ class BusyThread(DeviceThread):
     def count_steps(self):
         return len(self._urgent) + len(self._normal)
 
-    def ask(self, name, job, work: Callable[[], object] = int) -> Future:
+    def ask(self, name, job, work=int):
         count = self.count_steps()
         call = self._pool.submit(self.call, lambda: (self.order.append(name), work()), job)
         wait_until(lambda: self.count_steps() == count + 1)
@@ -49,14 +48,14 @@ class BusyThread(DeviceThread):
 
 
 @pytest.fixture
-def device_thread() -> Iterator[DeviceThread]:
+def device_thread():
     own = DeviceThread()
     yield own
     own.close()
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
+def pool():
     """Threads for callers."""
     with ThreadPoolExecutor(8) as threads:
         yield threads

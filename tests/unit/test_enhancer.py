@@ -13,14 +13,12 @@ from PIL import Image
 from enhance import (
     Cancelled,
     Encoding,
-    EnhanceError,
     MemoryShortError,
     Settings,
     StorageError,
 )
 from enhance.pipeline import RunOptions
 
-from .pdf_text import text_of
 from .stored_results import files_of
 
 RAW = Settings.from_preset("anime-fast")
@@ -41,17 +39,13 @@ def test_a_run_without_output_becomes_a_task_with_all_documented_keys(enhancer, 
     result = enhancer.run(photo_file, RAW)
 
     info = result.info
-    tasks = enhancer.tasks
-    assert result.path == tasks.processed / f"{info['task_id']}.png"
+    assert result.path == enhancer.tasks.processed / f"{info['task_id']}.png"
     assert json.loads(result.path.with_suffix(".json").read_text()) == info
-    upload = tasks.uploads / info["input"]["sha256"] / "photo.png"
-    assert upload.read_bytes() == photo_file.read_bytes()
     assert info["output"]["sha256"] == hashlib.sha256(result.path.read_bytes()).hexdigest()
     assert info.keys() >= DOCUMENTED
     assert info["input"].keys() == {"name", "sha256", "width", "height", "mode", "bytes"}
     assert info["output"].keys() == {"path", "sha256", "width", "height", "bytes"}
     assert info["model"].keys() == {"name", "sha256", "source", "licence"}
-    assert (info["output"]["width"], info["output"]["height"]) == (224, 160)
 
 
 def test_neither_a_repeated_request_nor_other_sliders_run_the_network(
@@ -131,20 +125,6 @@ def test_cleaning_deletes_no_files_of_a_run_and_no_held_result(enhancer, photo_f
         assert result.path.exists()
     tasks.clean()
     assert not result.path.exists()
-
-
-def test_a_finished_task_has_a_report_in_both_languages_on_any_of_its_files(
-    enhancer, photo_file, tmp_path
-):
-    task_id = enhancer.run(photo_file, RAW).info["task_id"]
-
-    chinese = enhancer.report(task_id, "zh-CN")
-    webp = enhancer.report(task_id, encoding=Encoding("webp", 70))
-
-    assert "照片增强报告" in text_of(chinese, tmp_path)
-    assert "WebP, quality 70" in text_of(webp, tmp_path, page=2)
-    with pytest.raises(EnhanceError, match="does not exist"):
-        enhancer.report("0" * 32)
 
 
 @pytest.mark.parametrize(

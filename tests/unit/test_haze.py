@@ -3,14 +3,13 @@ clear."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 from skimage import data
 
 from enhance.analysis.haze import HAZY, find_haze
 from enhance.restore.dehaze import remove_haze
-from tests.conftest import psnr
+from tests.conftest import apart, psnr
 from tests.quality.degradation import rounded
 from tests.quality.kind_images import DARK, page
 from tests.quality.photos import PHOTOS
@@ -71,34 +70,24 @@ def test_dehazing_gains_at_least_5_db(airlight):
         assert psnr(dehaze(hazy), clear) - psnr(hazy, clear) > 5
 
 
-def test_a_white_wall_does_not_change_the_airlight(view):
-    before = find_haze(view).airlight
-    cv2.circle(view, (180, 320), 45, (255, 255, 255), -1)
-
-    assert abs(before.mean() - 228 / 255) < 0.05
-    assert np.abs(find_haze(view).airlight - before).max() < 0.01
-
-
 def test_a_bright_sky_stays_bright(view):
     sky = np.linspace(225, 240, 130)[:, None, None] + np.array([-8, 0, 8])
     view[:130] = rounded(np.broadcast_to(sky, view[:130].shape))
 
     assert find_haze(view).amount > HAZY
-    assert np.abs(dehaze(view)[:110].astype(int) - view[:110]).max() <= 12
+    assert apart(dehaze(view)[:110], view[:110]) <= 12
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 20_000)])
-def test_unusual_sizes_work(size):
-    image = np.random.default_rng(0).integers(100, 200, (*size, 3), dtype=np.uint8)
-
-    assert dehaze(image).shape == image.shape
+def test_unusual_sizes_work():
+    for size in ((1, 1), (3, 20_000)):
+        assert dehaze(np.full((*size, 3), 150, np.uint8)).shape == (*size, 3)
 
 
 def test_16_bits_match_8_bits(view):
     deep = dehaze(view.astype(np.uint16) * 257)
 
     assert deep.dtype == np.uint16
-    assert np.abs(deep / 257 - dehaze(view)).max() < 1
+    assert apart(deep / 257, dehaze(view)) < 1
 
 
 def test_a_part_has_the_pixels_of_the_whole(view):

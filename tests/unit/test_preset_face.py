@@ -1,7 +1,6 @@
 """The preset `face`, with the real detector and a stand-in for GFPGAN."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from enhance import Enhancer, Result, Settings, models
+from enhance import Enhancer, Settings, models
 from enhance.analysis.face_detection import TEMPLATE, Face
 from enhance.errors import SettingsError
 from enhance.images import Box
@@ -22,7 +21,7 @@ PLAIN: dict[str, Any] = {"sharpen": 0, "saturation": 1, "contrast": 1}
 
 
 @pytest.fixture(scope="module")
-def enhancer(detector_file, tmp_path_factory) -> Iterator[Enhancer]:
+def enhancer(detector_file, tmp_path_factory):
     """An enhancer with the model of `gentle` and the detector, which inverts faces instead of
     running GFPGAN."""
     folder = tmp_path_factory.mktemp("weights")
@@ -41,7 +40,7 @@ def portrait():
 
 
 @pytest.fixture(scope="module")
-def restored(enhancer, portrait) -> Result:
+def restored(enhancer, portrait):
     """The result of the portrait at full strength."""
     return enhancer.run(portrait, Settings.from_preset("face", **PLAIN))
 

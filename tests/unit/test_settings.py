@@ -9,7 +9,7 @@ from enhance import PRESETS, Settings, SettingsError, signature
 from enhance.models import graph_of
 from enhance.preset_names import PRESET_NAMES
 from enhance.restore.resample import result_size, with_possible_size
-from enhance.settings import NEUTRAL, RANGES, network_key, print_sides
+from enhance.settings import NEUTRAL, RANGES, print_sides
 
 LIMITS = RANGES | {"scale": (1, 16), "long_side": (1, 999999), "megapixels": (0.0001, 999999)}
 GENTLE = Settings("gentle")
@@ -33,10 +33,9 @@ def test_a_setting_that_is_not_given_has_the_value_of_the_preset(name):
 @pytest.mark.parametrize("name", LIMITS)
 def test_a_value_out_of_range_is_rejected_with_the_range(name):
     low, high = LIMITS[name]
-    for value in (low - 1, high + 1, float("nan"), float("inf"), "much", True, [1]):
-        with pytest.raises(
-            SettingsError, match=f"^{name} cannot be .* Use a number from {low} to {high}"
-        ):
+    message = f"^{name} cannot be .* Use a number from {low} to {high}"
+    for value in (low - 1, high + 1, float("nan"), "much", True, [1]):
+        with pytest.raises(SettingsError, match=message):
             GENTLE.changed(**{name: value})
     for value in (low, high):
         GENTLE.changed(**{name: value})
@@ -107,14 +106,6 @@ def test_the_signature_is_the_same_in_every_process_and_version():
     """A change of the pixels needs another signature, and nothing else changes it."""
     digest = "4a2253166dada8996b8e89f61b4ec3fcbc9248dbb7dd907897cb8caa86334abf"
     assert sign(GENTLE) == digest
-
-
-def test_the_networks_key_ignores_the_sliders():
-    def key(settings):
-        return network_key("a" * 64, settings, "b" * 64, "bf16")
-
-    assert key(GENTLE) == key(Settings("gentle", sharpen=1.0, scale=2, strength=0.1))
-    assert len({key(GENTLE), key(Settings("dehaze")), key(Settings("gentle", reduce=2))}) == 3
 
 
 def test_a_new_size_replaces_the_earlier_one():

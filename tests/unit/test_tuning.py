@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from enhance.images import Box, Degradation, SourceImage, read_image
+from enhance.images import Box, Degradation, read_image
 from enhance.restore.resample import Cut, Grid
 from enhance.restore.result import ResultRows, Scene
 from enhance.restore.tuning import Tuning
@@ -34,17 +34,11 @@ def tune(photo, network, settings):
 
 def test_neutral_settings_and_tuning_off_keep_the_networks_output(photo, network):
     for settings in (
-        Settings("gentle", tuning=False, **SLIDERS),
+        Settings("gentle", tuning=False).changed(**SLIDERS),
         Settings.from_preset("original"),
         Settings.from_preset("anime"),
     ):
         assert np.array_equal(tune(photo, network, settings), network)
-
-
-def test_saturation_0_is_grey_and_keeps_the_luma(photo, network):
-    grey = tune(photo, network, Settings.from_preset("anime", saturation=0))
-
-    assert np.abs(grey - (network @ [0.2126, 0.7152, 0.0722])[..., None]).max() <= 1
 
 
 @pytest.mark.parametrize("strong", [{"contrast": 1.5}, {"saturation": 2.0}])
@@ -60,19 +54,7 @@ def test_contrast_and_saturation_clip_no_further_values(strong):
     assert np.ptp(result.astype(int) - network) > 10
 
 
-def test_sharpen_changes_edges_and_no_flat_areas(photo, network):
-    def sharpened(pixels):
-        return tune(photo, pixels, Settings.from_preset("anime", sharpen=0.5))
-
-    def edges(pixels):
-        return cv2.Laplacian(pixels, cv2.CV_32F).std()
-
-    assert edges(sharpened(network)) > 1.2 * edges(network)
-    flat = np.full_like(network, 90)
-    assert np.array_equal(sharpened(flat), flat)
-
-
-def image_of(kind, tmp_path) -> SourceImage:
+def image_of(kind, tmp_path):
     """Return an image of more than two blocks of rows, uint8 or uint16 [540, 24, 3]."""
     part = data.astronaut()[60:330, 160:184]
     pixels = np.concatenate([part, 255 - part])
@@ -92,7 +74,7 @@ def test_rows_and_fidelity_do_not_depend_on_the_strips(tmp_path, kind, size):
     seen = image.downscale(settings.reduce)
     network = cv2.resize(seen.rgb, None, fx=4, fy=4, interpolation=cv2.INTER_LANCZOS4)
 
-    def result() -> ResultRows:
+    def result():
         photo = Scene().photo(seen, settings, seen.degradation)
         return ResultRows(image, lambda a, b: network[a:b], settings, photo)
 

@@ -34,24 +34,11 @@ def test_each_has_its_own_results_precision_limits_and_model(pair, photo, small)
         result = enhancer.run(small, RAW)
         assert result.path.is_relative_to(enhancer.tasks.folder)
         assert not result.info["cached"]
-        assert result.info["precision"] == enhancer.status()["precision"] == precision
+        assert result.info["precision"] == precision
     with pytest.raises(PictureError):
         second.run(photo, RAW)
-    first.run(photo, RAW)
     first.close()
     assert [one.status()["model"] for one in pair] == [None, RAW.model]
-
-
-def test_an_idle_model_is_released_unless_its_own_enhancer_has_a_job(pair, small, monkeypatch):
-    for one in pair:
-        one.run(small, RAW)
-    monkeypatch.setattr("enhance.engine.engine._IDLE_SECONDS", 0)
-    with pair[0].scheduler.queue_job(Job()):
-        for one in pair:
-            one.release_if_idle()
-        assert [one.status()["model"] for one in pair] == [RAW.model, None]
-    pair[0].release_if_idle()
-    assert pair[0].status()["model"] is None
 
 
 def test_a_run_of_one_neither_waits_for_jobs_of_the_other_nor_counts_for_its_limits(pair, small):

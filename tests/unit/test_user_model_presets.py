@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -22,7 +20,7 @@ SCALES = {"esrgan-1x": 1, "compact-3x": 3, "esrgan-8x": 8}
 
 
 @pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch, fresh_store) -> Path:
+def own_folder(tmp_path, monkeypatch, fresh_store):
     monkeypatch.setenv("ENHANCE_WEIGHTS", str(tmp_path / "weights"))
     return tmp_path / "weights"
 
@@ -32,7 +30,7 @@ def add_model(kind, folder, **facts):
 
 
 @pytest.fixture
-def image(photo, tmp_path) -> Path:
+def image(photo, tmp_path):
     """A photo [20, 28] with transparency."""
     alpha = np.linspace(140, 255, 20 * 28).reshape(20, 28).astype(np.uint8)
     Image.fromarray(np.dstack([photo[:20, :28], alpha])).save(tmp_path / "photo.png")

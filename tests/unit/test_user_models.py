@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -25,17 +24,17 @@ NAME = "2x-some_model-v1.5"
 
 
 @pytest.fixture
-def store(tmp_path) -> WeightStore:
+def store(tmp_path):
     return WeightStore(tmp_path / "weights")
 
 
 @pytest.fixture
-def file(tmp_path) -> Path:
+def file(tmp_path):
     """A downloaded 2x model."""
     return save_model("compact-2x", tmp_path / "2x Some_Model (v1.5).pth")
 
 
-def error_of(path, store, name=None) -> WeightsError:
+def error_of(path, store, name=None):
     with pytest.raises(WeightsError) as error:
         add(path, name, store.folder)
     return error.value
@@ -89,7 +88,7 @@ class Code:
         return os.system, ("touch executed",)
 
 
-def compact(**changes) -> dict[str, torch.Tensor]:
+def compact(**changes):
     return {**random_network("compact-2x").state_dict(), **changes}
 
 
@@ -153,7 +152,7 @@ PixelShuffle up 1 1 wide output 0=2
 NCNN_BYTES = 4 + 4 * 324 + 4 * 12
 
 
-def save_ncnn(path, text=NCNN, size=NCNN_BYTES) -> Path:
+def save_ncnn(path, text=NCNN, size=NCNN_BYTES):
     path.write_text(text)
     path.with_suffix(".bin").write_bytes(bytes(size))
     return path
@@ -243,15 +242,3 @@ def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(
     assert main(["list"], store) == 1
     assert "own.toml" in capsys.readouterr().err
     assert locate("realesrgan-x4plus", store) is None
-
-
-def test_a_user_model_whose_name_ships_later_is_hidden_and_can_be_removed(store, file):
-    add(file, "mine", store.folder)
-    added = add(file, "other", store.folder)
-    record = store.folder / "own.toml"
-    record.write_text(record.read_text().replace('["other"]', '["precise"]'))
-
-    assert list(own_models(store.folder)) == ["mine"]
-    assert main(["remove", "precise"], store) == 0
-    assert not (store.folder / added.file).exists()
-    assert list(own_models(store.folder)) == ["mine"]

@@ -4,7 +4,6 @@ of all models."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import torch
 
 from enhance.cli.weights import main
 from enhance.errors import WeightsError
-from enhance.models import Model, WeightStore, own_models
+from enhance.models import WeightStore, own_models
 from enhance.models.catalogue import add_by_name
 from enhance.models.manifest import allows_commercial_use, catalogue
 from enhance.models.user_models import add, check_name
@@ -26,7 +25,7 @@ PRESET = "4xtiny_compact"
 
 
 @pytest.fixture(scope="module")
-def content(tmp_path_factory) -> bytes:
+def content(tmp_path_factory):
     """The file of a Compact network with 16 bits. User models have 32."""
     path = tmp_path_factory.mktemp("content") / "network.pth"
     torch.save(random_network("compact-4x").half().state_dict(), path)
@@ -34,11 +33,11 @@ def content(tmp_path_factory) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def offered(content) -> dict[str, Model]:
+def offered(content):
     """A catalogue of a model on GitHub, and of one on Hugging Face that is not for commercial
     use."""
 
-    def model(name, site, **facts) -> Model:
+    def model(name, site, **facts):
         made = made_up_model(content, name)
         source = replace(made.sources[0], site=site, version="v1", path=made.file)
         usual: Any = {"network": "Compact", "scale": 4, "author": "A. Author"}
@@ -51,12 +50,12 @@ def offered(content) -> dict[str, Model]:
 
 
 @pytest.fixture
-def store(tmp_path, offered) -> WeightStore:
+def store(tmp_path, offered):
     return WeightStore(tmp_path / "weights", catalogue=offered)
 
 
 @pytest.fixture
-def server(offered, content, monkeypatch) -> Iterator[HubServer]:
+def server(offered, content, monkeypatch):
     """GitHub and Hugging Face with both files."""
     go_online(monkeypatch)
     with HubServer() as hub:
@@ -71,7 +70,7 @@ def server(offered, content, monkeypatch) -> Iterator[HubServer]:
 
 
 def test_find_filters_by_words_licence_and_subject(store, capsys):
-    def found(*arguments) -> list[str]:
+    def found(*arguments):
         assert main(["find", *arguments, "--json"], store) == 0
         return [record["name"] for record in json.loads(capsys.readouterr().out)]
 

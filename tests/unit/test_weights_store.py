@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from enhance.errors import StorageError, WeightsError
-from enhance.files import file_sha256
-from enhance.models import Located, WeightStore, ensure, folder, locate, manifest, read_state_dict
+from enhance.models import WeightStore, ensure, folder, locate, manifest, read_state_dict
 from tests.unit.hub_server import limit_file_size, weight_files
 
 NAME = "realesr-animevideov3"
@@ -22,7 +20,7 @@ def offline(monkeypatch):
 
 
 @pytest.fixture
-def store(tmp_path) -> WeightStore:
+def store(tmp_path):
     """A folder with the model from the installed package."""
     store = WeightStore(tmp_path / "weights")
     ensure(NAME, store=store)
@@ -77,17 +75,6 @@ def test_each_model_of_the_manifest_may_be_used_commercially():
 
 
 # --- Tensors
-
-
-def test_the_moving_average_in_a_pth_file_is_read(tmp_path):
-    path = tmp_path / "a.pth"
-    tensor = torch.arange(6.0).reshape(2, 3)
-    torch.save({"params_ema": {"body.0.weight": tensor}, "params": {}}, path)
-
-    state = read_state_dict(Located("tiny", path, file_sha256(path), "a test"))
-
-    assert list(state) == ["body.0.weight"]
-    assert torch.equal(state["body.0.weight"], tensor)
 
 
 def test_a_file_that_changed_after_it_was_verified_is_not_loaded(store):
