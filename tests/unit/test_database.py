@@ -4,11 +4,11 @@ earlier versions."""
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import sqlite3
 import zipfile
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -67,16 +67,12 @@ def remove_all(store):
     store.clean()
 
 
-def zero_page(number):
-    return lambda content: content[: 4096 * number] + bytes(4096) + content[4096 * (number + 1) :]
-
-
 DAMAGE = {
     "emptied": lambda content: b"",
     "cut": lambda content: content[:20_000],
     "zeroed": lambda content: bytes(len(content)),
-    "another file": lambda content: b"<html>" * 1000,
-    **{f"page {number} zeroed": zero_page(number) for number in range(12)},
+    "first page zeroed": lambda content: bytes(4096) + content[4096:],
+    "last pages zeroed": lambda content: content[:20_000] + bytes(len(content) - 20_000),
 }
 
 
@@ -118,14 +114,8 @@ store.clean()
 
 
 @can_fork
-@pytest.mark.parametrize(
-    ("is_damaged", "stride"),
-    [
-        (False, 2),
-        (True, 6),
-        *(pytest.param(one, 1, marks=pytest.mark.long) for one in (False, True)),
-    ],
-)
+@pytest.mark.parametrize("is_damaged", [False, True])
+@pytest.mark.parametrize("stride", [6, pytest.param(1, marks=pytest.mark.long)])
 def test_a_process_that_is_killed_at_any_statement_loses_no_file_and_leaves_none(
     forks, tmp_path, is_damaged, stride
 ):
@@ -135,10 +125,7 @@ def test_a_process_that_is_killed_at_any_statement_loses_no_file_and_leaves_none
     kept = files_of(start)
     if is_damaged:
         damage(databases(start)[0])
-    step = -stride
-    status = -9
-    while status:
-        step += stride
+    for step in count(0, stride):
         folder = tmp_path / str(step) / "data"
         shutil.copytree(start, folder)
 
@@ -154,22 +141,22 @@ def test_a_process_that_is_killed_at_any_statement_loses_no_file_and_leaves_none
         remove_all(store)
         assert files_of(folder) == {FOREIGN: b"foreign"}, step
         store.close()
-        shutil.rmtree(folder.parent)
+        if not status:
+            break
     assert step > 50
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
 @pytest.mark.parametrize("is_open", [False, True])
-def test_a_damaged_database_costs_no_file(tmp_path, caplog, kind, is_open):
+def test_a_damaged_database_costs_no_file(tmp_path, kind, is_open):
     store = TaskStore(tmp_path / "data")
     for number in "0123":
         add_run(store, MINE, f"photo{number}".encode(), number * 64)
     (store.folder / FOREIGN).write_bytes(b"foreign")
     before = files_of(store.folder)
-    (database,) = databases(store.folder)
     if not is_open:
         store.close()
-    damage(database, kind)
+    damage(databases(store.folder)[0], kind)
 
     if is_open:
         with suppress(StorageError):  # for the run in which the damage is found
@@ -179,22 +166,8 @@ def test_a_damaged_database_costs_no_file(tmp_path, caplog, kind, is_open):
 
     assert all(store.find(number * 64) for number in "01236")
     assert before.items() <= files_of(store.folder).items()
-    assert ("is damaged" in caplog.text) == (len(databases(store.folder)) > 1)
     remove_all(store)
     assert files_of(store.folder) == {FOREIGN: b"foreign"}
-
-
-def test_a_damaged_database_is_replaced_even_if_the_clock_was_set_back(tmp_path, monkeypatch):
-    store = TaskStore(tmp_path / "data")
-    add_run(store, MINE, b"photo", "1" * 64)
-    store.close()
-    damage(databases(store.folder)[0])
-    monkeypatch.setattr("time.time_ns", lambda: 1)
-
-    add_run(store, MINE, b"another", "2" * 64)
-
-    assert len(store.runs(MINE)) == 1
-    assert len(databases(store.folder)) == 2
 
 
 def test_files_of_a_damaged_database_are_not_deleted_while_other_processes_can_use_them(tmp_path):
@@ -224,8 +197,7 @@ def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path, monkeypatch):
 
     def connect_to_full_disk(*given, **named):
         connection = connect(*given, **named)
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        connection.execute(f"PRAGMA max_page_count = {pages}")
+        connection.execute("PRAGMA max_page_count = 1")  # no more than now
         return connection
 
     monkeypatch.setattr(sqlite3, "connect", connect_to_full_disk)
@@ -234,7 +206,6 @@ def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path, monkeypatch):
         add_entry(limited, thumbnail="thumbnail" * 100_000)
     assert raised.value.key == "disk_full"
     assert files_of(store.folder) == before
-    assert limited.find("1" * 64)
     remove_runs(limited)
     assert files_of(store.folder) == {}, "files can be deleted on a full disk"
 
@@ -284,32 +255,13 @@ def test_two_servers_share_a_folder(forks, tmp_path):
     servers = [
         forks.start(folder, whose, code=TWO_SERVERS, modules=modules) for whose in (MINE, THEIRS)
     ]
-    for server in servers:
-        assert server.wait() == 0, server.errors.read_text()
+    assert [server.wait() for server in servers] == [0, 0]
 
     assert len(databases(folder)) == 1
     store = TaskStore(folder)
     assert len(store.runs(MINE)) == len(store.runs(THEIRS)) == 2
     remove_runs(store)
     assert files_of(folder) == {}
-
-
-@can_fork
-def test_a_forked_process_and_its_parent_can_both_use_a_store(tmp_path):
-    store = TaskStore(tmp_path / "data")
-    add_run(store, MINE, b"photo", "1" * 64)
-    closed, close = os.pipe()
-
-    child = os.fork()
-    if not child:
-        os.read(closed, 1)
-        add_run(store, MINE, b"another", "2" * 64)
-        os._exit(0)
-    store.close()
-    os.write(close, b"1")
-
-    assert os.waitpid(child, 0) == (child, 0)
-    assert len(store.runs(MINE)) == 2
 
 
 def test_a_folder_of_an_earlier_version_is_used_again(tmp_path, monkeypatch):
@@ -323,19 +275,17 @@ def test_a_folder_of_an_earlier_version_is_used_again(tmp_path, monkeypatch):
 
     page_folder(Config(), store, JobThreads(Scheduler()))
 
-    runs = {run[0].name: run[0] for run in store.runs(MINE)}
     assert files_of(store.folder) == before
+    runs = {entry.name: entry for (entry,) in store.runs(MINE)}
     states = {name: store.state_of(entry) for name, entry in runs.items()}
     assert states == {"failed.png": "failed", "photo0.png": "done", "photo1.png": "done"}
     first = runs["photo0.png"]
-    assert store.find(store.finished_info(first.task_id or "")["signature"])
 
     store.remove([first])
 
     left = files_of(store.folder)
     folders = {name.split("/")[0] for name in before.keys() - left.keys()}
     assert folders == {"uploads", "processed", "network", "encoded", "lists"}
-    assert not any(str(first.task_id) in name or first.sha256 in name for name in left)
     set_age(25 * 3600, *(store.folder / "page").rglob("*"))
     remove_all(store)
     assert files_of(store.folder) == foreign

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
+import signal
 from unittest.mock import Mock
 
 import psutil
@@ -15,6 +14,8 @@ from enhance.errors import PictureError, StorageError
 from enhance.processes import temporary_path
 from enhance.store import Reservation, TaskStore
 
+from ..site import wait_until
+from .forks import can_fork
 from .stored_results import ENDED, add_entry, add_result, files_of, set_age, set_last_use
 
 
@@ -60,10 +61,7 @@ def test_a_reservation_beyond_the_limit_deletes_nothing(store):
         assert third.extend(1000), "the bytes of the others are free again"
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["../../etc/passwd", "..", "", "a\x00b.png", "x" * 400 + ".png", "照片\n.jpg", "C:\\a.png"],
-)
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "a\x00b.png", "x" * 400, "C:\\a.png"])
 def test_a_name_never_points_outside_the_folder(store, name):
     place = store.upload_path("a" * 64, name)
 
@@ -81,13 +79,12 @@ def test_a_finished_task_is_found_by_its_signature_unless_its_result_or_info_is_
         assert store.info(malformed) is None
 
     result = store.result_path(task_id)
-    content = result.with_suffix(".json").read_text()
-    for damaged in ("", "{", "[]", '{"status": "done"}', "\x00", content):
-        result.with_suffix(".json").write_text(damaged)
-        if damaged == content:
-            result.write_bytes(b"pic")
-        assert store.info(task_id) is None
-        assert store.find("a" * 64) is None
+    content = result.read_bytes()
+    info = result.with_suffix(".json").read_text()
+    for damaged_info, damaged in (("{", content), ('{"status": "done"}', content), (info, b"pic")):
+        result.with_suffix(".json").write_text(damaged_info)
+        result.write_bytes(damaged)
+        assert store.info(task_id) is store.find("a" * 64) is None
 
 
 def test_a_result_whose_info_cannot_be_written_is_removed(store, monkeypatch):
@@ -134,46 +131,39 @@ def test_a_result_that_is_removed_while_it_is_copied_costs_no_other_result(store
     assert store.find("b" * 64) == store.finished_info(other)
 
 
-IN_USE_UNTIL_INPUT = """
-import sys
+IN_USE = """
+import signal, sys
 from pathlib import Path
 from enhance.store import TaskStore
 with TaskStore(sys.argv[1]).using(Path(sys.argv[2])):
     print("in use", flush=True)
-    sys.stdin.readline()
+    signal.pause()
 """
 
 
-@pytest.mark.parametrize("killed", [False, True])
-def test_files_in_use_by_another_process_are_not_deleted(store, monkeypatch, killed):
+@can_fork
+def test_files_in_use_by_another_process_are_not_deleted(store, forks, monkeypatch):
     result = store.result_path(add_result(store))
-    boot = psutil.boot_time()
     limited = TaskStore(store.folder, max_disk=1)
-    other = subprocess.Popen(
-        [sys.executable, "-c", IN_USE_UNTIL_INPUT, str(store.folder), str(result)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert other.stdout
-    other.stdout.readline()  # It uses the file now.
+    other = forks.start(store.folder, result, code=IN_USE)
+    wait_until(lambda: other.output.exists() and other.output.read_text())
     limited.clean()
     assert result.exists()
     # On Linux, psutil computes the start of a process from the clock of the system.
-    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: boot + 3600, raising=False)
+    later = psutil.boot_time() + 3600
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: later, raising=False)
     limited.clean()
     assert result.exists()
     monkeypatch.undo()
-    if killed:
-        other.kill()
-    other.communicate("no longer\n")
+    other.send_signal(signal.SIGKILL)
+    other.wait()
 
     limited.clean()
 
     assert files_of(store.folder) == {}
 
 
-def test_partial_files_are_deleted_if_their_process_has_ended(store, monkeypatch):
+def test_partial_files_are_deleted_if_their_process_has_ended(store):
     folder = store.processed
     ended = folder / f".enhance-{ENDED}-{'ab' * 6}.part"
     mine = temporary_path(folder / "y.png")
@@ -188,9 +178,6 @@ def test_partial_files_are_deleted_if_their_process_has_ended(store, monkeypatch
     store.clean()
 
     assert {*folder.iterdir()} == {mine, foreign, young}
-    monkeypatch.setattr("enhance.processes._start_of", Mock(side_effect=psutil.AccessDenied))
-    store.clean()
-    assert mine.exists()
 
 
 def test_an_input_is_stored_completely_or_not_at_all(store, photo_file):
@@ -210,14 +197,3 @@ def test_a_data_folder_that_is_a_file_is_an_error(tmp_path):
 
     with pytest.raises(StorageError, match="Choose another"):
         TaskStore(tmp_path / "file").check()
-
-
-def test_a_lease_can_end_during_a_transaction_of_its_thread(store):
-    other = store.using(store.result_path("kept"))
-    abandoned = store.using(store.result_path("a"))
-    other.__enter__()
-    abandoned.__enter__()
-    with store.database.transaction():
-        abandoned.__exit__(None, None, None)
-    with store.database.transaction() as db:
-        assert db.execute("SELECT path FROM leases").fetchall() == [("processed/kept.png",)]
