@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,9 +51,8 @@ def cluster(with_ray):
 @contextmanager
 def machine(*options):
     """Start a process of Ray with one core."""
-    fixed = ["--block", "--num-cpus=1", "--disable-usage-stats"]
-    start = [sys.executable, "-m", "ray.scripts.scripts", "start", *fixed]
-    start += [f"--object-store-memory={80 << 20}", *options]
+    fixed = ["--block", "--num-cpus=1", "--disable-usage-stats", "--object-store-memory=80000000"]
+    start = [sys.executable, "-m", "ray.scripts.scripts", "start", *fixed, *options]
     process = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield process
@@ -90,38 +88,28 @@ def test_the_results_equal_those_of_a_plain_run_although_a_worker_is_killed(
     second = run(capsys, folder, "-o", output, "--ray", cluster, status=1)
 
     assert contents(output) == contents(tmp_path / "plain")
-    assert failures(first) == failures(plain)
     assert {tuple(one) for one in first} == {tuple(one) for one in plain}
-    assert cached(first) == dict.fromkeys(
-        ["0-bmp.png", "0-png.png", "1-bmp.png", "1-png.png"], False
-    )
+    assert not any(cached(first).values())
     assert cached(second) == dict.fromkeys(cached(first), True)
     assert writers_in(output / "sub") == set()
 
 
-def failures(printed):
-    return [one for one in printed if one["status"] == "failed"]
-
-
 @contextmanager
 def kill_writers(folder, count=1):
-    """Kill the first processes that write a result to the folder. Fails if there were fewer before
-    the block ends."""
+    """Kill the first processes that write a result to the folder. Fails if there are fewer."""
     killed = set()
-    over = threading.Event()
 
     def kill():
-        while len(killed) < count and not over.wait(0.002):
-            for writer in list(writers_in(folder) - killed)[: count - len(killed)]:
-                os.kill(writer, signal.SIGKILL)
-                killed.add(writer)
+        while len(killed) < count:
+            wait_until(lambda: writers_in(folder) - killed)
+            writer = (writers_in(folder) - killed).pop()
+            os.kill(writer, signal.SIGKILL)
+            killed.add(writer)
 
     with ThreadPoolExecutor(1) as executor:
-        running = executor.submit(kill)
+        killing = executor.submit(kill)
         yield
-        over.set()
-        running.result()
-        assert len(killed) == count, "the run was over before all processes were killed"
+        killing.result()
 
 
 @pytest.mark.long
@@ -150,21 +138,6 @@ def test_relative_paths_stay_relative(with_ray, tmp_path, monkeypatch, capsys):
     assert names(Path("out")) == ["a.png"]
 
 
-@pytest.mark.long
-def test_workers_without_this_release_are_an_error_with_its_solution(
-    with_ray, tmp_path, monkeypatch, capsys
-):
-    (tmp_path / "other/enhance").mkdir(parents=True)
-    (tmp_path / "other/enhance/__init__.py").touch()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
-    image(Path("in/a.png"))
-
-    (failed,) = run(capsys, "in", "-o", "out", "--ray=local", status=1)
-
-    assert "Install the same version of this program on every machine" in failed["error"]
-
-
 def test_a_worker_without_the_shared_folder_names_it(tmp_path):
     item = BatchFile(tmp_path / "in/a.png", Path("a.png"))
 
@@ -181,16 +154,12 @@ def test_sigterm_ends_all_workers_and_leaves_no_partial_file(cluster, tmp_path):
         image(tmp_path / f"in/{shade}.png", shade, 480)
     command = ["run", str(tmp_path / "in"), "-o", str(output), f"--ray={cluster}", *FAST]
 
-    with subprocess.Popen(
-        [sys.executable, "-m", "enhance", *command], cwd=ROOT, stderr=subprocess.PIPE, text=True
-    ) as started:
+    with subprocess.Popen([sys.executable, "-m", "enhance", *command], cwd=ROOT) as started:
         wait_until(lambda: writers_in(output) - {started.pid})
         writers = [psutil.Process(pid) for pid in writers_in(output) - {started.pid}]
         started.send_signal(signal.SIGTERM)  # Ray replaces the handler of this signal.
-        message = started.communicate(timeout=60)[1].splitlines()[-1]
 
     assert started.returncode == 143
-    assert message.startswith("enhance: Cancelled")
     assert writers_in(output) == set()
     wait_until(lambda: not any(writer.is_running() for writer in writers))
 
@@ -200,15 +169,16 @@ def test_sigterm_ends_all_workers_and_leaves_no_partial_file(cluster, tmp_path):
     [
         (NODES, "auto", (2, 1, 1)),
         (NODES, "cpu", (5, 8, 0)),
-        ([{"CPU": 1.0, "GPU": 4.0}, {"GPU": 2.0}], "auto", (1, 1, 1)),
         ([{"CPU": 2.0}, {"CPU": 4.0}], "auto", (3, 2, 0)),
     ],
 )
 def test_there_is_a_worker_for_each_gpu_or_else_for_each_group_of_cores(nodes, device, plan):
     assert plan_workers(nodes, device) == plan
-    for without_cores in ([{}], [{"CPU": 4.0}, {"GPU": 2.0}]):
-        with pytest.raises(EnhanceError, match="has CPU cores"):
-            plan_workers(without_cores)
+
+
+def test_a_cluster_without_cores_is_an_error():
+    with pytest.raises(EnhanceError, match="has CPU cores"):
+        plan_workers([{"CPU": 4.0}, {"GPU": 2.0}])
 
 
 @pytest.mark.parametrize(
