@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 import zipfile
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,19 +83,22 @@ def known_images(count):
 
 @dataclass
 class Tally:
-    """The observations of all clients: seconds by kind of request, rejections by message, and
-    wrong responses.
+    """The observations of all clients: the requests by their kind, rejections by message, and wrong
+    responses.
 
     `names` are the jobs that clients have started, `signatures` those of the jobs that have ended
     with a result.
     """
 
-    seconds: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    done: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     signatures: list[str] = field(default_factory=list)
-    requests: int = 0
+
+    @property
+    def requests(self):
+        return self.done.total() + self.refused.total()
 
 
 class Rejection(Exception):
@@ -134,8 +137,6 @@ class Client:
 
     async def _send(self, kind):
         """Send a request and record its outcome in the tally."""
-        begun = time.monotonic()
-        self.tally.requests += 1
         try:
             await getattr(self, kind)()
         except Rejection as rejection:
@@ -143,19 +144,15 @@ class Client:
         except Exception as error:
             self.tally.wrong.append(f"{kind}: {error!r}"[:300])
         else:
-            self.tally.seconds[kind].append(time.monotonic() - begun)
+            self.tally.done[kind] += 1
 
     async def run(self):
         """Enhance an image, which the server can have already."""
         await self._enhance(self._random.choice(("", secrets.token_hex(4))))
 
     async def follow(self):
-        """Start a run with a name, lose the connection and follow it to its end. Another client can
-        have a job with the same name."""
-        others = self.tally.names - self._names
-        name = self._random.choice([secrets.token_hex(8), *sorted(others)[:1]])
-        self.tally.names.add(name)
-        self._names.add(name)
+        """Start a run with a name, lose the connection and follow it to its end."""
+        name = self._new_name()
         info = await self._enhance(secrets.token_hex(4), self._random.randrange(4), job=name)
         self.tally.signatures.append(info["signature"])
 
@@ -195,7 +192,7 @@ class Client:
 
     async def cancel(self):
         """Cancel a job. It can have ended before."""
-        name = secrets.token_hex(8)
+        name = self._new_name()
         await self._start(3, job=name)
         await self._call("cancel", job=name)
 
@@ -203,6 +200,14 @@ class Client:
         """Load the page as a browser does."""
         for address in ("/", "config"):
             self._check(await self._http.get(address))
+
+    def _new_name(self):
+        """Return a name for a job. Another client can have a job with the same name."""
+        others = self.tally.names - self._names
+        name = self._random.choice([secrets.token_hex(8), *sorted(others)[:1]])
+        self.tally.names.add(name)
+        self._names.add(name)
+        return name
 
     async def _choose(self, mark):
         """Return an image, the number of its settings, and the parameters of its run."""

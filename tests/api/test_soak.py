@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ..soak import soak
-from ..soak_clients import REQUESTS
 
 pytestmark = pytest.mark.long
 
@@ -18,4 +17,4 @@ def test_all_clients_get_their_own_images(tmp_path):
         outcome = thread.submit(soak, tmp_path, **options).result()
     assert outcome["broken"] == []
     assert outcome["jobs"] > 0
-    assert outcome["waits"].keys() <= REQUESTS.keys()
+    assert outcome["done"].keys() >= {"run", "follow"}
