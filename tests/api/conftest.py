@@ -1,17 +1,13 @@
 """The served app and its clients."""
 
-from __future__ import annotations
-
 import logging
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from gradio_client import Client, handle_file
 
-from ..site import Site, site
+from ..site import site
 from .calls import ENDPOINTS
 from .programs import start
 from .users import User
@@ -20,7 +16,7 @@ __all__ = ["site", "start"]
 
 
 @pytest.fixture(scope="session")
-def http(site: Site) -> Iterator[httpx.Client]:
+def http(site):
     """Plain requests to the app. The server closes idle connections after 5 s, so they are not used
     for so long."""
     with httpx.Client(
@@ -30,13 +26,13 @@ def http(site: Site) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+def errors(caplog):
     """Return a function for the errors in the log."""
     return lambda: [one.getMessage() for one in caplog.records if one.levelno >= logging.ERROR]
 
 
 @pytest.fixture(scope="session")
-def closing_threads() -> Iterator[Executor]:
+def closing_threads():
     """Threads that close clients while the tests continue. Each client waits a second for its
     heartbeat."""
     with ThreadPoolExecutor(8) as threads:
@@ -44,13 +40,11 @@ def closing_threads() -> Iterator[Executor]:
 
 
 @pytest.fixture
-def connect(
-    site: Site, tmp_path: Path, closing_threads: Executor
-) -> Iterator[Callable[..., Client]]:
+def connect(site, tmp_path, closing_threads):
     """Create clients of the app, each with its own download folder."""
-    clients: list[Client] = []
+    clients = []
 
-    def make(**options) -> Client:
+    def make(**options):
         folder = tmp_path / f"client-{len(clients)}"
         clients.append(
             Client(
@@ -65,18 +59,18 @@ def connect(
 
 
 @pytest.fixture
-def client(connect: Callable[..., Client]) -> Client:
+def client(connect):
     return connect()
 
 
 @pytest.fixture
-def owner(connect: Callable[..., Client]) -> User:
+def owner(connect):
     """A client with a key."""
     return User(connect)
 
 
 @pytest.fixture(scope="session")
-def indexes(site: Site) -> dict[str, int]:
+def indexes(site):
     """The indexes of the functions of the endpoints, by their names."""
     client = Client(site.url, download_files=False, verbose=False, analytics_enabled=False)
     client.close()
@@ -88,7 +82,7 @@ def indexes(site: Site) -> dict[str, int]:
 
 
 @pytest.fixture(scope="session")
-def stored(site) -> dict[str, Path]:
+def stored(site):
     """Files that the data folder stores of another user's run, one of each kind."""
     client = Client(site.url, download_files=False, verbose=False, analytics_enabled=False)
     image = handle_file(site.photo("private.png", 24, 24))

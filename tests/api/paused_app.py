@@ -1,9 +1,5 @@
 """The app, in which a run of a file with "slow" in its name stops after a third of its rows."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import app
 import enhance.enhancer
 
@@ -11,7 +7,7 @@ from ..site import WatchedEnhancer
 
 
 class PausedEnhancer(WatchedEnhancer):
-    def __init__(self, *given: Any, **options: Any):
+    def __init__(self, *given, **options):
         super().__init__(*given, **options)
         self.pauses["progress"] = "slow"
 

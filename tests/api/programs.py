@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,22 +30,22 @@ class Program:
     port: int
 
     @property
-    def url(self) -> str:
+    def url(self):
         return f"http://127.0.0.1:{self.port}/"
 
-    def is_ready(self) -> bool:
+    def is_ready(self):
         return is_ready(self.url)
 
-    def partial_files(self) -> list[Path]:
+    def partial_files(self):
         return list(self.data.rglob("*.part"))
 
-    def is_writing(self) -> bool:
+    def is_writing(self):
         """Return whether a partial file has content. A test of the folder writes an empty one."""
         with suppress(OSError):
             return any(path.stat().st_size for path in self.partial_files())
         return False
 
-    def end(self, signal: int, seconds: float = 25) -> tuple[int, str, str]:
+    def end(self, signal, seconds=25):
         """Send a signal; return exit status, output and errors when the program and all its workers
         have ended."""
         processes = psutil.Process(self.process.pid).children(recursive=True)
@@ -58,13 +57,13 @@ class Program:
         return self.process.returncode, output, errors
 
 
-def write_photo(path: Path, height: int, width: int, copies: int = 1) -> Path:
+def write_photo(path, height, width, copies=1):
     """Write a photo, repeated vertically."""
     Image.fromarray(np.tile(photo(height, width), (copies, 1, 1))).save(path)
     return path
 
 
-def can_be_first_process() -> bool:
+def can_be_first_process():
     tried = shutil.which("unshare") and subprocess.run(
         [*AS_FIRST_PROCESS, "true"], capture_output=True, check=False
     )
@@ -72,14 +71,14 @@ def can_be_first_process() -> bool:
 
 
 @contextmanager
-def programs(folder: Path) -> Iterator[Callable[..., Program]]:
+def programs(folder):
     """Start Python programs with one data folder: `start("app.py")`. They are killed at the end.
 
     `wrapper` is a command that runs the program.
     """
-    started: list[Program] = []
+    started = []
 
-    def start_program(*arguments: str | Path, wrapper: list[str] | None = None) -> Program:
+    def start_program(*arguments, wrapper=None):
         port = free_port()
         environment = os.environ | {
             "ENHANCE_DATA": str(folder / "data"),
@@ -100,7 +99,7 @@ def programs(folder: Path) -> Iterator[Callable[..., Program]]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+def start(tmp_path):
     """Start programs with a data folder of the test."""
     with programs(tmp_path) as start_program:
         yield start_program

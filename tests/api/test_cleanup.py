@@ -1,11 +1,7 @@
 """One thread deletes old images and files."""
 
-from __future__ import annotations
-
-import threading
 import time
 
-from enhance.images import ImageCache, read_image
 from enhance.jobs.scheduler import Scheduler
 from enhance.jobs.threads import JobThreads, start_cleaning
 from enhance.store import TaskStore
@@ -13,17 +9,6 @@ from enhance.web.storage import PageFolder
 
 from ..site import wait_until
 from ..unit.stored_results import set_age
-
-
-def test_images_need_no_threads(site):
-    image = read_image(site.photo("cached.png", 8, 8))
-    before = threading.active_count()
-    images = ImageCache(seconds=0.2)
-    for number in range(200):
-        images.get(number, lambda: image)
-    start_cleaning((0, images.sweep), step=0.1)
-    assert threading.active_count() <= before + 2
-    wait_until(lambda: not len(images))
 
 
 def test_old_files_of_the_page_are_deleted_unless_they_are_used(tmp_path):
@@ -44,9 +29,9 @@ def test_old_files_of_the_page_are_deleted_unless_they_are_used(tmp_path):
 
 
 def test_a_failing_job_does_not_stop_the_others():
-    done: list[float] = []
+    done = []
 
-    def fail() -> None:
+    def fail():
         if not done:
             raise OSError("no disk")
 

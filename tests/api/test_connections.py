@@ -1,13 +1,9 @@
 """Slow requests are closed, and many connections do not block other clients."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import gradio.http_server
 import httpx
@@ -28,10 +24,10 @@ class App:
     """Responds to /events without an end, to /slow after a delay, and otherwise when the body is
     complete."""
 
-    def __init__(self) -> None:
-        self.ends: list[str] = []
+    def __init__(self):
+        self.ends = []
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
             return
         message = {"type": "http.request", "more_body": True}
@@ -49,16 +45,16 @@ class App:
 
 
 @pytest.fixture
-def app() -> App:
+def app():
     return App()
 
 
 @pytest.fixture
-def serve(app: App, monkeypatch) -> Iterator[Callable[..., int]]:
+def serve(app, monkeypatch):
     """Serve the app with short limits by uvicorn, as Gradio does, and return the port."""
     with ExitStack() as ends:
 
-        def begin(**limits: float) -> int:
+        def begin(**limits):
             for name, value in {"SLACK_SECONDS": 0.5, "_CHECK_SECONDS": 0.1, **limits}.items():
                 monkeypatch.setattr(connections, name, value)
             # To restore them after the test.
@@ -66,7 +62,7 @@ def serve(app: App, monkeypatch) -> Iterator[Callable[..., int]]:
                 monkeypatch.setattr(LimitedProtocol, name, None)
             monkeypatch.setattr("gradio.http_server.Server", None)
             limit_connections(Metrics())
-            served: Any = app
+            served = app
             config = uvicorn.Config(
                 served, port=0, log_level="warning", lifespan="off", timeout_keep_alive=0
             )
@@ -79,13 +75,13 @@ def serve(app: App, monkeypatch) -> Iterator[Callable[..., int]]:
         yield begin
 
 
-def connected(port: int, sent: bytes) -> socket.socket:
+def connected(port, sent):
     connection = socket.create_connection(("127.0.0.1", port), timeout=30)
     connection.sendall(sent)
     return connection
 
 
-def is_closed(connection: socket.socket) -> bool:
+def is_closed(connection):
     try:
         return connection.recv(4096) == b""
     except ConnectionError:
@@ -108,7 +104,7 @@ def test_requests_that_stop_arriving_are_closed(serve, app):
 
 @pytest.mark.parametrize("start", [HALF, UPLOAD])
 def test_requests_that_arrive_byte_by_byte_are_closed(serve, start):
-    def send_slowly() -> None:
+    def send_slowly():
         for _ in range(600):
             connection.sendall(b"0")
             time.sleep(0.05)
@@ -143,9 +139,7 @@ def test_a_new_request_is_rejected_if_every_connection_has_a_complete_one(serve)
     port = serve(MOST_CONNECTIONS=3)
     with ExitStack() as stack:
         for _ in range(3):
-            connection = stack.enter_context(
-                connected(port, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            )
+            sent = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            connection = stack.enter_context(connected(port, sent))
             assert connection.recv(4096).startswith(b"HTTP/1.1 200")
-        answer = httpx.get(f"http://127.0.0.1:{port}/", timeout=30)
-    assert (answer.status_code, "The limit is 3" in answer.json()["error"]) == (503, True)
+        assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30).status_code == 503

@@ -1,34 +1,26 @@
 """Mistyped calls get a message with the mistake, in the language of the client."""
 
-from __future__ import annotations
-
 import re
-from typing import Any
 
 import pytest
 
 from enhance.web.params import API_SETTINGS
 
-from .calls import META, VALUES, begin, listen
+from .calls import META, VALUES
 
 COUNT = str(len(("image", *API_SETTINGS, "job")))
 FOREIGN = {"path": "private.png", "meta": META}
-CALLS: list[tuple[str, Any, int, str]] = [
+CALLS = [
     ("call/v2/enhance", {"nope": 1}, 400, "nope"),
     ("call/v2/enhance", {"image": None, "print_fit": "border"}, 400, "print_fit"),
     ("call/v2/batch", {"images": [], "name_pattern": "{n}"}, 400, "photo-4x.png"),
     ("call/v2/enhance", {}, 400, "image"),
     ("call/v2/enhance", {"image": FOREIGN}, 400, ""),
-    ("call/v2/nothing", {"image": 1}, 404, "nothing"),
     ("call/nothing", {"data": []}, 404, "nothing"),
     ("run/enhance", {"data": []}, 404, "/gradio_api/call/enhance"),
     ("queue/join", {"data": [], "fn_index": 99999, "session_hash": "a"}, 404, "fn_index"),
-    ("queue/join", {"data": [], "fn_index": "/enhance", "session_hash": "a"}, 400, COUNT),
     ("call/enhance", {"data": "x"}, 400, "data"),
-    ("call/enhance", {"data": [None]}, 400, COUNT),
     ("call/enhance", {"data": [None, *VALUES, *[1] * 9]}, 400, COUNT),
-    ("call/enhance", {"data": [FOREIGN, *VALUES]}, 400, ""),
-    ("call/enhance", {"data": [{"path": "\0", "meta": META}, *VALUES]}, 400, ""),
     ("call/batch", {"data": [[FOREIGN], *VALUES]}, 400, ""),
     ("cancel", {"session_hash": "a"}, 400, ""),
 ]
@@ -36,17 +28,12 @@ CALLS: list[tuple[str, Any, int, str]] = [
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 @pytest.mark.parametrize(("route", "body", "status", "word"), CALLS)
-def test_a_mistyped_call_is_rejected_with_a_message(
-    http, indexes, route, body, status, word, language
-):
-    if isinstance(body, dict) and body.get("fn_index") in indexes:
-        body = {**body, "fn_index": indexes[body["fn_index"]]}
+def test_a_mistyped_call_is_rejected_with_a_message(http, route, body, status, word, language):
     answer = http.post(f"gradio_api/{route}", json=body, headers={"accept-language": language})
     detail = answer.json()["detail"]
     assert answer.status_code == status
     assert answer.json()["error"] == detail
     assert word in detail
-    assert len(detail) < 400
     assert bool(re.search("[一-鿿]", detail)) == (language == "zh-CN")
 
 
@@ -57,12 +44,3 @@ def test_the_queue_accepts_only_the_functions_of_endpoints(http, indexes):
     for index in (*private, -1, 1.5, "enhance"):
         call = {"data": [None] * 60, "fn_index": index, "session_hash": "a"}
         assert http.post("gradio_api/queue/join", json=call).status_code == 404
-
-
-def test_an_unknown_event_is_rejected_with_a_message(site, http):
-    event = begin(site, "presets", [])
-    assert "event: complete" in listen(site, "presets", event)
-    for route in ("call/enhance/nothing", "call/v2/enhance/nothing", f"call/presets/{event}"):
-        answer = http.get(f"gradio_api/{route}")
-        assert answer.status_code == 404
-        assert answer.json()["detail"]

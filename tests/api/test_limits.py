@@ -1,14 +1,10 @@
 """Limits of requests and uploads, and uploads that fail."""
 
-from __future__ import annotations
-
 import os
 import socket
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
@@ -17,12 +13,12 @@ import pytest
 from enhance.config import Limits
 from enhance.errors import PictureError
 
-from ..site import Site, wait_until
+from ..site import wait_until
 from .calls import META, VALUES, answer_to, part, post_form, upload_file
 
 
 @contextmanager
-def start_request(site: Site, route: str, *headers: str) -> Iterator[socket.socket]:
+def start_request(site, route, *headers):
     """Send the head of a request, and close the connection at the end of the block."""
     address = urlsplit(site.url)
     head = [f"POST /{route} HTTP/1.1", "Host: localhost", *headers]
@@ -47,13 +43,10 @@ def test_a_body_without_a_length_is_not_read_beyond_the_limit(site):
     assert psutil.Process().memory_info().rss - before < 100e6
 
 
-@pytest.mark.parametrize(
-    "route", ["call/enhance", "call/v2/enhance", "run/presets", "queue/join", "cancel"]
-)
+@pytest.mark.parametrize("route", ["call/enhance", "run/presets", "queue/join", "cancel"])
 def test_a_body_with_a_length_above_the_limit_is_rejected(http, route):
     answer = http.post(f"gradio_api/{route}", content=b" " * 1_500_000)
     assert answer.status_code == 413
-    assert "1 MB" in answer.json()["detail"]
 
 
 def test_many_files_and_long_names_are_rejected(http):
@@ -81,11 +74,9 @@ def test_an_upload_of_many_files_is_rejected_for_every_form_of_boundary(http, bo
 
 
 MALFORMED = {
-    "field": FILE + part(b"files") + END,
-    "name": FILE + part(b"other", name=b"a.png") + END,
-    "no name": FILE + part(b"files").replace(b'; name="files"', b"") + END,
+    "no file": FILE + part(b"files") + END,
+    "another field": FILE + part(b"other", name=b"a.png") + END,
     "no end": FILE,
-    "broken": FILE + b"--x*",
     "a folder as name": FILE + part(b"files", name=b"..") + END,
 }
 
@@ -93,26 +84,17 @@ MALFORMED = {
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
 def test_a_malformed_upload_is_rejected_and_leaves_no_file(site, http, body):
     before = set(site.page.glob("tmp*"))
-    for query in ("", "?upload_id=a"):
-        answer = post_form(http, f"gradio_api/upload{query}", body, end=b"")
-        assert answer.status_code == 400
-        assert answer.json()["detail"]
+    answer = post_form(http, "gradio_api/upload", body, end=b"")
+    assert answer.status_code == 400
+    assert answer.json()["detail"]
     # The file can be deleted after the response.
     wait_until(lambda: set(site.page.glob("tmp*")) == before, 20)
-
-
-def test_an_upload_without_a_boundary_is_rejected(http):
-    for more in ("", "; boundary=", f"; boundary={'x' * 999}"):
-        answer = post_form(http, "gradio_api/upload", FILE, more)
-        assert answer.status_code == 400
-        assert answer.json()["detail"]
 
 
 def test_inputs_create_no_files(site):
     image = upload_file(site.url, "not an image.png", b"x")
     before = set(site.page.rglob("*"))
     assert '"failed": 200' in answer_to(site, "batch", [[image] * 200, *VALUES])
-    assert "no preset" in answer_to(site, "batch", [[image], "no preset", *VALUES[1:]])
     assert set(site.page.rglob("*")) == before
 
 
@@ -123,15 +105,14 @@ def test_an_upload_above_the_limit_is_rejected(site):
     assert b"2000 MB" in answer
 
 
-def test_a_batch_has_limits_of_files_and_bytes(tmp_path):
-    files = [tmp_path / f"{name}.png" for name in range(3)]
-    for file in files:
-        file.write_bytes(b"x" * 10)
-    Limits(files=3, batch_bytes=30).check_together(files)
+def test_a_batch_has_limits_of_files_and_bytes(photo_file):
+    files = [photo_file] * 3
+    size = photo_file.stat().st_size
+    Limits(files=3, batch_bytes=3 * size).check_together(files)
     with pytest.raises(PictureError, match="The limit is 2"):
         Limits(files=2).check_together(files)
     with pytest.raises(PictureError, match="too large in total"):
-        Limits(batch_bytes=29).check_together(files)
+        Limits(batch_bytes=3 * size - 1).check_together(files)
 
 
 UPLOADS = pytest.mark.parametrize(
@@ -145,7 +126,7 @@ def test_an_upload_to_a_full_disk_is_rejected_and_leaves_no_file(http, monkeypat
     create = NamedTemporaryFile
     files = []
 
-    def create_on_full_disk(**options: Any) -> Any:
+    def create_on_full_disk(**options):
         files.append(create(**options))
         os.dup2(os.open("/dev/full", os.O_WRONLY), files[-1].fileno())
         return files[-1]

@@ -1,16 +1,12 @@
 """The log: one line for a run, without names of files or users."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging
-import re
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,16 +16,13 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from enhance.errors import PictureError
-from enhance.images.worker import Workers
 from enhance.logs import quiet_logs
 
 from ..site import wait_until
-from .calls import META
 from .test_connections import HALF, connected
 
 
-def fail() -> None:
+def fail():
     try:
         Path("private-name.png").stat()
     except OSError as error:
@@ -37,7 +30,7 @@ def fail() -> None:
 
 
 @pytest.fixture
-def logged(monkeypatch) -> Iterator[io.StringIO]:
+def logged(monkeypatch):
     """Record the log of a server."""
     for module, name in ((traceback, "print_exc"), (threading, "excepthook")):
         monkeypatch.setattr(module, name, getattr(module, name))
@@ -57,15 +50,14 @@ def test_an_exception_is_logged_with_its_locations_but_without_its_message(logge
         fail()
     except ValueError as error:
         log.exception("It failed")
-        log.error("It failed", exc_info=error)
         log.error("It failed: %s", error)
         traceback.print_exc()
     thread = threading.Thread(target=fail)
     thread.start()
     thread.join()
     text = logged.getvalue()
-    assert (text.count("\nValueError\n"), text.count("failed: ValueError\n")) == (4, 1)
-    assert text.count("FileNotFoundError (No such file or directory)") == 4
+    assert (text.count("\nValueError\n"), text.count("failed: ValueError\n")) == (3, 1)
+    assert text.count("FileNotFoundError (No such file or directory)") == 3
     assert "test_log.py:" in text
     assert "private" not in text
 
@@ -77,8 +69,6 @@ def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_
     variables = ["SYSTEM=spaces", "SPACE_ID=someone/enhance", "ENHANCE_MAX_PIXEL=1"]
     limit = ["sh", "-c", 'ulimit -n 200; exec "$@"', "sh"]
     server = start("app.py", wrapper=["env", *variables, "ENHANCE_LOG=json", *limit])
-    text = tmp_path / "private-text.png"
-    text.write_text("not an image")
     cut = tmp_path / "private-cut.jpg"
     Image.effect_noise((64, 64), 50).convert("RGB").save(cut)
     cut.write_bytes(cut.read_bytes()[:-1000])
@@ -90,17 +80,12 @@ def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_
         for path in ("healthz", "", "config"):
             assert httpx.get(f"{server.url}{path}").status_code == 200
     client = Client(server.url, verbose=False, analytics_enabled=False)
-    for file in (text, cut):
-        with pytest.raises(AppError, match=re.escape(file.name)):
-            client.predict(image=handle_file(file), preset="anime-fast", api_name="/enhance")
+    with pytest.raises(AppError, match="private-cut"):
+        client.predict(image=handle_file(cut), preset="anime-fast", api_name="/enhance")
     client.close()
-    for route, body in (
-        ("call/enhance", {"data": ["private-1.png"]}),
-        ("call/batch", {"data": [{"path": "private-2.png", "meta": META}] * 17}),
-        ("cancel", {"private-3.png": 1}),
-    ):
-        assert httpx.post(f"{server.url}gradio_api/{route}", json=body).status_code == 400
-    assert httpx.get(f"{server.url}gradio_api/file=/private-4.png").status_code == 403
+    api = f"{server.url}gradio_api/"
+    assert httpx.post(f"{api}call/enhance", json={"data": ["private-1.png"]}).status_code == 400
+    assert httpx.get(f"{api}file=/private-4.png").status_code == 403
 
     status, output, errors = server.end(signal.SIGINT)
 
@@ -108,27 +93,9 @@ def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_
     assert "private" not in errors + output
     assert "KeyboardInterrupt" not in errors
     assert "Traceback" not in errors
-    assert "Running on" not in output
     lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
     assert [line["message"] for line in lines if line["level"] == "WARNING"] == [
         "The environment variable ENHANCE_MAX_PIXEL is unknown and has no effect"
     ]
     assert not [line for line in lines if line["level"] == "ERROR"]
-    assert sum(line.get("outcome") == "failed" for line in lines) == 2
-
-
-def test_a_decoder_that_crashes_is_logged_without_the_name_of_its_file(caplog, tmp_path):
-    dies = (
-        "import os, sys; sys.path[:] = sys.argv[1:]\n"
-        "from enhance.images.decode import _Parent\n"
-        "parent = _Parent(); parent.send('ready'); parent.receive(); os._exit(3)"
-    )
-    workers = Workers(1, dies)
-    with (
-        caplog.at_level(logging.INFO, logger="enhance"),
-        pytest.raises(PictureError, match=r"private-name\.png"),
-    ):
-        workers.request("facts", tmp_path / "private-name.png", None, None)
-    workers.end_idle()
-    assert "ended with 3" in caplog.text
-    assert "private" not in caplog.text
+    assert sum(line.get("outcome") == "failed" for line in lines) == 1

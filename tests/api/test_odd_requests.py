@@ -1,41 +1,23 @@
 """No request of a client is a server error, whatever its values are, and none leaves a traceback in
 the log."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
 
-import httpx
 import pytest
 
 from enhance.web.params import API_SETTINGS
 
-from ..site import Site
 from .calls import META, VALUES, listen, part, post_form, upload
 
 ODD_VALUES = ["", "\0", "é", "x" * 5000, "\ud800", "..", -1, 2**70, 1.5, True, None, [], {}, [[]]]
 ODD_VALUES += [{"path": "\0"}, [{"path": "x", "meta": META}]]
 ODD_NAMES = [b"", b"\0", b"\xff.png", b"\xed\xa0\x80.png", b"..", b"/", b"\\", b"a/b.png", b"\r"]
 ODD_NAMES += ["\u202eb.png".encode(), "é".encode() * 200 + b".png", b"x" * 3000]
-ODD_FIELDS = [b"", b"\0", b"\xff", b"x" * 1500, b"nan", b"1e400", b"-1", b"[]", b"0x10"]
-ODD_PARTS = [
-    "",
-    "%00",
-    "%0a",
-    "%ff",
-    "%ed%a0%80",
-    "x" * 3000,
-    "..",
-    "%2e%2e",
-    "%2f",
-    "http:%2f%2fx",
-]
+ODD_PARTS = ["", "%00", "%0a", "%ff", "%ed%a0%80", "x" * 3000, "..", "%2e%2e", "http:%2f%2fx"]
 PATHS = """
 ?deep_link= ?lang= config?page= config?deep_link= static/ assets/ svelte/ pwa_icon/ regions/
 regions/x/photo/page/ api/results/ api/results/00000000000000000000000000000000/ gradio_api/
@@ -44,36 +26,25 @@ gradio_api/heartbeat/ gradio_api/queue/data?session_hash= gradio_api/info?page= 
 gradio_api/custom_component/x/client/y/ gradio_api/stream/a/b/1/ gradio_api/mcp/
 """
 HEADERS = {
-    "Range": [
-        "bytes=",
-        "bytes=0-1-2",
-        "bytes=5-1",
-        "bytes=-5",
-        f"bytes=0-{9**30}",
-        "bytes=1-2,4-5",
-    ],
+    "Range": ["bytes=", "bytes=0-1-2", "bytes=5-1", "bytes=-5", f"bytes=0-{9**30}"],
     "If-Range": ["\xff"],
     "Cookie": ["\xff", ";;;", 'a="'],
-    "Accept": ["\xff", "*/*;q=", "a/b/c"],
-    "Accept-Encoding": ["\xff", "br;q=x"],
+    "Accept": ["\xff", "*/*;q="],
+    "Accept-Encoding": ["\xff"],
     "Accept-Language": ["\xff", ";;q=,", "x" * 5000],
-    "Referer": ["\xff", "http://[::1", "?lang=\xff", "?lang=a&lang=b"],
-    "Origin": ["\xff", "http://[", "//", ""],
-    "Host": ["[::1", "", "\xff", "a b", ":", "localhost:x"],
+    "Referer": ["\xff", "http://[::1", "?lang=\xff"],
+    "Origin": ["\xff", "http://[", ""],
+    "Host": ["[::1", "", "\xff", ":", "localhost:x"],
     "X-Forwarded-For": ["\xff", ","],
     "X-Forwarded-Host": ["\xff", "["],
-    "X-Forwarded-Proto": ["\xff", ""],
-    "Authorization": ["\xff", "Bearer", "Bearer \xff"],
-    "Content-Type": [
-        "\xff",
-        "multipart/form-data; boundary=\xff",
-        "application/json; charset=\xff",
-    ],
+    "X-Forwarded-Proto": ["\xff"],
+    "Authorization": ["\xff", "Bearer"],
+    "Content-Type": ["\xff", "multipart/form-data; boundary=\xff", "text/json; charset=\xff"],
 }
 BODIES = [b"", b"null", b"[]", b"{}", b"1", b"\xff\xfe\xfa", b"\0", b"{", b"[" * 5000]
 BODIES += [b'{"data": NaN}', b'{"data": 1e400}', b'{"data": "\\ud800"}']
 BODIES += ['{"data": []}'.encode("utf-16")]
-CALLS: dict[str, dict[str, Any]] = {
+CALLS = {
     "call/enhance": {"data": [None, *VALUES], "session_hash": "a"},
     "call/v2/batch": {"images": None},
     "run/status": {"data": [], "session_hash": "a", "fn_index": None, "event_id": None},
@@ -86,13 +57,13 @@ CALLS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(autouse=True)
-def no_errors(errors) -> Iterator[None]:
+def no_errors(errors):
     """Fail if the log has an error at the end of a test."""
     yield
     assert errors() == []
 
 
-def status_of(site: Site, method: str, path: str, **headers: str) -> int:
+def status_of(site, method, path, **headers):
     """Send a request without a body as it is; return the status of the response."""
     address = urlsplit(site.url)
     headers = {"Host": "localhost", "Content-Length": "0"} | headers
@@ -107,7 +78,7 @@ def status_of(site: Site, method: str, path: str, **headers: str) -> int:
 FAST = part(b"preset", b"anime-fast")
 
 
-def assert_no_server_error(answer: httpx.Response, *what: object) -> None:
+def assert_no_server_error(answer, *what):
     assert answer.status_code < 500, (*what, answer.text[:300])
 
 
@@ -155,10 +126,14 @@ def test_odd_paths(site, method):
 
 def test_odd_headers(site):
     file = f"gradio_api/file={quote(upload(site, 'odd-header.png')['path'])}"
-    addresses = [("GET", path) for path in ("", "config", file, "healthz", "gradio_api/info")]
-    for path in ("gradio_api/call/status", "gradio_api/upload", "api/enhance", "login"):
-        addresses.append(("POST", path))
-    for method, path in addresses:
+    for method, path in (
+        ("GET", ""),
+        ("GET", file),
+        ("GET", "gradio_api/info"),
+        ("POST", "gradio_api/call/status"),
+        ("POST", "gradio_api/upload"),
+        ("POST", "api/enhance"),
+    ):
         for name, values in HEADERS.items():
             for value in values:
                 assert status_of(site, method, path, **{name: value}) < 500, (path, name, value)
@@ -166,10 +141,8 @@ def test_odd_headers(site):
 
 def test_several_ranges_return_the_whole_file(site, http):
     path = upload(site, "ranges.png")["path"]
-    content = Path(path).read_bytes()
-    for ranges, status, expected in (("0-1,4-5", 200, content), ("0-3", 206, content[:4])):
-        answer = http.get(f"gradio_api/file={path}", headers={"range": f"bytes={ranges}"})
-        assert (answer.status_code, answer.content) == (status, expected)
+    answer = http.get(f"gradio_api/file={path}", headers={"range": "bytes=0-1,4-5"})
+    assert (answer.status_code, answer.content) == (200, Path(path).read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -181,37 +154,9 @@ def test_odd_forms(site, http, route, field):
     forms = [b"", image * 2, part(field), part(b"", photo, b"a.png"), b"--x\r\n\r\nx\r\n"]
     for name in ODD_NAMES:
         forms += [FAST + part(field, photo, name), part(name, photo, b"a.png")]
+    for setting in (*API_SETTINGS, "nope"):
+        forms += [image + part(setting.encode(), odd) for odd in (b"", b"\xff", b"1e400")]
     for body in forms:
-        for charset in ("", "; charset=nope", "; charset=utf-16"):
+        for charset in ("", "; charset=utf-16"):
             answer = post_form(http, route, body, f"; boundary=x{charset}")
             assert_no_server_error(answer, body[:200], charset)
-
-
-def test_two_images_are_rejected(site, http):
-    image = part(b"image", site.photo("twice.png", 8, 8).read_bytes(), b"a.png")
-    answer = post_form(http, "api/enhance", image * 2)
-    assert (answer.status_code, "The limit is 1" in answer.json()["error"]) == (413, True)
-
-
-@pytest.mark.parametrize(
-    ("name", "title"),
-    [
-        (b"my (1)\0.png", "my (1)-4x.png"),
-        ("é".encode() * 200 + b".png", f"{'é' * 98}-4x.png"),
-    ],
-)
-def test_the_name_of_an_image_is_shortened_and_cleaned_as_that_of_an_upload(
-    site, http, name, title
-):
-    photo = site.photo("named.png", 8, 8).read_bytes()
-    answer = post_form(http, "api/enhance", FAST + part(b"image", photo, name))
-    assert title in unquote(answer.headers["content-disposition"])
-
-
-def test_odd_fields_of_a_form(http):
-    for name in (*API_SETTINGS, "nope", ""):
-        for odd in ODD_FIELDS:
-            field = part(name.encode(), odd)
-            for fields in (field, field * 2):
-                body = fields + part(b"image", b"x", b"a.png")
-                assert_no_server_error(post_form(http, "api/enhance", body), name, odd)

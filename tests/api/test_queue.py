@@ -3,11 +3,6 @@
 Each test has a photo of its own size, because a cached result does not wait for the device.
 """
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from enhance import enhancer
@@ -18,7 +13,7 @@ from .calls import REMOTE, answer_to, begin, listen, status, submit, upload, val
 from .users import new_key
 
 
-def waiting(site) -> int:
+def waiting(site):
     return status(site)["waiting"]
 
 
@@ -77,7 +72,7 @@ def test_many_sessions_of_one_address_do_not_delay_another_address(site, monkeyp
     decoded = []
     read = enhancer.read_image
 
-    def record(path: Path, **limits: Any) -> Any:
+    def record(path, **limits):
         decoded.append(path.name)
         return read(path, **limits)
 

@@ -1,14 +1,8 @@
 """Previews of rectangles: their pixels, the network outputs that are kept for sliders, and their
 end."""
 
-from __future__ import annotations
+from unittest.mock import Mock
 
-import json
-from collections.abc import Iterator
-from types import SimpleNamespace
-from typing import Any
-
-import httpx
 import numpy as np
 import pytest
 from gradio_client.exceptions import AppError
@@ -21,7 +15,7 @@ from enhance.web.kept_previews import KeptPreviews, Key
 from enhance.web.owners import Owner
 
 from ..site import wait_until
-from .calls import FAST, answer_to, upload, values_for
+from .calls import begin, upload, values_for
 from .users import User
 
 PLACE = {"left": 20, "top": 10, "width": 40, "height": 30}
@@ -29,14 +23,12 @@ OTHER = PLACE | {"left": 0}
 THIRD = PLACE | {"top": 0}
 
 
-def pixels(path: str) -> np.ndarray:
+def pixels(path):
     with Image.open(path) as image:
         return np.asarray(image)
 
 
-@pytest.mark.parametrize(
-    "size", [{}, {"scale": 2}, {"long_side": 150}, {"scale": 6}, {"reduce": 2}]
-)
+@pytest.mark.parametrize("size", [{}, {"long_side": 150}, {"scale": 6}, {"reduce": 2}])
 def test_a_rectangle_has_the_signature_and_the_pixels_of_the_run(site, owner, size):
     file = site.photo("rectangle.png", 70, 90)
     path, run = owner.call("enhance", file, sharpen=0.3, **size)
@@ -51,12 +43,6 @@ def test_a_rectangle_has_the_signature_and_the_pixels_of_the_run(site, owner, si
     assert pixels(before).shape == pixels(after).shape
 
 
-def test_the_part_of_a_rectangle_inside_the_photo_and_its_middle_are_previewed(site, owner):
-    wide = {"left": 0, "top": -4, "width": 600, "height": 400}
-    *_, info = owner.call("preview", site.photo("wide.png", 12, 600), **wide)
-    assert info["preview"] == {"left": 44, "top": 0, "width": 512, "height": 12}
-
-
 @pytest.mark.parametrize(("height", "width", "step"), [(700, 900, 1), (2000, 2400, 2)])
 def test_a_result_smaller_than_the_photo_is_previewed_everywhere(site, owner, height, width, step):
     levels = np.add.outer(np.arange(height) // 20, np.arange(width) // 20) % 50 * 5
@@ -65,20 +51,18 @@ def test_a_result_smaller_than_the_photo_is_previewed_everywhere(site, owner, he
     given = {"preset": "resize", "long_side": width // 2, "contrast": 1.2}
     everything = {"left": 0, "top": 0, "width": width, "height": height}
     path, run = owner.call("enhance", file, **given)
-    before, after, info = owner.call("preview", file, **given, **everything)
+    _, after, info = owner.call("preview", file, **given, **everything)
 
     assert (info["signature"], info["preview"]) == (run["signature"], everything)
-    assert info["window"]["width"] == width // 2
     # A large area has the resolution of a screen.
     result = block_means(pixels(path), step)
     assert np.abs(pixels(after).astype(float) - result).mean() < 2
-    assert pixels(before).shape == pixels(after).shape
 
 
 def test_a_slider_needs_no_network_and_nobody_else_gets_the_kept_output(site, owner, connect):
     file = site.photo("kept.png", 64, 80)
 
-    def networks(user: User, **given: Any) -> int:
+    def networks(user, **given):
         """Return how many networks a preview runs."""
         before = site.enhancer.calls["preview"]
         user.call("preview", file, **given)
@@ -110,24 +94,22 @@ def test_a_slider_changes_a_kept_output_to_the_pixels_of_a_fresh_preview(
 
 
 def test_kept_outputs_have_a_limited_size_and_are_released_when_they_are_idle():
-    def preview(megabytes: int) -> Any:
-        kept = SimpleNamespace(region=SimpleNamespace(nbytes=megabytes * 1_000_000))
-        kept.without_images = lambda: kept
+    def preview(megabytes):
+        kept = Mock(region=Mock(nbytes=megabytes * 1_000_000))
+        kept.without_images.return_value = kept
         return kept
 
-    def keys() -> Iterator[Key]:
-        for number in range(100):
-            yield Key(Owner(f"key {number}", "a"), "photo", Box(0, 0, 8, 8), "network")
-
+    first = Key(Owner("key 0", "a"), "photo", Box(0, 0, 8, 8), "network")
+    keys = [first._replace(owner=Owner(f"key {number}", "a")) for number in range(100)]
+    other = first._replace(owner=Owner("session b", "another address"))
     kept = KeptPreviews()
-    other = next(keys())._replace(owner=Owner("session b", "another address"))
     kept.keep(other, preview(40))
-    for key in keys():
+    for key in keys:
         kept.keep(key, preview(20))
         assert kept.nbytes <= 256_000_000
-    assert sum(kept.find(key) is not None for key in keys()) == 10
+    assert sum(kept.find(key) is not None for key in keys) == 10
     assert kept.find(other) is not None, "invented owners replace only outputs of their own address"
-    kept.keep(next(keys()), preview(300))
+    kept.keep(first, preview(300))
     assert kept.nbytes == 40_000_000, "an output that is larger than the limit is not kept"
 
     idle = KeptPreviews(seconds=0)
@@ -139,28 +121,24 @@ def test_kept_outputs_have_a_limited_size_and_are_released_when_they_are_idle():
 def test_a_quick_preview_comes_first_without_the_signature(site, owner, monkeypatch):
     monkeypatch.setattr("enhance.web.preview._QUICK_SECONDS", 0.0)
     job = owner.start("preview", site.photo("quick.png", 64, 64), **PLACE)
-    signature = job.result()[2]["signature"]
-    infos = [info for _, _, info in job.outputs() if "preview" in info]
-    quick, exact = infos[0], infos[-1]
-
+    *_, exact = job.result()
+    quick = next(info for _, _, info in job.outputs() if "preview" in info)
     assert (quick["quick"], quick["preset"], quick["signature"]) == (True, "precise", None)
     assert (exact["quick"], exact["preset"]) == (False, "anime-fast")
-    assert exact["signature"] == signature
 
 
 @pytest.mark.parametrize("is_opened", [True, False])
 def test_a_preview_ends_when_its_stream_closes_and_when_nobody_opens_it(
-    site, monkeypatch, is_opened
+    site, http, monkeypatch, is_opened
 ):
     monkeypatch.setattr(streams, "UNREAD_SECONDS", 2.0)
-    image = upload(site, "left.png", 48)
-    address = f"{site.url}gradio_api/call/v2/preview"
+    values = values_for("preview", upload(site, "left.png", 48))
     before = site.enhancer.calls["preview"]
     with site.enhancer.paused("preview"):
-        event = httpx.post(address, json={"image": image, **PLACE, **FAST}).json()["event_id"]
+        event = begin(site, "preview", values)
         wait_until(lambda: site.enhancer.calls["preview"] > before)
         if is_opened:
-            with httpx.stream("GET", f"{address}/{event}") as stream:
+            with http.stream("GET", f"gradio_api/call/preview/{event}") as stream:
                 next(stream.iter_lines())
         wait_until(lambda: site.enhancer.scheduler.count("preview") == 0)
 
@@ -170,21 +148,15 @@ def test_a_preview_ends_when_its_stream_closes_and_when_nobody_opens_it(
     [
         ({"left": 1}, "left, top, width and height"),
         (PLACE | {"left": 64}, "64 × 64"),
-        (PLACE | {"width": 0}, "64 × 64"),
         (PLACE | {"top": 1.5}, "top cannot be 1.5"),
-        (PLACE | {"top": "a"}, "top"),
     ],
 )
 def test_a_wrong_rectangle_is_a_message(site, owner, given, words):
-    file = site.photo("wrong.png", 64, 64)
     with pytest.raises(AppError, match=words):
-        owner.call("preview", file, **given)
-    *_, info = owner.call("preview", file, **PLACE | {"height": 10**400})
-    assert info["preview"]["height"] == 54
+        owner.call("preview", site.photo("wrong.png", 64, 64), **given)
 
 
-def test_calls_of_earlier_clients_stay_valid_and_their_format_is_ignored(site):
-    values = values_for("preview", upload(site, "earlier.png", 24), format="jpeg")
-    answer = answer_to(site, "preview", values)
-    before, _, _ = json.loads(answer.rpartition("data: ")[2])
-    assert before["path"].endswith("before.png")
+def test_the_part_of_a_rectangle_inside_the_photo_and_its_middle_are_previewed(site, owner):
+    wide = {"left": 0, "top": -4, "width": 600, "height": 10**400}
+    *_, info = owner.call("preview", site.photo("wide.png", 12, 600), **wide)
+    assert info["preview"] == {"left": 44, "top": 0, "width": 512, "height": 12}

@@ -1,7 +1,5 @@
 """A short load test."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest

@@ -1,7 +1,5 @@
 """A second app in one process, which would share Gradio's folder of uploads with the first one."""
 
-from __future__ import annotations
-
 import os
 
 import pytest
