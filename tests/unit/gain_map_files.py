@@ -16,12 +16,6 @@ from tests.unit.photos_with_metadata import XMP, read_by_exiftool
 
 ISO = b"urn:iso:std:iso:ts:21496:-1\0"
 HDRGM = b'xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"'
-VALUES = {
-    "GainMapMax": "2.5",
-    "HDRCapacityMax": "2.5",
-    "OffsetSDR": "0.015625",
-    "OffsetHDR": "0.015625",
-}
 APPLE = (
     b'xmlns:HDRGainMap="http://ns.apple.com/HDRGainMap/1.0/" HDRGainMap:HDRGainMapVersion="131072" '
     b'xmlns:apdi="http://ns.apple.com/pixeldatainfo/1.0/" '
@@ -35,34 +29,27 @@ APPLE_VALUES[:, 60:] = 255
 
 def packet(attributes: bytes, properties: bytes = b"") -> bytes:
     """Return an XMP packet with a title and a description with these attributes and properties."""
-    more = b'<rdf:Description rdf:about="" %s>%s</rdf:Description></rdf:RDF>' % (
-        attributes,
-        properties,
-    )
-    return XMP.replace(b"</rdf:RDF>", more)
+    more = b'<rdf:Description rdf:about="" %s>%s</rdf:Description>' % (attributes, properties)
+    return XMP.replace(b"</rdf:RDF>", more + b"</rdf:RDF>")
+
+
+MAP_XMP = packet(
+    HDRGM + b' hdrgm:GainMapMax="2.5" hdrgm:HDRCapacityMax="2.5"'
+    b' hdrgm:OffsetSDR="0.015625" hdrgm:OffsetHDR="0.015625"'
+)
+"""The XMP of a gain map."""
 
 
 def directory(semantic: bytes, kind: bytes, length: int) -> bytes:
     """Return a container directory of the primary image and of a file behind it."""
-    listed = b"".join(
+    item = (
         b'<rdf:li rdf:parseType="Resource">'
-        b'<Container:Item Item:Semantic="%s" Item:Mime="%s" Item:Length="%d"/></rdf:li>' % item
-        for item in ((b"Primary", b"image/jpeg", 0), (semantic, kind, length))
+        b'<Container:Item Item:Semantic="%s" Item:Mime="%s" Item:Length="%d"/></rdf:li>'
     )
     return (
         b'<Container:Directory xmlns:Container="http://ns.google.com/photos/1.0/container/" '
-        b'xmlns:Item="http://ns.google.com/photos/1.0/container/item/"><rdf:Seq>%s</rdf:Seq></Container:Directory>'
-    ) % listed
-
-
-def map_packet(values: dict[str, str]) -> bytes:
-    """Return the XMP of a map with these values of its properties."""
-    return packet(
-        HDRGM
-        + b"".join(
-            b' hdrgm:%s="%s"' % (name.encode(), one.encode()) for name, one in values.items()
-        )
-    )
+        b'xmlns:Item="http://ns.google.com/photos/1.0/container/item/"><rdf:Seq>%s%s</rdf:Seq></Container:Directory>'
+    ) % (item % (b"Primary", b"image/jpeg", 0), item % (semantic, kind, length))
 
 
 def gain_map_of(photo: np.ndarray) -> np.ndarray:
@@ -89,7 +76,7 @@ def ultra_hdr(
     iso = segment(0xE2, ISO + bytes(4))
     if gain_map is None:
         grey = Image.fromarray(gain_map_of(photo)[..., 1])
-        gain_map = encode(grey, "JPEG", xmp=map_packet(VALUES), extra=iso)
+        gain_map = encode(grey, "JPEG", xmp=MAP_XMP, extra=iso)
     if length is None:
         length = len(gain_map)
     xmp = packet(HDRGM, directory(b"GainMap", b"image/jpeg", length)) if claims else XMP

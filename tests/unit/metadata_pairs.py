@@ -12,7 +12,7 @@ from PIL import Image
 from enhance.formats.encoding import FORMATS
 from enhance.images import read_image
 from enhance.restore.result import encode_gain_map
-from tests.unit.gain_map_files import VALUES, map_packet, with_gain_map
+from tests.unit.gain_map_files import MAP_XMP, with_gain_map
 from tests.unit.image_files import encode, exported, finished_png
 from tests.unit.photos_with_metadata import (
     DPI,
@@ -70,7 +70,7 @@ def write_photo(folder: Path, source: str) -> Path:
     path, content = folder / "photo", photo_with_metadata(source)
     if source == "JPEG":
         grey = Image.new("L", (WIDTH // 2, HEIGHT // 2))
-        content = with_gain_map(content, encode(grey, "JPEG", xmp=map_packet(VALUES)))
+        content = with_gain_map(content, encode(grey, "JPEG", xmp=MAP_XMP))
     path.write_bytes(content)
     return path
 

@@ -15,9 +15,6 @@ from PIL import Image
 from skimage import data
 
 from enhance import Settings
-from enhance.errors import PictureError
-from enhance.formats.encoding import Encoding
-from enhance.formats.png import GAIN_MAP_CHUNK
 from enhance.formats.png_reader import PngReader
 from enhance.images import read_image
 from enhance.metadata.gain_map import find_attached
@@ -32,15 +29,14 @@ from tests.unit.gain_map_files import (
     APPLE_VALUES,
     HDRGM,
     ISO,
-    VALUES,
+    MAP_XMP,
     attached_image,
     directory,
     gain_map_of,
-    map_packet,
     packet,
     ultra_hdr,
 )
-from tests.unit.image_files import FILES, encode, exif_block, exported
+from tests.unit.image_files import FILES, encode, exif_block
 from tests.unit.photos_with_metadata import photo_with_metadata, read_by_exiftool
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
@@ -53,9 +49,10 @@ CLAIMS = re.compile(
 """The names of exiftool for properties of an attached file."""
 TRACES = re.compile(rb"GainMap[:\"]|hdrgm:|MotionPhoto\W|MicroVideo\W|21496|MPF\0|Container:|Item:")
 VIDEO = b"\0\0\0\x18ftypmp42" + bytes(64)
-CAMERA = b'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" GCamera:'
-MOTION = CAMERA + b'MotionPhoto="1" GCamera:MotionPhotoVersion="1"'
-MICRO = CAMERA + b'MicroVideo="1" GCamera:MicroVideoVersion="1" GCamera:MicroVideoOffset="76"'
+MOTION = (
+    b'xmlns:GCamera="http://ns.google.com/photos/1.0/camera/" '
+    b'GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"'
+)
 
 
 @pytest.fixture
@@ -111,32 +108,27 @@ def test_libultrahdr_shows_the_result_like_the_photo(run, span_weights, portrait
     assert psnr(wanted / wanted.max(), shown / wanted.max(), 1) > 37
 
 
-@pytest.mark.parametrize("metadata", ["keep", "no-location", "none"])
-def test_a_map_keeps_its_pixels_and_parameters_but_nothing_private(
-    run, portrait, tmp_path, metadata
-):
+def test_a_map_keeps_its_pixels_and_parameters_but_nothing_private(run, portrait):
     namespace, _, _ = HDRGM.partition(b" ")
     kept = [
         b"hdrgm:Version='1.0'",
-        b'hdrgm:GainMapMin = "-0.50"',
         b'hdrgm:HDRCapacityMax="+2.5e0"',
         b"<hdrgm:GainMapMax>\n  <rdf:Seq>\n   <rdf:li>2.0</rdf:li>\n   <rdf:li>2.50</rdf:li>\n   "
         b"<rdf:li>3</rdf:li>\n  </rdf:Seq>\n </hdrgm:GainMapMax>",
         b"<hdrgm:BaseRenditionIsHDR>False</hdrgm:BaseRenditionIsHDR>",
     ]
-    xmp = packet(b"\n".join([namespace, *kept[:3]]), b"\n".join(kept[3:]))
+    xmp = packet(b"\n".join([namespace, *kept[:2]]), b"\n".join(kept[2:]))
     values = gain_map_of(portrait)
     exif = photos_with_metadata.exif()
     gain_map = encode(Image.fromarray(values), "JPEG", xmp=xmp, exif=exif, quality=95)
-    result = run(ultra_hdr(portrait, gain_map, exif=exif_block(1)), name="out.png")
-    result = result.save(tmp_path / "out.jpg", metadata=metadata)
+
+    result = run(ultra_hdr(portrait, gain_map, exif=exif_block(1)))
 
     attached = attached_image(result.path).read_bytes()
     assert all(one in attached for one in kept)
-    assert read_by_exiftool(attached_image(result.path))["XMP-hdrgm:GainMapMax"] == [2, 2.5, 3]
     assert psnr(np.asarray(second_image(result)), values) > 35
-    for private in (photos_with_metadata.PLACE, "lantern", "16,22.4E", "Lantern"):
-        assert private.encode() not in attached, private
+    for private in (b"Hinterbruehl", b"lantern", b"16,22.4E", b"Lantern"):
+        assert private not in attached, private
 
 
 def test_metadata_of_iso_21496_is_unchanged(run, portrait):
@@ -155,19 +147,9 @@ def test_stored_and_cached_results_keep_the_map_and_the_note(enhancer, ultra, tm
         task = enhancer.run(ultra, SAME_SIZE)
         assert task.info["cached"] == is_cached
         assert task.info["output"]["notes"] == ["gain_map_left"], "a PNG shows no HDR"
-        for form, notes in (("webp", ["gain_map_left"]), ("jpeg", [])):
-            assert enhancer.export(task, Encoding(form)).info["output"]["notes"] == notes
-        assert second_image(task.save(tmp_path / f"{is_cached}.jpg")).size == (80, 80)
-
-
-def test_damaged_map_in_a_png_is_an_error_with_a_message(run, ultra):
-    path = run(ultra.read_bytes(), name="out.png").path
-    content = bytearray(path.read_bytes())
-    content[content.index(GAIN_MAP_CHUNK) + 100] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(PictureError) as error:
-        exported(path, "jpg")
-    assert error.value.key == "png_damaged"
+        result = task.save(tmp_path / f"{is_cached}.jpg")
+        assert result.info["output"]["notes"] == []
+        assert second_image(result).size == (80, 80)
 
 
 def test_map_changes_no_pixel_of_the_png(enhancer, ultra):
@@ -181,27 +163,18 @@ def test_large_maps_are_limited(run, ultra, monkeypatch):
     assert second_image(run(ultra.read_bytes(), "anime-fast")).size == (200, 200)
 
 
-def apple_jpeg(photo, xmp, notes=b"-"):
-    """Return a JPEG in orientation 6 with a map of Apple and these maker notes."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    exif.get_ifd(0x8769)[0x927C] = notes
-    gain_map = encode(Image.fromarray(APPLE_VALUES), "JPEG", xmp=xmp, quality=95)
-    return ultra_hdr(photo, gain_map, claims=False, exif=exif.tobytes()[6:])
-
-
 def test_map_of_apple_is_rotated_and_converted_to_ultra_hdr(run, portrait):
     """Tag 33 of the maker notes is 1/2 and tag 48 -1/100: "Applying Apple HDR effect to your
     photos", developer.apple.com."""
     notes = b"Apple iOS\0\0\1MM" + struct.pack(
         ">HHHIIHHIII4i", 2, 33, 10, 1, 44, 48, 10, 1, 52, 0, 1, 2, -1, 100
     )
-    headroom = packet(APPLE + b' HDRGainMap:HDRGainMapHeadroom="4"')
-    for content in (
-        photo_with_metadata("HEIF"),
-        apple_jpeg(portrait[:80], headroom),
-        apple_jpeg(portrait[:80], packet(APPLE), notes),
-    ):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif.get_ifd(0x8769)[0x927C] = notes
+    gain_map = encode(Image.fromarray(APPLE_VALUES), "JPEG", xmp=packet(APPLE), quality=95)
+    jpeg = ultra_hdr(portrait[:80], gain_map, claims=False, exif=exif.tobytes()[6:])
+    for content in (photo_with_metadata("HEIF"), jpeg):
         result = run(content)
         found = read_by_exiftool(attached_image(result.path))
         assert found["XMP-hdrgm:GainMapMax"] == found["XMP-hdrgm:HDRCapacityMax"] == 2
@@ -216,28 +189,25 @@ def test_map_of_apple_is_rotated_and_converted_to_ultra_hdr(run, portrait):
 
 def unusable(photo):
     """Return photos whose gain map cannot be used, by what is wrong."""
-    grey, xmp = Image.fromarray(gain_map_of(photo)[..., 1]), map_packet(VALUES)
-    good = encode(grey, "JPEG", xmp=xmp)
-    frame, scan = good.index(b"\xff\xc0"), good.index(b"\xff\xda")
-    no_number = map_packet({**VALUES, "GainMapMax": "<x>"})
+    grey = Image.fromarray(gain_map_of(photo)[..., 1])
+    good = encode(grey, "JPEG", xmp=MAP_XMP)
+    frame = good.index(b"\xff\xc0")
+    scan = good.index(b"\xff\xda")
     maps = {
         "60,000 px": good[: frame + 5] + struct.pack(">HH", 60_000, 60_000) + good[frame + 9 :],
-        "larger than the photo": encode(Image.fromarray(photo).resize((400, 20)), "JPEG", xmp=xmp),
+        "larger than the photo": encode(
+            Image.fromarray(photo).resize((400, 20)), "JPEG", xmp=MAP_XMP
+        ),
         "cut off": good[: len(good) // 2],
         "in many scans": good[:-2] + good[scan:-2] * 200 + b"\xff\xd9",
-        "no JPEG": b"\x89PNG\r\n\x1a\n" + bytes(500),
+        "no JPEG": bytes(500),
         "no values": encode(grey, "JPEG"),
-        "values that are no numbers": encode(grey, "JPEG", xmp=no_number),
         "apple without headroom": encode(grey, "JPEG", xmp=packet(APPLE)),
     }
-    heic = photo_with_metadata("HEIF")
     return {
         **{name: ultra_hdr(photo, one) for name, one in maps.items()},
         "start beyond the end": ultra_hdr(photo, claims=False, start=1 << 31),
-        "start in the photo": ultra_hdr(photo, claims=False, start=10),
-        "no length": ultra_hdr(photo, length=0),
         "length beyond the end": ultra_hdr(photo, length=0xFFFFFFFF),
-        "heic without headroom": heic.replace(b"GainMapHeadroom", b"GainMapNothing_"),
         "heic that is not turned": (FILES / "unturned.heif").read_bytes(),
     }
 
@@ -272,35 +242,21 @@ MOTION_PHOTO = packet(MOTION, directory(b"MotionPhoto", b"video/mp4", len(VIDEO)
     [
         (ultra_hdr(PHOTO), ["gain_map_left"]),
         ((FILES / "extended.jpeg").read_bytes(), ["gain_map_left", "xmp_extension_left"]),
-        (ultra_hdr(PHOTO, claims=False), ["gain_map_left"]),
-        (
-            encode(IMAGE, "JPEG", xmp=MOTION_PHOTO) + VIDEO,
-            ["video_left"],
-        ),
-        (encode(IMAGE, "JPEG", xmp=packet(MICRO)) + VIDEO, ["video_left"]),
+        (encode(IMAGE, "JPEG", xmp=MOTION_PHOTO) + VIDEO, ["video_left"]),
         (encode(IMAGE, "HEIF", xmp=packet(APPLE)), ["gain_map_left"]),
     ],
-    ids=["ultra", "extended", "iso", "motion", "micro", "heic"],
+    ids=["ultra", "extended", "motion", "heic"],
 )
 def test_no_result_refers_to_an_attached_file_that_it_lacks(tmp_path, run, content, notes):
     result = run(content, name="result.png")
     assert find_references(tmp_path / "photo"), "the photo refers to a gain map or a video"
     with PngReader(result.path) as png:
-        stored_map = png.gain_map
+        stored_map = png.gain_map or b"no map"
 
-    for ending in ("png", "webp", "avif", "tif", "jpg"):
-        if stored_map and ending == "jpg":
-            continue
+    for ending in ("png", "webp", "avif", "tif"):
         path = result.save(tmp_path / f"exported.{ending}").path
         assert find_references(path) == [], ending
         # The chunk with the map for later exports is no part of the image.
-        content = path.read_bytes().replace(stored_map or b"-", b"")
-        assert TRACES.search(content) is None, ending
+        assert TRACES.search(path.read_bytes().replace(stored_map, b"")) is None, ending
         assert read_image(path).metadata.notes == (), "the result refers to neither"
     assert [note for note in result.info["output"]["notes"] if note in LOST] == notes
-
-
-def test_extended_xmp_is_removed_with_its_reference():
-    xmp = read_image(FILES / "extended.jpeg").metadata.xmp or b""
-    assert b"A &lt;lantern&gt;" in xmp
-    assert b'HasExtendedXMP=""' in xmp
