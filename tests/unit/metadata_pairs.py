@@ -15,7 +15,6 @@ from enhance.restore.result import encode_gain_map
 from tests.unit.gain_map_files import MAP_XMP, with_gain_map
 from tests.unit.image_files import encode, exported, finished_png
 from tests.unit.photos_with_metadata import (
-    DPI,
     HEIGHT,
     NOTES,
     WIDTH,
@@ -38,14 +37,12 @@ _PIXELS = re.compile(
 )
 """Tags that state how pixels are stored, sizes and orientation, which differ, the resolution, and
 those of a map."""
-_PER_INCH = {"JFIF:XResolution": 1, "IFD0:XResolution": 1}
-_PER_INCH |= {"PNG-pHYs:PixelsPerUnitX": 0.0254, "File:PixelsPerMeterX": 0.0254}
 
 
 def tags_of(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the tags of a file by kind. exiftool reads no profile of a JPEG XL, so it is that of
-    the own reader."""
-    found, icc = read_by_exiftool(path, "-a"), read_image(path).icc
+    """Return the tags of a file by kind: profile and resolution as the program itself reads them,
+    because exiftool reads no profile of a JPEG XL, and the others as exiftool reads them."""
+    found = read_by_exiftool(path, "-a")
     kinds = {
         kind: {
             name: value
@@ -54,14 +51,15 @@ def tags_of(path: Path) -> dict[str, dict[str, Any]]:
         }
         for kind, names in _TAGS.items()
     }
-    kinds["EXIF"] |= {"maker notes": NOTES} if NOTES in path.read_bytes() else {}
-    dots = [found[name] * factor for name, factor in _PER_INCH.items() if name in found]
+    if NOTES in path.read_bytes():
+        kinds["EXIF"]["maker notes"] = NOTES
+    image = read_image(path)
+    kinds["ICC"] = {"profile": image.icc} if image.icc else {}
+    dpi = image.metadata.dpi
+    kinds["resolution"] = {"dpi": round(dpi[0])} if dpi else {}
     has_map = {"MPF0:NumberOfImages", "QuickTime:AuxiliaryImageType"} & found.keys()
-    return kinds | {
-        "ICC": {"profile": icc} if icc else {},
-        "resolution": {"dpi": DPI} if DPI in map(round, dots) else {},
-        "gain map": {"map": True} if has_map else {},
-    }
+    kinds["gain map"] = {"map": True} if has_map else {}
+    return kinds
 
 
 def write_photo(folder: Path, source: str) -> Path:

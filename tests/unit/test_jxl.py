@@ -7,7 +7,6 @@ import subprocess
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from enhance.errors import PictureError
 from enhance.images import inspect_image, read_image
@@ -36,13 +35,6 @@ def test_a_file_of_cjxl_is_read_upright_with_its_metadata(tmp_path, quality, lim
     assert np.abs(image.rgb.astype(int) - original.rgb).mean() <= limit
     assert (facts.width, facts.height, facts.format, facts.has_location) == (16, 12, "JXL", True)
     assert (image.metadata.xmp, facts.dpi) == (original.metadata.xmp, DPI)
-
-
-def test_animations_are_rejected(tmp_path):
-    red, green = (Image.new("RGB", (40, 30), colour) for colour in ("red", "green"))
-    red.save(tmp_path / "two.gif", save_all=True, append_images=[green])
-    with pytest.raises(PictureError, match="animated"):
-        read_image(convert(tmp_path / "two.gif"))
 
 
 def test_truncated_and_large_files_are_rejected(photo, tmp_path):

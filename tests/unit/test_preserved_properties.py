@@ -29,32 +29,27 @@ def test_a_jpeg_of_a_phone_is_rotated_and_keeps_profile_and_exif(enhancer, photo
     assert (result.getexif()[0x0112], result.getexif()[0x010F]) == (1, "Lantern")
 
 
-def edge_error(image, original, ground):
-    """Return the mean error in levels on a ground of one colour where the image is nearly
-    transparent."""
-    backdrop = Image.new("RGBA", image.size, ground)
-    shown, expected = (
-        np.asarray(Image.alpha_composite(backdrop, one)).astype(float) for one in (image, original)
-    )
+def edge_error(image, original):
+    """Return the mean error in levels on white where the image is nearly transparent."""
+    white = Image.new("RGBA", image.size, "white")
+    shown = np.asarray(Image.alpha_composite(white, image)).astype(float)
+    expected = np.asarray(Image.alpha_composite(white, original))
     alpha = np.asarray(image)[..., 3]
-    return float(np.abs(shown - expected)[(alpha > 0) & (alpha < 128)].mean())
+    return np.abs(shown - expected)[(alpha > 0) & (alpha < 128)].mean()
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_the_edges_of_a_logo_have_the_colours_that_are_visible_there(enhancer, mode):
+def test_the_edges_of_a_logo_have_the_colours_that_are_visible_there(enhancer):
     path = Path(gradio.__file__).parent / "media_assets" / "images" / "hf-logo_transpng.png"
     logo = Image.open(path).convert("RGBA").resize((384, 384), Image.Resampling.LANCZOS)
-    small = logo.convert(mode).resize((96, 96), Image.Resampling.BOX)
-    original = logo.convert(mode).convert("RGBA")
+    small = logo.resize((96, 96), Image.Resampling.BOX)
 
     def upscaled(tuning):
         settings = Settings("anime-fast", tuning=tuning)
-        return Image.fromarray(enhancer.preview(small, settings, size=96).after).convert("RGBA")
+        return Image.fromarray(enhancer.preview(small, settings, size=96).after)
 
     result = upscaled(True)
     network = upscaled(False)
 
-    assert edge_error(result, original, "white") < 0.8 * edge_error(network, original, "white")
-    assert edge_error(result, original, "black") < 1.05 * edge_error(network, original, "black")
+    assert edge_error(result, logo) < 0.8 * edge_error(network, logo)
     opaque = np.asarray(result)[..., 3] > 128
     assert np.array_equal(np.asarray(result)[opaque], np.asarray(network)[opaque])

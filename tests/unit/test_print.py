@@ -3,13 +3,11 @@ ratio."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from PIL import Image
 
 from enhance import Settings
-from enhance.settings import PRINT_DPI, signature
+from enhance.settings import PRINT_DPI
 from tests.unit.photos_with_metadata import XMP, read_by_exiftool
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
@@ -40,7 +38,7 @@ def resolutions(path):
     }
 
 
-@pytest.mark.parametrize("metadata", ["keep", "no-location", "none"])
+@pytest.mark.parametrize("metadata", ["keep", "none"])
 @pytest.mark.parametrize(("settings", "dpi"), [(PRINT, PRINT_DPI), (PIXELS, PHOTO_DPI)])
 def test_a_print_has_its_resolution_in_every_format_and_other_results_that_of_the_photo(
     enhancer, source, tmp_path, metadata, settings, dpi
@@ -51,29 +49,15 @@ def test_a_print_has_its_resolution_in_every_format_and_other_results_that_of_th
         assert resolutions(saved.path) == {dpi}, ending
 
 
-@pytest.mark.parametrize("output", [None, "a.png", "a.jpg"])
+@pytest.mark.parametrize("output", [None, "a.jpg"])
 def test_a_cached_result_gets_the_requested_resolution(enhancer, source, tmp_path, output):
     place = output and tmp_path / output
     for settings, dpi in ((PIXELS, PHOTO_DPI), (PRINT, PRINT_DPI), (PIXELS, PHOTO_DPI)):
         assert resolutions(enhancer.run(source, settings, output=place).path) == {dpi}
     assert enhancer.run(source, PIXELS, output=place).info["cached"]
-    assert signature("a", PRINT, "m", "fp32") == signature("a", PIXELS, "m", "fp32")
 
 
 def test_the_print_size_of_a_scan_is_shown_at_its_resolution():
     assert PIXELS.resolution(600) == 600
     assert PIXELS.resolution(72) == PIXELS.resolution(None) == PRINT_DPI
     assert PRINT.resolution(600) == PRINT_DPI
-
-
-@pytest.mark.parametrize(
-    ("fit", "is_cached"), [("contain", True), ("border", False), ("crop", False)]
-)
-def test_a_print_of_an_earlier_version_is_found_unless_it_has_a_border_or_was_cropped(
-    enhancer, photo_file, fit, is_cached
-):
-    settings = Settings("anime-fast", print_width=1.27, print_height=1.016)
-    info = enhancer.run(photo_file, settings).info
-    info["settings"]["print_fit"] = fit
-    (enhancer.tasks.processed / f"{info['task_id']}.json").write_text(json.dumps(info))
-    assert enhancer.run(photo_file, settings).info["cached"] == is_cached
