@@ -65,7 +65,7 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     "mosr-1x-grey": mosr(in_ch=1, upscale=1),
     "mosr-wide": mosr(upscale=2, expansion_ratio=1.5, conv_ratio=0.5, upsampler="gps"),
     "rcan-3x": rcan(scale=3, norm=False),
-    "rcan-norm": rcan(scale=2),
+    "rcan-norm": rcan(scale=4),
     "rcan-unshuffle": rcan(scale=2, unshuffle_mod=True, norm=False),
     "real-cugan-2x": UpCunet2x,
     "real-cugan-3x": UpCunet3x,

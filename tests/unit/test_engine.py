@@ -1,4 +1,4 @@
-"""The engine: a lack of memory, precisions, cancelling, progress, and one model and one thread for
+"""The engine: a lack of memory, precisions, cancelling, and one model and one thread for
 all callers."""
 
 from __future__ import annotations

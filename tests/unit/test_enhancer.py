@@ -1,4 +1,4 @@
-"""Runs of the enhancer: tasks, output files, cached results, cancelling and reports."""
+"""Runs of the enhancer: tasks, output files, cached results, cancelling and lack of memory."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Face restoration: alignment, and blending into the image without visible edges."""
+"""Face restoration: faces are blended into the image without visible edges."""
 
 import threading
 

@@ -174,8 +174,6 @@ def test_the_nearest_possible_size_of_a_print_is_another_resolution(size_setting
     nearest = with_possible_size(wanted, 667, 1000)
     assert nearest == wanted.changed(**possible)
     result_size(nearest, 667, 1000)
-    with pytest.raises(SettingsError):
-        result_size(wanted, 667, 1000)
 
 
 def test_a_scale_beyond_the_preset_names_the_preset():

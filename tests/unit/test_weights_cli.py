@@ -1,4 +1,4 @@
-"""`enhance weights`: list, fetch and verify, as text and as JSON."""
+"""`enhance weights`: fetch and list, as JSON."""
 
 from __future__ import annotations
 
