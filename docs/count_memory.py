@@ -15,7 +15,8 @@ from enhance.engine.steps import Threads, strip_rows
 from enhance.models import graph_of
 from enhance.models.memory import stream_bytes, weight_bytes
 
-MODELS = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
+MODELS = ("realesrgan-x4plus", "realesr-animevideov3")
+"""The largest network of the presets, and a small one."""
 TILES = (192, 1024)
 WIDTHS = (500, 1000, 2000, 4000, 8000)
 _FLOAT16 = 2
