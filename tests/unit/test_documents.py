@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -17,24 +16,6 @@ from enhance.settings import PRESETS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-RUN = ("from enhance import", "from gradio_client import")
-"""The first words of the blocks that tests/api/test_snippets.py runs unchanged."""
-COOKBOOKS = ROOT / "docs" / "api.md", ROOT / "docs" / "library.md"
-"""Documents whose blocks use results of earlier blocks. tests/api/test_snippets.py runs them."""
-NO_COMMANDS = (
-    *RUN,
-    "x86_64, ",
-    "app.py  ",
-    "upstream ",
-    "location ",
-    "#!/bin/bash",
-    "apiVersion",
-    "FROM ",
-)
-"""The first words of blocks without commands to check: snippets of `RUN`, output, trees, settings
-of other programs."""
-OTHERS = ("ray", "curl", "apt-get", "docker")
-"""Commands that change or need something outside of the checkout."""
 
 
 def read(name):
@@ -42,63 +23,38 @@ def read(name):
 
 
 def commands(document):
-    """Yield each command in the blocks and backticks of a document, as words without leading
+    """Yield each command of the program and of make in a document, as words without leading
     variables."""
     text = document.read_text("utf-8")
-    lines = re.findall(r"`((?:[A-Z_]+=\S+ )?(?:make|python3?|pip) [^`\n]+)`", text)
-    if document not in COOKBOOKS:
-        for block in re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-            if not block.startswith(NO_COMMANDS):
-                lines += filter(str.strip, block.splitlines())
-    for line in lines:
-        for part in line.split(" && "):
-            words = shlex.split(part.strip().removesuffix("&"), comments=True)
-            yield [*dropwhile(lambda word: re.match(r"[A-Z_]+=", word), words)]
+    for line in re.findall(r"^(?:[A-Z_]+=\S+ )*(?:python -m )?((?:enhance|make) [^`\n]+)", text, re.MULTILINE):
+        yield shlex.split(line.removesuffix("&"), comments=True)
+    for line in re.findall(r"`(make [^`\n]+)`", text):
+        yield shlex.split(line)
 
 
 def check(program, *words):
-    """Check the arguments of a command. pip is not run, because it would change the environment of
-    the tests."""
-    if program == "make":
-        (targets,) = re.findall(r"^\.PHONY: (.*)$", read("Makefile"), re.MULTILINE)
-        for word in words:
-            name, equals, _ = word.partition("=")
-            if equals:
-                assert f"$({name})" in read("Makefile")
-            else:
-                assert name in targets.split()
-    elif program == "pip":
-        assert all((ROOT / name).is_file() for name in words if name.endswith(".txt"))
-        for extra in re.findall(r"\.\[(\w+)\]", " ".join(words)):
-            assert f"\n{extra} = [" in read("pyproject.toml")
-    elif program == "python" and words[0] == "-m":
-        check_module(*words[1:])
-    elif program == "python":
-        assert (ROOT / words[0]).is_file()
-    else:
-        assert program == "enhance"
+    """Check the arguments of a command."""
+    if program == "enhance":
         assert getattr(parse_arguments(words), "preset", "gentle") in PRESETS
-
-
-def check_module(module, *words):
-    if module == "enhance":
-        check("enhance", *words)
-    elif module == "weights":
-        check("enhance", "weights", *words)
-    else:
-        path = ROOT / module.replace(".", "/")
-        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
+        return
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", read("Makefile"), re.MULTILINE)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if equals:
+            assert f"$({name})" in read("Makefile")
+        else:
+            assert name in targets.split()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_command_exists(document):
-    found = [words for words in commands(document) if words and words[0] not in OTHERS]
+    found = [*commands(document)]
     for words in found:
         try:
             check(*words)
         except (AssertionError, SystemExit) as error:
             pytest.fail(f"{' '.join(words)}: {error!r}")
-    if document.name in ("README.md", "README.zh-CN.md", "files.md", "operating.md"):
+    if document.name in ("README.md", "README.zh-CN.md", "files.md"):
         assert len(found) > 5
 
 

@@ -52,14 +52,6 @@ def states(jobs, tasks):
     return found(jobs).state, entry.state
 
 
-def test_a_running_job_is_followed_and_not_started_again(jobs, tasks):
-    start(jobs, tasks)
-    for store in (jobs, JobStore(TaskStore(tasks.folder))):
-        running = store.begin(request(), runs_here=True)
-        assert running is not None
-        assert running.state == "running"
-
-
 @pytest.mark.parametrize(
     ("changes", "is_started_again"),
     [
@@ -67,7 +59,6 @@ def test_a_running_job_is_followed_and_not_started_again(jobs, tasks):
         ({"process": "otherhost-17-1", "seen": 1.0}, True),
         ({"process": ENDED}, True),
         ({"state": "interrupted"}, True),
-        ({"state": "failed"}, False),
         ({"state": "cancelled"}, False),
     ],
 )
@@ -114,15 +105,6 @@ def test_another_request_of_the_same_name_is_rejected_but_not_one_of_another_own
     with pytest.raises(EnhanceError, match="other images or settings"):
         jobs.begin(request("other"), runs_here=False)
     assert jobs.begin(request("other", whose="b" * 64), runs_here=False) is None
-
-
-def test_only_the_newest_cancels_of_unknown_jobs_are_remembered(jobs, monkeypatch):
-    monkeypatch.setattr("enhance.store.job_records._MAX_CANCELS", 2)
-    names = ("first-name", "second-name", "third-name")
-    for name in names:
-        jobs.cancel(OWNER, name)
-    begun = [jobs.begin(request(name=name), runs_here=False) for name in names]
-    assert [job is None for job in begun] == [True, False, False]
 
 
 def test_a_removed_entry_takes_its_job_along(jobs, tasks):

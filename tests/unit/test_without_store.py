@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -51,7 +49,6 @@ def test_a_result_without_an_output_exists_until_the_enhancer_is_closed(temporar
         assert enhancer.tasks.folder.stat().st_mode & 0o077 == 0, "only this user can read it"
         assert enhancer.run(photo_file, FAST).info["cached"]
         assert names(enhancer.tasks.network) == []
-        assert enhancer.report(result.info["task_id"]).read_bytes().startswith(b"%PDF-")
     assert list(temporary.iterdir()) == []
     assert enhancer.run(photo_file, FAST).path.exists(), "a closed enhancer can be used again"
     del enhancer
@@ -99,15 +96,12 @@ def test_copies_of_a_killed_program_are_deleted_by_the_next_one(
         assert foreign.exists()
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "analyse"])
+@pytest.mark.parametrize("command", ["run", "compare"])
 def test_commands_that_fail_leave_no_temporary_folder(temporary, tmp_path, command):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
-    options = ["--device", "cpu"]
-    if command != "analyse":
-        options += ["-o", str(tmp_path / "out.png")]
 
-    assert main([command, str(broken), *options]) == 1
+    assert main([command, str(broken), "--device", "cpu", "-o", str(tmp_path / "out.png")]) == 1
 
     assert list(temporary.iterdir()) == []
 
@@ -122,16 +116,9 @@ def test_result_exists_as_long_as_its_object(temporary, photo_file, tmp_path):
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="file names are text on this system")
-def test_a_data_folder_keeps_everything_and_the_bytes_of_a_name_that_is_no_text(
-    tmp_path, photo_file
-):
-    name = os.fsdecode(b"a\xff.png")
-    path = photo_file.rename(photo_file.with_name(name))
+def test_a_data_folder_keeps_everything(tmp_path, photo_file):
     with Enhancer("cpu", data=tmp_path / "data") as enhancer:
-        first = enhancer.run(path, FAST)
-        again = enhancer.run(path, FAST)
-    assert again.info["cached"]
-    assert again.info["input"]["name"] == first.info["input"]["name"] == name
+        first = enhancer.run(photo_file, FAST)
+        assert enhancer.run(photo_file, FAST).info["cached"]
     assert first.path.exists()
     assert names(tmp_path / "data/network")
