@@ -7,7 +7,6 @@ import random
 import re
 import secrets
 import time
-import zipfile
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -37,7 +36,6 @@ REQUESTS = {
     "follow": 20,
     "preview": 15,
     "information": 15,
-    "batch": 5,
     "broken": 5,
     "leave": 5,
     "cancel": 5,
@@ -165,18 +163,6 @@ class Client:
         for endpoint in ("status", "presets", "runs"):
             await self._call(endpoint)
 
-    async def batch(self):
-        """Enhance two images and a damaged file."""
-        images = [await self._upload(BROKEN[0], "broken.png")]
-        chosen = self._random.sample(self._known, 2)
-        for number, known in enumerate(chosen):
-            images.append(await self._upload(known.file(secrets.token_hex(4)), f"{number}.png"))
-        archive, info = await self._call("batch", images=images, preset=PRESET)
-        assert (info["done"], info["failed"]) == (2, 1)
-        with zipfile.ZipFile(io.BytesIO(await self._download(archive))) as packed:
-            for number, known in enumerate(chosen):
-                self._compare(packed.read(f"{number}-4x.png"), known.wholes[0])
-
     async def broken(self):
         """Send a damaged file, which the server must reject."""
         image = await self._upload(self._random.choice(BROKEN))
@@ -239,8 +225,8 @@ class Client:
                 for _ in range(lines):
                     await anext(received, None)
 
-    async def _upload(self, file, name="soak.png"):
-        answer = await self._http.post("gradio_api/upload", files={"files": (name, file)})
+    async def _upload(self, file):
+        answer = await self._http.post("gradio_api/upload", files={"files": ("soak.png", file)})
         return {"path": self._check(answer).json()[0], "meta": {"_type": "gradio.FileData"}}
 
     async def _call(self, endpoint, **request):

@@ -6,10 +6,12 @@ import ast
 import subprocess
 import sys
 from graphlib import TopologicalSorter
+from importlib.util import resolve_name
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 STAGES = (
+    "",
     "models",
     "metadata",
     "images",
@@ -33,19 +35,15 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in PAT
 
 
 def imported(name):
-    """Return the imports of a module, including those in functions and for types. Names of packages
-    are resolved."""
-    package = name.split(".")
-    if PATHS[name].name != "__init__.py":
-        package.pop()
+    """Return the imports of a module, including those in functions and for types."""
     for node in ast.walk(TREES[name]):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            if node.level:
-                above = package[: len(package) - node.level + 1]
-                module = ".".join([*above, module]).rstrip(".")
+            module = "." * node.level + (node.module or "")
+            is_package = PATHS[name].name == "__init__.py"
+            package = name if is_package else name.rpartition(".")[0]
+            module = resolve_name(module, package)
             for alias in node.names:
                 inside = f"{module}.{alias.name}"
                 yield inside if inside in PATHS else module
@@ -66,14 +64,16 @@ def test_only_the_page_imports_gradio_and_only_the_command_line_the_page():
 
 
 def test_a_stage_imports_no_later_one():
-    stages = {}
-    for name in PATHS:
-        part = f"{name}.".split(".")[1]
-        if part in STAGES:
-            stages[name] = STAGES.index(part)
-    for name, stage in stages.items():
-        later = {other for other, one in stages.items() if one > stage}
-        assert IMPORTS[name] & later == set(), name
+    for name, others in IMPORTS.items():
+        stage = stage_of(name)
+        later = {other for other in others if stage and stage_of(other) > stage}
+        assert later == set(), name
+
+
+def stage_of(name):
+    """Return the number of the stage of a module, or 0."""
+    part = f"{name}.".split(".")[1]
+    return STAGES.index(part) if part in STAGES else 0
 
 
 IMPORTS_IN_ORDER = """

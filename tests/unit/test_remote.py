@@ -1,10 +1,8 @@
 """Batches at fsspec addresses: a store in memory, and S3 by a server on this computer."""
 
 import io
-import pickle
 import signal
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +11,6 @@ from PIL import Image
 from enhance import Settings
 from enhance.errors import EnhanceError
 from enhance.jobs.batch import RunningBatch
-from enhance.jobs.cluster import process_file
 from enhance.jobs.inputs import find_images
 
 from ..site import wait_until
@@ -151,19 +148,6 @@ def test_keys_that_lead_out_of_the_folder_are_skipped(tmp_path):
 
     with pytest.raises(EnhanceError, match="no supported images"):
         find_images([f"memory://{tmp_path.name}/in"], tmp_path / "out")
-
-
-def test_a_worker_of_a_cluster_names_and_uploads_the_result(tmp_path):
-    store = Store(f"memory://{tmp_path.name}")
-    for shade, name in enumerate(("a.bmp", "a.png")):
-        store.add(name, shade, tmp_path)
-    batch = find_images([store.source], store.results)
-
-    for item in batch.files:
-        sent, names = pickle.loads(pickle.dumps((item, batch.names)))
-        process_file(sent, names, ("cpu", "fp32", Path.cwd(), ()), settings=RAW)
-
-    assert store.names() == ["a-bmp.png", "a-png.png"]
 
 
 def test_a_name_that_is_taken_during_the_run_gets_a_number(store, enhancer, tmp_path):

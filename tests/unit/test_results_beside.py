@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-from pathlib import Path
-
-import fsspec
 import pytest
-
-from enhance.cli import main
 
 from .runs import cached, image, names, run, start
 
@@ -25,10 +19,10 @@ def folder(tmp_path, monkeypatch):
 def test_results_are_next_to_the_photos_and_found_by_the_next_run(folder, capsys):
     for shade, name in enumerate(("a.jpg", "a.png", "2024/b.png")):
         image(folder / name, shade)
-    results = ["a-4x.png", "a-4x-2.png", "b-4x.png"]
 
-    for inputs, is_cached in ((folder, False), (".", True), (Path.cwd(), True)):
-        assert cached(run(capsys, inputs)) == dict.fromkeys(results, is_cached)
+    for inputs, is_cached in ((folder, False), (".", True)):
+        results = dict.fromkeys(("a-4x.png", "a-4x-2.png", "b-4x.png"), is_cached)
+        assert cached(run(capsys, inputs)) == results
 
     assert names(folder) == [
         *("2024/b-4x.png", "2024/b.png", "a-4x-2.png", "a-4x.png", "a.jpg", "a.png")
@@ -39,8 +33,6 @@ def test_name_states_the_size_and_the_format(folder, capsys):
     photo = image(folder / "a.jpg")
     assert cached(run(capsys, photo, "--scale", "2", "--format", "webp")) == {"a-2x.webp": False}
     assert cached(run(capsys, photo, "--long-side", "20")) == {"a-20px.png": False}
-    assert main(["run", str(photo)]) == 0, "Auto, which can downscale the photo first"
-    assert len(names(folder)) == 4
 
 
 def test_only_other_content_adds_a_number(folder, capsys):
@@ -73,24 +65,8 @@ def test_report_is_next_to_the_result(folder, capsys):
         assert names(folder) == ["a-4x.jpg", "a-4x.pdf", "a.jpg"]
 
 
-def test_folder_that_cannot_be_written_is_reported_with_a_way_out(folder, capsys, monkeypatch):
-    photo = image(folder / "a.jpg")
-    opened = Path.open
-
-    def open_elsewhere(path, mode="r", *options, **named):
-        if path.parent == folder and "x" in mode:
-            raise OSError(errno.EROFS, "Read-only file system")
-        return opened(path, mode, *options, **named)
-
-    monkeypatch.setattr(Path, "open", open_elsewhere)
-    (failed,) = run(capsys, photo, status=1)
-    assert failed["error"].endswith("Use -o to choose another folder.")
-    assert names(folder) == ["a.jpg"]
-
-
-@pytest.mark.parametrize("arguments", ["-", "memory://bucket/a.png", "a.jpg --ray local"])
+@pytest.mark.parametrize("arguments", ["-", "file://a.jpg", "a.jpg --ray local"])
 def test_inputs_without_a_place_for_the_result_require_an_output(folder, capsys, arguments):
-    content = image(folder / "a.jpg").read_bytes()
-    fsspec.filesystem("memory").pipe_file("/bucket/a.png", content)
+    image(folder.parent / "a.jpg")
     assert start(*arguments.split()) == 2
     assert "require an output" in capsys.readouterr().err
