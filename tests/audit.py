@@ -10,7 +10,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from textwrap import shorten
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -19,56 +18,37 @@ else:
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements.lock"
-_SECONDS = 60
-
-
-def read_excuses():
-    """Return the vulnerabilities in `[tool.audit.excused]` of pyproject.toml, each with its
-    reason."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["audit"]["excused"]
 
 
 def ask():
-    """Return the answer of pip-audit for the releases of the lock, or the reason why there is
-    none."""
-    options = ("--disable-pip", "--progress-spinner", "off", "--timeout", "5", "--format", "json")
-    command = [sys.executable, "-m", "pip_audit", "--requirement", str(LOCK), *options]
+    """Return pip-audit's answer for the releases of the lock, or None without an answer in time."""
+    options = ["--disable-pip", "--progress-spinner=off", "--timeout=5", "--format=json"]
+    command = [sys.executable, "-m", "pip_audit", f"--requirement={LOCK}", *options]
     try:
-        process = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS)
-    except subprocess.TimeoutExpired:
-        return f"no answer within {_SECONDS} s"
-    try:
-        answer = json.loads(process.stdout)
-    except ValueError:
-        errors = process.stderr.strip().splitlines() or ["pip-audit printed nothing"]
-        return shorten(errors[-1], 160)
-    known = [one for one in answer["dependencies"] if "skip_reason" not in one]
-    return answer if known else "the list of vulnerabilities is not available"
+        process = subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=60)
+        return json.loads(process.stdout)
+    except (subprocess.TimeoutExpired, ValueError):
+        return None
 
 
 def fixable(answer, excused):
-    """Return a line for each vulnerability that a later release fixes and that is not excused."""
-    return [
-        f"{one['name']} {one['version']}: {found['id']} is fixed in "
-        f"{' or '.join(found['fix_versions'])}"
-        for one in answer["dependencies"]
-        for found in one.get("vulns", ())
-        if found["fix_versions"] and not {found["id"], *found["aliases"]} & set(excused)
-    ]
+    """Yield a line for each vulnerability that a later release fixes and that is not excused."""
+    for one in answer["dependencies"]:
+        for found in one.get("vulns", ()):
+            if found["fix_versions"] and not {found["id"], *found["aliases"]} & set(excused):
+                fixes = " or ".join(found["fix_versions"])
+                yield f"{one['name']} {one['version']}: {found['id']} is fixed in {fixes}"
 
 
 def main():
     answer = ask()
-    if isinstance(answer, str):
-        print(f"{LOCK.name} was not audited: {answer}.")
-        return 0
-    lines = fixable(answer, read_excuses())
-    print(*lines, sep="\n", end="\n" if lines else "")
-    skipped = sum("skip_reason" in one for one in answer["dependencies"])
-    print(
-        f"{LOCK.name}: {len(answer['dependencies']) - skipped} releases audited, {skipped} "
-        f"unknown to the list."
-    )
+    audited = 0
+    lines = []
+    if answer is not None:
+        audited = sum("skip_reason" not in one for one in answer["dependencies"])
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+        lines = [*fixable(answer, project["tool"]["audit"]["excused"])]
+    print(*lines, f"{LOCK.name}: {audited} releases audited.", sep="\n")
     return 1 if lines else 0
 
 

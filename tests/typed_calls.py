@@ -30,10 +30,6 @@ def kinds(
     return enhance(array), enhance(tensor, "fast"), enhance(image, scale=2), enhance(b""), path
 
 
-def many(enhancer: Enhancer, array: np.ndarray) -> list[Result]:
-    return list(enhancer.run_many(["a.jpg", array, b""], "fast"))
-
-
 def wrong(enhancer: Enhancer, result: Result) -> None:
     Enhancer(devise="cpu")  # pyright: ignore
     enhancer.run("a.jpg", presset="gentle")  # pyright: ignore

@@ -62,7 +62,6 @@ def test_a_bad_file_fails_with_its_reason_and_the_others_are_done(enhancer, sour
     rows = rows_of(batch)
     assert [row["state"] for row in rows] == states(batch) == ["done", "failed", "done", "done"]
     assert rows[3]["height"] == "240"
-    assert rows[1]["reason"] == str(batch.files[1].error)
     assert "bad.png has an unsupported format" in rows[1]["reason"]
 
 
@@ -138,13 +137,8 @@ def test_a_report_that_cannot_be_written_does_not_affect_the_result(
     assert "a.pdf" in str(item.error)
 
 
-@pytest.mark.parametrize(
-    ("settings", "own"),
-    [
-        (Settings("gentle", long_side=2048), Settings("gentle", long_side=1920)),
-        (Settings("gentle", scale=4), None),
-    ],
-)
-def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one(settings, own):
+def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one():
     item = BatchFile(Path("crew.png"), Path("crew.png"), size=(30, 120))
-    assert with_nearest_size(item, settings).settings == own
+    nearest = with_nearest_size(item, Settings("gentle", long_side=2048))
+    assert nearest.settings == Settings("gentle", long_side=1920)
+    assert with_nearest_size(item, Settings("gentle", scale=4)).settings is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 
@@ -73,31 +73,29 @@ def test_a_cancelled_job_leaves_its_queue_which_no_other_queue_delays(kind, sche
     assert scheduler.count(kind) == 0
 
 
-def test_jobs_are_limited_in_total_per_caller_and_per_address(scheduler):
-    @contextmanager
-    def admitted(*callers, kind="run", limit=4):
-        with ExitStack() as stack:
-            for caller in callers:
-                stack.enter_context(scheduler.admit(caller, kind, limit))
-            yield
-
-    def is_rejected(caller, key, kind="run", limit=4):
-        with pytest.raises(EnhanceError) as error, admitted(caller, kind=kind, limit=limit):
-            pass
-        return error.value.key == key
-
-    with admitted("ada", "ada", "bob", "bob", "cyd"):
-        assert is_rejected("dot", "queue_full")
-    with admitted("ada", "ada", "bob"):
-        assert is_rejected("ada", "queue_share")
-    with admitted(*(("one address", session) for session in range(6)), limit=8):
-        assert is_rejected(("one address", 6), "queue_address", limit=8)
-        with admitted(("another", 1), limit=8):
-            pass
-    with admitted(*range(8), kind="batch", limit=20):
-        assert is_rejected(8, "queue_full", "batch", 20)
-        with admitted(8, limit=20), admitted(8, kind="preview"):
-            pass
+@pytest.mark.parametrize(
+    ("callers", "rejected", "limit", "key"),
+    [
+        (["ada", "ada", "bob", "bob", "cyd"], "dot", 4, "queue_full"),
+        (["ada", "ada", "bob"], "ada", 4, "queue_share"),
+        (
+            [("one address", session) for session in range(6)],
+            ("one address", 6),
+            8,
+            "queue_address",
+        ),
+    ],
+)
+def test_jobs_are_limited_in_total_per_caller_and_per_address(
+    scheduler, callers, rejected, limit, key
+):
+    with ExitStack() as stack:
+        for caller in callers:
+            stack.enter_context(scheduler.admit(caller, "run", limit))
+        with pytest.raises(EnhanceError) as error:
+            stack.enter_context(scheduler.admit(rejected, "run", limit))
+        assert error.value.key == key
+        stack.enter_context(scheduler.admit(("another", 1), "preview", limit))
     assert scheduler.count() == 0
 
 

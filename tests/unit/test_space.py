@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -18,18 +17,18 @@ HEAD = yaml.safe_load((ROOT / "README.md").read_text("utf-8").split("---\n")[1])
 
 
 def test_a_space_preloads_all_weights_from_hugging_face():
-    wanted = defaultdict[tuple[str, ...], list[str]](list)
+    wanted = set()
     for model in models.manifest().values():
         for source in model.files:
             if source.site == "hub":
-                pinned = () if source.version == "main" else (source.version,)
-                wanted[(source.repo, *pinned)].append(source.path)
-    preloaded = {
-        (repo, *pinned): files.split(",")
-        for repo, files, *pinned in map(str.split, HEAD["preload_from_hub"])
-    }
+                wanted.add((source.repo, source.version, source.path))
+    preloaded = set()
+    for line in HEAD["preload_from_hub"]:
+        repo, files, *version = line.split()
+        for file in files.split(","):
+            preloaded.add((repo, *(version or ["main"]), file))
     assert preloaded == wanted
-    assert HEAD["models"] == list(dict.fromkeys(repo for repo, *_ in wanted))
+    assert {*HEAD["models"]} == {repo for repo, _, _ in wanted}
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is not a checkout")
