@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -26,7 +27,7 @@ class Program:
     """A running program, its data folder, and the port of its server."""
 
     data: Path
-    process: subprocess.Popen[str]
+    process: Any
     port: int
 
     @property
@@ -36,20 +37,11 @@ class Program:
     def is_ready(self):
         return is_ready(self.url)
 
-    def partial_files(self):
-        return list(self.data.rglob("*.part"))
-
-    def is_writing(self):
-        """Return whether a partial file has content. A test of the folder writes an empty one."""
-        with suppress(OSError):
-            return any(path.stat().st_size for path in self.partial_files())
-        return False
-
     def end(self, signal, seconds=25):
         """Send a signal; return exit status, output and errors when the program and all its workers
         have ended."""
         processes = psutil.Process(self.process.pid).children(recursive=True)
-        is_wrapped = self.process.args[0] == "unshare"  # type: ignore[index]
+        is_wrapped = self.process.args[0] == "unshare"
         (processes[0] if is_wrapped else psutil.Process(self.process.pid)).send_signal(signal)
         output, errors = self.process.communicate(timeout=seconds)
         _, alive = psutil.wait_procs(processes, timeout=5)

@@ -73,7 +73,7 @@ def test_a_form_without_an_image_is_rejected(site, http, post):
     assert http.post("api/enhance", json={"image": "x"}).status_code == 400
 
 
-def test_the_form_is_described_in_the_openapi_document(site, http, post):
+def test_the_form_is_described_in_the_openapi_document(http):
     document = http.get("gradio_api/openapi.json").json()
 
     validate(document)
@@ -83,9 +83,6 @@ def test_the_form_is_described_in_the_openapi_document(site, http, post):
     assert fields["image"]["format"] == "binary"
     assert [*fields] == ["image", *SETTINGS, *ADDED_SETTINGS, "job"]
     assert (fields["contrast"]["minimum"], fields["contrast"]["maximum"]) == RANGES["contrast"]
-    defaults = {name: str(one["default"]) for name, one in fields.items() if "default" in one}
-    photo = site.photo("described.png", 16, 16)
-    assert post(photo, **defaults | FAST | {"tuning": "false"}).status_code == 200
 
 
 def test_a_full_queue_is_status_429_with_a_time(site, post):

@@ -54,14 +54,6 @@ def test_images_are_counted_by_outcome_and_logged_without_their_names(site, owne
     assert "private" not in caplog.text
 
 
-def test_user_models_are_counted_together(site, owner):
-    with add_models("compact-2x"):
-        before = counts(site)
-        owner.call("enhance", site.photo("own.png", 24, 24), preset="compact-2x")
-        new = counts(site) - before
-    assert new["enhance_pictures_total", "task", "done", "own"] == 1
-
-
 def test_rejected_requests_are_counted_by_reason(site, http, owner):
     before = counts(site)
     with pytest.raises(AppError):
@@ -72,7 +64,9 @@ def test_rejected_requests_are_counted_by_reason(site, http, owner):
         assert new["enhance_refusals_total", reason] == 1
 
 
-def test_metrics_are_valid_as_openmetrics_and_contain_no_text_of_users(http):
+def test_metrics_are_valid_as_openmetrics_and_contain_no_text_of_users(site, owner, http):
+    with add_models("compact-2x"):
+        owner.call("enhance", site.photo("own.png", 24, 24), preset="compact-2x")
     answer = http.get("metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     values = defaultdict(set)
     for family in openmetrics(answer.text):
@@ -80,7 +74,8 @@ def test_metrics_are_valid_as_openmetrics_and_contain_no_text_of_users(http):
             for name, value in sample.labels.items():
                 values[name].add(value)
     assert values.keys() <= {"kind", "preset", "outcome", "stage", "le", "reason", "version"}
-    assert values["preset"] <= PRESETS.keys() | {"own", "all"}  # user models, and comparisons
+    assert "own" in values["preset"], "user models are counted together"
+    assert values["preset"] <= PRESETS.keys() | {"own", "all"}
     assert values["reason"] <= catalogue().keys()
 
 

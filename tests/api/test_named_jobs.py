@@ -93,7 +93,6 @@ def test_a_name_belongs_to_its_images_and_settings(site, owner):
     for endpoint, images, changed in (
         ("enhance", other, {}),
         ("enhance", file, {"scale": 2}),
-        ("enhance", file, {"preset": "precise"}),
         ("batch", [file], {}),
     ):
         with pytest.raises(AppError, match="other images or settings"):

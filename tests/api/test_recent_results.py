@@ -48,9 +48,9 @@ def test_a_recent_result_has_its_facts_and_is_opened_with_its_photo(site, owner)
     assert listed["size"] == {"width": 176, "height": 160}
     assert listed["encoding"]["format"] == "webp"
     assert listed["regions"] == info["regions"]
-    assert [status_of_region(site, one) for one in info["regions"].values()] == [200, 200]
     hours = datetime.fromisoformat(listed["expires"]) - datetime.fromisoformat(listed["began"])
     assert hours.total_seconds() == pytest.approx(24 * 3600, abs=60)
+    assert [status_of_region(site, one) for one in info["regions"].values()] == [200, 200]
 
     photo = opened(site, owner)["image"]
     assert photo["orig_name"] == "opened.png"

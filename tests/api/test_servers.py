@@ -3,14 +3,15 @@
 import signal
 import sys
 import zipfile
+from contextlib import suppress
 from functools import partial
 
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from ..site import wait_until
-from .programs import AS_FIRST_PROCESS, can_be_first_process, programs, write_photo
+from ..site import free_port, wait_until
+from .programs import AS_FIRST_PROCESS, Program, can_be_first_process, write_photo
 from .users import User, new_key, progress
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -30,10 +31,25 @@ def results(server):
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory):
+def servers(forks, tmp_path_factory):
     """Two servers with one data folder. The first one pauses runs of files called slow."""
-    with programs(tmp_path_factory.mktemp("servers")) as start:
-        yield start(*PAUSED_APP), start("app.py")
+    data = tmp_path_factory.mktemp("servers")
+
+    def start(program):
+        port = free_port()
+        variables = {
+            "ENHANCE_DATA": str(data),
+            "GRADIO_SERVER_PORT": str(port),
+            "GRADIO_TEMP_DIR": "",
+        }
+        code = f"import os\nos.environ.update({variables})\n{program}"
+        return Program(data, forks.start(code=code, modules=("enhance.web.build",)), port)
+
+    started = start("import tests.api.paused_app"), start("import app; app.main()")
+    yield started
+    for server in started:
+        with suppress(ProcessLookupError):  # One has been killed.
+            server.process.send_signal(signal.SIGKILL)
 
 
 @pytest.fixture
@@ -77,7 +93,7 @@ def test_another_server_finishes_the_jobs_of_a_killed_one(servers, users, tmp_pa
     followed = second.start("batch", files, job="killed-batch")
     wait_until(lambda: progress(followed).get("share"))
 
-    servers[0].process.kill()
+    servers[0].process.send_signal(signal.SIGKILL)
     servers[0].process.wait()
 
     assert second.states()["killed-run"] == "interrupted"
@@ -97,10 +113,11 @@ def test_sigterm_ends_a_running_server_that_is_the_first_process_of_a_container(
     wrapper = AS_FIRST_PROCESS if can_be_first_process() else None
     server = start(*PAUSED_APP, wrapper=wrapper)
     user = User(connector(server, tmp_path))
-    user.start("enhance", write_photo(tmp_path / "slow.png", 400, 360))
-    wait_until(server.is_writing)
+    job = user.start("enhance", write_photo(tmp_path / "slow.png", 400, 360))
+    wait_until(lambda: job.status().progress_data)
+    assert [*server.data.rglob("*.part")]
 
     status, _, errors = server.end(signal.SIGTERM)
 
-    assert (status, server.partial_files()) == (0, [])
+    assert (status, [*server.data.rglob("*.part")]) == (0, [])
     assert "Traceback" not in errors
