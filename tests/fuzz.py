@@ -3,10 +3,10 @@ FILE...`"""
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 import zlib
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -24,17 +24,14 @@ from enhance.images import SourceImage, inspect_image, read_image
 from enhance.images.limits import MAX_SIDE
 from enhance.metadata import Metadata
 from enhance.metadata.png_chunks import SIGNATURE
-from enhance.metadata.profiles import profile_name
 from enhance.metadata.provenance import origin_of
 from enhance.metadata.source_type import label_of, with_source_type
 from enhance.restore.result import encode_gain_map
-from tests.unit import photos_with_metadata
 from tests.unit.gain_map_files import ultra_hdr
 from tests.unit.image_files import (
     FILES,
     camera_raw,
     encode,
-    exif_block,
     exported,
     finished_png,
     flat_png,
@@ -52,15 +49,15 @@ MOST_SERVER_SECONDS = 6.0
 The worst blocks of 1 MB take a second, when EXIF is shortened for a JPEG.
 """
 
-_OUTPUTS = (("jpeg", "keep"), ("jpeg", "no-location"), ("tiff", "no-location"), ("webp", "keep"))
+_OUTPUTS = (("jpeg", "keep"), ("tiff", "no-location"))
 _MOST_PIXELS = 1_000_000
-_NUMBERS = (0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+_NUMBERS = (0, 1, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
 @cache
-def originals() -> Mapping[str, bytes]:
+def originals() -> dict[str, bytes]:
     """Return a small undamaged file of each format."""
-    photo = Image.fromarray(skimage.data.astronaut()[100:164, 180:276]).resize((24, 18))
+    photo = Image.fromarray(skimage.data.astronaut()[100:118, 180:204])
     deep = np.asarray(photo).astype(np.uint16) * 257
     files = {
         "progressive-jpeg": encode(photo, "JPEG", progressive=True),
@@ -69,19 +66,18 @@ def originals() -> Mapping[str, bytes]:
         "wide-png": flat_png(MAX_SIDE, 1),
         "lossless-webp": encode(photo, "WEBP", lossless=True),
         "lzw-tiff": encode(photo, "TIFF", compression="tiff_lzw"),
-        "tiled-tiff": tiff(np.asarray(photo.resize((32, 16))), tile=(16, 32)),
         "deep-tiff": tiff(deep),
         "raw": camera_raw(),
         "gain-map": ultra_hdr(np.asarray(photo)),
         "extended-xmp": (FILES / "extended.jpeg").read_bytes(),
     }
-    for kind in ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF", "BMP", "GIF"):
-        files[kind.lower()] = photos_with_metadata.photo_with_metadata(kind)
+    for path in FILES.glob("photo.*"):
+        if path.suffix not in (".xmp", ".iptc"):
+            files[path.suffix[1:]] = path.read_bytes()
     if FORMATS["jxl"].is_available():
-        metadata = Metadata(exif_block(6), photos_with_metadata.XMP)
         with TemporaryDirectory() as folder:
-            path = finished_png(Path(folder) / "deep.png", deep, rgb_profile(), metadata)
-            files["lossless-jxl"] = exported(path, "jxl", 100, label=False).read_bytes()
+            path = finished_png(Path(folder) / "deep.png", deep, rgb_profile())
+            files["lossless-jxl"] = exported(path, "jxl", 100).read_bytes()
     return files
 
 
@@ -90,7 +86,7 @@ def damage(kind: str, random: Generator) -> bytes:
     corrected."""
     data = bytearray(originals()[kind])
     for _ in range(random.integers(1, 4)):
-        _DAMAGES[random.integers(len(_DAMAGES))](data, random)
+        _DAMAGES[random.integers(3)](data, random)
     if kind.endswith("png") and random.random() < 0.5:
         _correct_checksums(data)
     return bytes(data)
@@ -104,18 +100,16 @@ def read_file(path: Path) -> str:
     fails or takes too long.
     """
     begun = time.perf_counter()
-    end = "image"
     try:
         facts = inspect_image(path, max_pixels=_MOST_PIXELS)
         image = read_image(path, max_pixels=_MOST_PIXELS)
     except PictureError as error:
-        end, message = error.key, error.message("en")
-        assert path.name in message
-        assert message.endswith(".")
-        assert "\n" not in message
+        end = error.key
+        message = str(error)
+        assert re.fullmatch(rf".*{re.escape(path.name)}.*\.", message)
     else:
+        end = "image"
         assert image.rgb.shape == (facts.height, facts.width, 3)
-        assert image.bits == facts.bits
         assert not image.variants["no-location"].has_location
         assert image.variants["none"] == Metadata(dpi=image.metadata.dpi)
         started = time.thread_time()
@@ -133,12 +127,11 @@ def _serve(path: Path, image: SourceImage, folder: Path) -> None:
     """
     origin_of(path)
     pixels = image.rgb[:8, :8, :1] if image.grey else image.rgb[:8, :8]
-    profile_name(image.icc)
     srgb_image(pixels, image.icc)
     metadata = image.metadata.with_size(4 * image.width, 4 * image.height).with_resolution(300)
     xmp = with_source_type(metadata.xmp, label_of(metadata.xmp, generated=False))
-    metadata = replace(metadata, xmp=xmp)
     gain_map = encode_gain_map(image, (image.height, image.width))
+    metadata = replace(metadata, xmp=xmp)
     png = finished_png(folder / "result.png", pixels, image.icc, metadata, gain_map)
     for name, choice in _OUTPUTS:
         encoding = Encoding(name, metadata=choice)
@@ -157,15 +150,13 @@ def _flip(data: bytearray, random: Generator) -> None:
 
 def _forge_number(data: bytearray, random: Generator) -> None:
     """Write a number where a length could be, more often near the beginning."""
-    place = int(random.integers(0, random.choice([len(data), min(len(data), 400)])))
-    number = int(random.choice(_NUMBERS))
-    if random.random() < 0.5:
-        data[place : place + 4] = number.to_bytes(4, "big")
-    else:
-        data[place : place + 4] = number.to_bytes(4, "little")
+    end = random.choice([len(data), min(len(data), 400)])
+    place = random.integers(0, end)
+    order = random.choice(["big", "little"])
+    data[place : place + 4] = int(random.choice(_NUMBERS)).to_bytes(4, order)
 
 
-_DAMAGES: tuple[Callable[[bytearray, Generator], None], ...] = (_cut, _flip, _forge_number)
+_DAMAGES = (_cut, _flip, _forge_number)
 
 
 def _correct_checksums(data: bytearray) -> None:

@@ -2,14 +2,13 @@
 `enhance compare`."""
 
 import json
-from collections import Counter
 from itertools import groupby
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from enhance import Cancelled, EnhanceError, Settings, WeightsError
+from enhance import Cancelled, EnhanceError, Settings
 from enhance.cli import main
 from enhance.engine.steps import RowNetwork
 from enhance.images import Box
@@ -38,19 +37,16 @@ def passes(monkeypatch, enhancer):
 
 
 def test_each_installed_preset_is_compared_once_model_by_model(enhancer, photo, passes):
-    arrived = []
-
     image = enhancer.read(photo[:12, :16].copy())
     box = choose_box(16, 12, None, None, 8)
-    comparison = enhancer.compare_region(image, box, Job("comparison"), on_cell=arrived.append)
+    comparison = enhancer.compare_region(image, box, Job("comparison"))
 
     here = [one["name"] for one in enhancer.presets() if one["available"] and one["name"] != "auto"]
     assert [cell.settings.preset for cell in comparison.cells] == here
-    assert [one["name"] for one in comparison.info["presets"]] == here
-    assert {*map(id, arrived)} == {*map(id, comparison.cells)}
     assert {"gentle", "original", "anime", "anime-fast", "dehaze"} <= set(here)
     # The network runs again for dehaze, which changes its input, without being loaded again.
-    assert Counter(passes) == {**dict.fromkeys(passes, 1), "realesrgan-x4plus": 2}
+    assert passes.count("realesrgan-x4plus") == 2
+    assert len(passes) == len(set(passes)) + 1
     assert len(list(groupby(passes))) == len(set(passes))
 
 
@@ -82,34 +78,23 @@ def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, passes)
     assert enhancer.scheduler.count() == 0
 
 
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [
-        (MemoryError(), "Not enough memory"),
-        (WeightsError("weights_missing", names="x"), "weights"),
-        (RuntimeError("odd"), "unexpected error"),
-    ],
-)
-def test_a_failed_preset_has_its_error_in_its_cell(
-    enhancer, photo_file, tmp_path, monkeypatch, error, message
-):
+def test_a_failed_preset_has_its_error_in_its_cell(enhancer, photo_file, tmp_path, monkeypatch):
     load = RowNetwork.load
 
     def failing(recipe, **options):
         if recipe.model == ANIME.model:
-            raise error
+            raise MemoryError
         return load(recipe, **options)
 
     monkeypatch.setattr(RowNetwork, "load", failing)
 
-    with pytest.raises(EnhanceError, match=message):
+    with pytest.raises(EnhanceError, match="Not enough memory"):
         enhancer.compare(photo_file, size=12, settings=[ANIME])
     comparison = enhancer.compare(photo_file, size=12, settings=[FAST, ANIME])
     done, failed = comparison.save(tmp_path / "sheet.png")["presets"]
 
     assert (done["status"], failed["status"]) == ("done", "failed")
-    assert message in failed["error"]
-    assert failed["seconds"] is None
+    assert "Not enough memory" in failed["error"]
     assert not np.array_equal(comparison.sheet("zh-CN"), comparison.sheet("en"))
 
 
@@ -118,31 +103,20 @@ def test_the_command_prints_json_and_replaces_only_an_earlier_sheet(
 ):
     monkeypatch.setattr("enhance.presets.available_presets", lambda: ("auto", "anime-fast"))
     sheet = tmp_path / "sheet.png"
-    options = [
-        "--x",
-        "20",
-        "--y",
-        "12",
-        "--size",
-        "16",
-        "--device",
-        "cpu",
-        "--precision",
-        "fp32",
-        "--json",
-    ]
-    command = ["compare", str(photo_file), "-o", str(sheet), *options]
+    options = "--x 20 --y 12 --size 16 --device cpu --precision fp32 --json"
+    command = f"compare {photo_file} -o {sheet} {options}".split()
     sheet.write_text("somebody's notes")
 
     assert main(command) == 1
     assert "was not created by this program" in capsys.readouterr().err
     assert sheet.read_text() == "somebody's notes"
     sheet.unlink()
-    assert [main(command), main(command)] == [0, 0]
+    assert main(command) == 0
+    assert main(command) == 0
 
     info = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert info["square"] == {"left": 12, "top": 4, "width": 16, "height": 16}
-    (preset,) = info["presets"]
-    assert (preset["name"], preset["settings"]["scale"]) == ("anime-fast", FAST.scale)
-    assert info["output"]["path"] == str(sheet)
-    assert Image.open(sheet).size == (info["output"]["width"], info["output"]["height"])
+    assert [preset["name"] for preset in info["presets"]] == ["anime-fast"]
+    output = info["output"]
+    assert output["path"] == str(sheet)
+    assert Image.open(sheet).size == (output["width"], output["height"])

@@ -41,12 +41,13 @@ for path in sys.argv[2:]:
 """
 
 
-def process(forks, folder, *sizes) -> list[str]:
+def process(forks, folder, *sizes):
     """Process images of these sizes, with preview, run and report, in one process; return the
     errors that it prints."""
-    files = [folder / f"{width}x{height}.png" for width, height in sizes]
-    for file, size in zip(files, sizes, strict=True):
-        file.write_bytes(flat_png(*size))
+    files = []
+    for width, height in sizes:
+        files.append(folder / f"{width}x{height}.png")
+        files[-1].write_bytes(flat_png(width, height))
     process = forks.start(folder, *files, code=EVERYTHING)
     assert process.wait() == 0, process.errors.read_text()[-2000:]
     return process.output.read_text().splitlines()

@@ -36,7 +36,9 @@ def test_the_cache_keeps_few_images():
 
 
 def test_threads_that_ask_for_one_photo_decode_it_once():
-    reads, together, cache = [], threading.Barrier(4), ImageCache()
+    reads = []
+    together = threading.Barrier(4)
+    cache = ImageCache()
 
     def read():
         reads.append("once")

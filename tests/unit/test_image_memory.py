@@ -66,9 +66,9 @@ class UniformRows(PngReader):
 
 def test_report_copies_neither_the_image_nor_the_result(enhancer, photo_file):
     info = enhancer.run(photo_file, "anime-fast").info
-    image, result = mapped("uint16", channels=4), UniformRows()
+    image = mapped("uint16", channels=4)
     # The fonts take 26 MB.
-    assert peak_of(lambda: make_report(info, result, image, (0.5, 0.5))) < 45e6
+    assert peak_of(lambda: make_report(info, UniformRows(), image, (0.5, 0.5))) < 45e6
 
 
 @pytest.mark.parametrize(
@@ -81,27 +81,25 @@ def test_report_copies_neither_the_image_nor_the_result(enhancer, photo_file):
 )
 def test_thumbnails_and_downscaling_are_exact_and_need_no_copy(monkeypatch, large, image):
     assert peak_of(lambda: whole_image(large, (400, 300))) < BYTE_A_PIXEL / 4
-    for size in ((105, 150), (70, 100), (211, 300), (31, 44), (83, 117)):
+    for size in ((105, 150), (211, 300), (31, 44)):
         assert np.array_equal(whole_image(image, size), resize_for_screen(image.rows(0, 211), size))
 
     assert peak_of(lambda: large.downscale(2)) < large.downscale(2).nbytes + BYTE_A_PIXEL / 3
-    at_once = [replace(image).downscale(factor).rows(0, 53) for factor in (2, 3, 4)]
+    at_once = replace(image).downscale(3).rows(0, 70)
     monkeypatch.setattr("enhance.images.downscaling._STRIP_ROWS", 5)
-    in_strips = [replace(image).downscale(factor).rows(0, 53) for factor in (2, 3, 4)]
-    for whole, joined in zip(at_once, in_strips, strict=True):
-        assert np.array_equal(joined, whole)
+    assert np.array_equal(replace(image).downscale(3).rows(0, 70), at_once)
 
 
-@pytest.mark.parametrize("pixels", [SMALL, FINE], ids=["8", "16"])
-def test_dehazed_large_image_is_in_a_file(tmp_path, monkeypatch, pixels):
+def test_dehazed_large_image_is_in_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(worker, "PIXELS_IN_MEMORY", 1000)
-    hazy = pixels // 2 + np.iinfo(pixels.dtype).max // 3
-    settings, haze = Settings.from_preset("dehaze"), find_haze(hazy)
+    hazy = FINE // 2 + 21_845
+    settings = Settings.from_preset("dehaze")
+    haze = find_haze(hazy)
     assert haze.amount > 0
     seen = Scene(haze).network_pixels(source_image(hazy), settings, folder=tmp_path)
-    assert np.array_equal(seen, remove_haze(hazy, find_haze(hazy), settings.strength))
+    assert np.array_equal(seen, remove_haze(hazy, haze, settings.strength))
 
-    large, whole = mapped(pixels.dtype), Scene(replace(haze, height=HEIGHT, width=WIDTH))
-    taken = peak_of(lambda: whole.network_pixels(large, settings, folder=tmp_path))
-    assert taken < BYTE_A_PIXEL
+    large = mapped("uint16")
+    whole = Scene(replace(haze, height=HEIGHT, width=WIDTH))
+    assert peak_of(lambda: whole.network_pixels(large, settings, folder=tmp_path)) < BYTE_A_PIXEL
     assert list(tmp_path.iterdir()) == []

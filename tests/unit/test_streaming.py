@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -33,23 +33,20 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def random_image(height, width) -> torch.Tensor:
+def random_image(height, width):
     return torch.rand(height, width, 3, generator=torch.Generator().manual_seed(1))
 
 
-def start(
-    image, graph=GRAPH, state=None, transposed=False
-) -> tuple[Stream, Callable[..., torch.Tensor]]:
+def start(image, graph=GRAPH, state=None, transposed=False):
     """Return the stream of an image, and its `step` with the kernels for it."""
     rows = ImageRows(graph, image.shape[0], image.shape[1], lambda a, b: image[a:b], transposed)
     stream = Stream(graph, rows)
-    kernels = prepare(
-        graph, state or random_tensors(graph.shapes()), CPU, torch.float32, transposed=transposed
-    )
-    return stream, lambda *given, **named: stream.step(kernels, *given, **named)
+    state = state or random_tensors(graph.shapes())
+    kernels = prepare(graph, state, CPU, torch.float32, transposed=transposed)
+    return stream, partial(stream.step, kernels)
 
 
-def strips_of(image, rows, threads=1, **network) -> list[torch.Tensor]:
+def strips_of(image, rows, threads=1, **network):
     stream, step = start(image, **network)
     strips = []
     while not stream.finished:
@@ -62,18 +59,18 @@ def strips_of(image, rows, threads=1, **network) -> list[torch.Tensor]:
 @pytest.mark.parametrize(("rows", "threads"), [(1, 3), (7, 2), (1000, 4)])
 def test_streamed_equals_untiled(kind, module, size, rows, threads):
     network = random_network(kind)
-    image = random_image(*size)
     graph, state = NETWORKS[module].convert(network)
+    image = random_image(*size)
     is_landscape = size[1] > size[0]
     given = image.swapaxes(0, 1) if is_landscape else image
-    options = {"graph": graph, "state": state, "transposed": is_landscape}
 
-    streamed = torch.cat(strips_of(given, rows, threads, **options))
+    strips = strips_of(given, rows, threads, graph=graph, state=state, transposed=is_landscape)
 
-    with torch.inference_mode():
-        expected = network(image.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+    streamed = torch.cat(strips)
     if is_landscape:
         streamed = streamed.swapaxes(0, 1)
+    with torch.inference_mode():
+        expected = network(image.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
     torch.testing.assert_close(streamed, expected, atol=2e-5, rtol=1e-5)
 
 
@@ -138,32 +135,27 @@ def test_every_layer_checks_for_cancelling_which_stops_all_threads(threads):
 
 def test_threads_share_the_cores_during_the_work_only():
     torch.set_num_threads(2)
-    cores = []
-    meeting = threading.Barrier(3)
 
     def work():
-        meeting.wait(10)
-        cores.append(torch.get_num_threads())
+        assert torch.get_num_threads() == 1
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         run_in_threads(3, work)
-    assert cores == [1, 1, 1]
     assert torch.get_num_threads() == 2
 
 
 def test_a_gpu_with_little_free_memory_uses_smaller_strips(monkeypatch):
     graph = rrdbnet(23)
     width = 2000
-    cached = 4e8
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: cached)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
     rows = ImageRows(graph, 9, width, lambda first, last: torch.zeros(last - first, width, 3))
     run = PhasedStream(rows, torch.float16)
     rows.device = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
 
     def rows_for(free):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free - cached, 80e9))
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80e9))
         return Steps(run, 512, torch.float16, Threads(1)).rows
 
     assert rows_for(8e9) == 512 * 512 // width
