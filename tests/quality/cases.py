@@ -63,11 +63,10 @@ class Networks:
 
 @dataclass(frozen=True, eq=False)
 class Upscaled:
-    """A result and its fidelity in dB, on average and at its worst, which are NaN without a
+    """A result and its fidelity in dB in the area that differs most, which is NaN without a
     network."""
 
     pixels: Pixels
-    fidelity_db: float = math.nan
     fidelity_worst_db: float = math.nan
 
 
@@ -81,8 +80,7 @@ def upscaled(case: Case, settings: Settings, networks: Networks) -> Upscaled:
     rows = result.rows(0, result.size[0])
     meter = result.meter()
     meter.add(rows)
-    fidelity = meter.fidelity()
-    return Upscaled(rows, fidelity.average_db, fidelity.worst_db)
+    return Upscaled(rows, meter.fidelity().worst_db)
 
 
 def bicubic(case: Case) -> Upscaled:
