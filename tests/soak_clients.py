@@ -68,9 +68,8 @@ def known_images(count):
     process."""
     known = []
     with Enhancer() as enhancer:
-        for number, (height, width) in enumerate(SIZES[:count]):
-            photo = data.astronaut()[60 + 25 * number :, 150:]
-            one = Known(np.ascontiguousarray(photo[:height, :width]), [], [])
+        for height, width in SIZES[:count]:
+            one = Known(np.ascontiguousarray(data.astronaut()[60:, 150:][:height, :width]), [], [])
             for changes in TUNED:
                 settings = settings_from_call(PRESET, **changes)
                 one.wholes.append(enhancer.run(one.pixels, settings).array)

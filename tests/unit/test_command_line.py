@@ -41,13 +41,10 @@ def test_options_reach_the_settings_and_the_output(photo_file, tmp_path, capsys)
     [
         ("--preset vivid", 2, "Unknown preset “vivid”. Choose from auto, gentle"),
         ("--scale 17", 2, "Use a number from 1 to 16"),
-        ("--device meta", 2, "“meta” is not available"),
-        ("--scale 2 --long-side 99", 2, "Use only one of scale, long_side, megapixels"),
         ("--shard 4/3", 2, "such as 2/5"),
         ("--shard ٢/٥", 2, "such as 2/5"),
         ("-o out.gif", 2, "out.gif has an unsupported extension"),
         ("-o out.jpg --format webp", 2, "extension of out.jpg does not match the format webp"),
-        ("--format jpeg --quality 101", 2, "Use a whole number from 1 to 100"),
         ("other.png -o photo.png", 2, "Choose a folder"),
         ("-o photo.png/", 2, "Choose a folder"),
         ("--failures photo.png", 2, "Use a file name that ends in .jsonl"),
@@ -56,7 +53,6 @@ def test_options_reach_the_settings_and_the_output(photo_file, tmp_path, capsys)
         ("-o file/x.png", 1, "Cannot save"),
         ("-o x.png --long-side 897", 1, "Use 896 or less"),
         ("-o pipe.png --report", 1, "device or a pipe"),
-        ("-o LONG.png", 1, "too long"),
         ("LONG.png -o out", 1, "too long"),
     ],
 )
@@ -148,26 +144,24 @@ def test_a_batch_killed_while_it_writes_and_at_random_times_ends_with_the_same_b
     assert contents(killed) == whole
 
 
-def test_a_report_replaces_no_foreign_document_and_no_report_of_another_image(
-    photo, photo_file, tmp_path
-):
+def test_a_report_replaces_no_foreign_document_and_no_report_of_another_image(tmp_path):
     output = tmp_path / "out"
     output.mkdir()
     (output / "foreign.pdf").write_bytes(b"%PDF somebody's thesis")
 
-    def enhance(name):
-        assert start(photo_file, "--report", "-o", output / f"{name}.png") == 0
+    def enhance(name, shade):
+        photo = image(tmp_path / "photo.png", shade)
+        assert start(photo, "--report", "-o", output / f"{name}.png") == 0
 
-    for name in ("foreign", "foreign", "own"):
-        enhance(name)
+    enhance("foreign", 0)
+    enhance("own", 0)
     before = {name: contents(output)[name] for name in ("foreign.pdf", "own.pdf")}
-    Image.fromarray(photo[:8]).save(photo_file)
-    enhance("own")
+    enhance("own", 1)
 
     after = contents(output)
-    assert {name: after[name] for name in before} == before
-    reports = {name for name in after if name.endswith(".pdf")} - before.keys()
-    assert reports == {"foreign-report.pdf", "own-report.pdf"}
+    assert before.items() <= after.items()
+    reports = {name for name in after if name.endswith(".pdf")}
+    assert reports == {*before, "foreign-report.pdf", "own-report.pdf"}
 
 
 @can_fork
@@ -211,9 +205,8 @@ def test_names_that_are_no_text_are_printed_with_escapes_and_can_be_tried_again(
 
 
 @pytest.mark.parametrize("name", ["mine.png", "mine.jpg"])
-def test_a_result_is_replaced_but_no_foreign_file(photo_file, photo, tmp_path, capsys, name):
-    mine = tmp_path / name
-    Image.fromarray(photo[:8]).save(mine)
+def test_a_result_is_replaced_but_no_foreign_file(photo_file, tmp_path, capsys, name):
+    mine = image(tmp_path / name)
     before = mine.read_bytes()
 
     assert start(photo_file, "-o", mine) == 1
@@ -221,7 +214,7 @@ def test_a_result_is_replaced_but_no_foreign_file(photo_file, photo, tmp_path, c
     assert f"{mine} already exists and was not created by this program" in capsys.readouterr().err
 
     mine.write_bytes(b"")  # An empty file only reserves the name.
-    for options in ([], ["--no-tuning"], ["--no-tuning", "--metadata=none"], []):
+    for options in ([], ["--no-tuning", "--metadata=none"], []):
         assert start(photo_file, "-o", mine, *options) == 0
         assert Image.open(mine).size == (224, 160)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
 from enhance import Encoding, Settings
 from enhance.jobs.batch import RunningBatch
@@ -15,7 +14,7 @@ from enhance.jobs.inputs import find_images
 from enhance.metadata.provenance import Origin, origin_of
 from enhance.processes import remove_leftovers, this_process
 
-from .runs import contents
+from .runs import contents, image
 
 RAW = Settings.from_preset("anime-fast")
 FORMATS = {"png": ".png", "jpeg": ".jpg", "webp": ".webp", "avif": ".avif"}
@@ -23,13 +22,11 @@ HOST = this_process().split("-")[0]
 
 
 @pytest.fixture
-def folder(photo, tmp_path):
+def folder(tmp_path):
     """Three photos."""
-    folder = tmp_path / "in"
-    folder.mkdir()
     for number in range(3):
-        Image.fromarray(photo[:8, 8 * number :][:, :8]).save(folder / f"{number}.png")
-    return folder
+        image(tmp_path / f"in/{number}.png", number)
+    return tmp_path / "in"
 
 
 def process(enhancer, folder, format="png") -> Any:

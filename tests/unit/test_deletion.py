@@ -109,10 +109,9 @@ def test_a_result_that_cannot_be_read_stops_no_deletion_and_is_computed_again(
     unreadable = result.path.with_suffix(".json")
     unreadable.write_text(json.dumps({**result.info, **UNREADABLE[change]}))
 
-    again = enhancer.run(photo_file, FAST).info
-    assert not again["cached"]
+    again = enhanced(enhancer, photo_file, FAST)
+    assert again.task_id != unreadable.stem
     assert enhancer.tasks.info(unreadable.stem) is None
 
-    entry = entry_of(enhancer, photo_file, FAST, state="done", task_id=again["task_id"])
-    enhancer.tasks.remove([entry])
+    enhancer.tasks.remove([again])
     assert {Path(name).stem for name in stored_files(enhancer)} == {unreadable.stem}

@@ -58,13 +58,6 @@ def test_data_folders_and_results_are_inputs_only_if_they_are_named(folder, caps
         assert cached(run(capsys, inputs)) == results
 
 
-def test_report_is_next_to_the_result(folder, capsys):
-    photo = image(folder / "a.jpg")
-    for is_cached in (False, True):
-        assert cached(run(capsys, photo, "--report", "--format", "jpeg")) == {"a-4x.jpg": is_cached}
-        assert names(folder) == ["a-4x.jpg", "a-4x.pdf", "a.jpg"]
-
-
 @pytest.mark.parametrize("arguments", ["-", "file://a.jpg", "a.jpg --ray local"])
 def test_inputs_without_a_place_for_the_result_require_an_output(folder, capsys, arguments):
     image(folder.parent / "a.jpg")

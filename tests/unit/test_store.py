@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -85,16 +84,6 @@ def test_a_finished_task_is_found_by_its_signature_unless_its_result_or_info_is_
         result.with_suffix(".json").write_text(damaged_info)
         result.write_bytes(damaged)
         assert store.info(task_id) is store.find("a" * 64) is None
-
-
-def test_a_result_whose_info_cannot_be_written_is_removed(store, monkeypatch):
-    monkeypatch.setattr(
-        "enhance.store.tasks.write_atomically", Mock(side_effect=StorageError("full"))
-    )
-
-    with pytest.raises(StorageError):
-        add_result(store)
-    assert files_of(store.folder) == {}
 
 
 def test_expired_files_are_deleted_and_a_copied_result_has_a_new_retention_period(store):
