@@ -50,6 +50,7 @@ def test_images_are_counted_by_outcome_and_logged_without_their_names(site, owne
         ("file", "done"): 1,
         ("file", "failed"): 1,
     }
+    assert new["enhance_stage_seconds_count", "task", "network"] == 1
     assert caplog.text.count("outcome=") == 6
     assert "private" not in caplog.text
 
