@@ -1,7 +1,5 @@
 """Blocks of EXIF and XMP that keep a reader busy."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 
@@ -14,33 +12,33 @@ from tests.unit.image_files import png
 _LONG, _UNDEFINED = 4, 7
 
 
-def flat_photo(chunks: bytes) -> bytes:
+def flat_photo(chunks):
     """Return a small PNG with these chunks."""
     return png(np.full((12, 16, 3), 90, np.uint8), before_pixels=chunks)
 
 
-def packed_exif(block: bytes) -> bytes:
+def packed_exif(block):
     """Return EXIF as compressed text in a PNG, as ImageMagick writes it."""
     text = profile_text("exif", block).encode()
     return make_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text, 9))
 
 
-def packed_xmp(packet: bytes) -> bytes:
+def packed_xmp(packet):
     """Return XMP as compressed text in a PNG."""
     return make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(packet, 9))
 
 
-def overlapping_exif(length: int, count: int) -> bytes:
-    """Return EXIF of this length with `count` entries in its GPS directory, all over the same
-    bytes."""
-    start = 8 + 2 + 12 + 4
-    main = struct.pack("<H", 1) + struct.pack("<HHII", GPS_IFD, _LONG, 1, start) + bytes(4)
+def overlapping_exif():
+    """Return 900 kB of EXIF with 60,000 entries in its GPS directory, all over the same bytes."""
+    count = 60_000
+    length = 900_000
+    main = struct.pack("<HHHIII", 1, GPS_IFD, _LONG, 1, 26, 0)
     entries = b"".join(struct.pack("<HHII", tag, _UNDEFINED, length - 8, 8) for tag in range(count))
-    block = b"II*\0" + struct.pack("<I", 8) + main + struct.pack("<H", count) + entries + bytes(4)
+    block = b"II*\0" + struct.pack("<I", 8) + main + struct.pack("<H", count) + entries
     return block.ljust(length, b"\0")
 
 
-def located_xmp(length: int) -> bytes:
+def located_xmp(length):
     """Return XMP of this length in which the search for a location finds many beginnings and no
     end."""
     part = b" a" + b"x" * 60 + b":" + b"gps" * 20

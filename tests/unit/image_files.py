@@ -1,13 +1,8 @@
 """Image files of kinds that Pillow cannot write, profiles, and finished results."""
 
-from __future__ import annotations
-
 import io
-import struct
-import zlib
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -19,7 +14,7 @@ from enhance.formats.encoding import export
 from enhance.formats.png import PngHeader, create_png
 from enhance.images import SourceImage
 from enhance.metadata import Metadata
-from enhance.metadata.png_chunks import SIGNATURE, make_chunk
+from enhance.metadata.png_chunks import SIGNATURE
 from enhance.metadata.provenance import Origin
 
 FILES = Path(__file__).with_name("files")
@@ -28,7 +23,7 @@ ORIGIN = Origin("a" * 64, "b" * 64)
 """The origin that `finished_png` states."""
 
 
-def png(values: np.ndarray, before_pixels: bytes = b"", after_pixels: bytes = b"") -> bytes:
+def png(values, before_pixels=b"", after_pixels=b""):
     """Return a PNG of uint8 or uint16 values, [H, W] or [H, W, 2 to 4], with extra chunks around
     its pixels."""
     plain = bytes(imagecodecs.png_encode(np.ascontiguousarray(values)))
@@ -36,9 +31,7 @@ def png(values: np.ndarray, before_pixels: bytes = b"", after_pixels: bytes = b"
     return plain[:header] + before_pixels + plain[header:end] + after_pixels + plain[end:]
 
 
-def tiff(
-    values: np.ndarray, photometric: int = 2, *, orientation: int = 1, **options: Any
-) -> bytes:
+def tiff(values, photometric=2, *, orientation=1, **options):
     """Return an uncompressed TIFF of any number type, [H, W] or [H, W, C], with options of
     tifffile."""
     sink, turn = io.BytesIO(), (274, "H", 1, orientation, True)
@@ -48,7 +41,7 @@ def tiff(
     return sink.getvalue()
 
 
-def with_tags(content: bytes, tags: dict[int, int]) -> bytes:
+def with_tags(content, tags):
     """Return a TIFF with other numbers in these tags of its first page."""
     file = io.BytesIO(content)
     with tifffile.TiffFile(file) as opened:
@@ -58,7 +51,7 @@ def with_tags(content: bytes, tags: dict[int, int]) -> bytes:
     return file.getvalue()
 
 
-def exif_block(orientation: int) -> bytes:
+def exif_block(orientation):
     """Return a bare EXIF block like that of a camera."""
     block = Image.Exif()
     block[0x010F] = "Lantern"
@@ -67,41 +60,41 @@ def exif_block(orientation: int) -> bytes:
 
 
 @cache
-def rgb_profile() -> bytes:
+def rgb_profile():
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 @cache
-def wide_profile() -> bytes:
+def wide_profile():
     return imagecodecs.cms_profile("adobergb")
 
 
 @cache
-def grey_profile(gamma: float = 2.2) -> bytes:
+def grey_profile(gamma=2.2):
     return imagecodecs.cms_profile("gray", gamma=gamma)
 
 
 @cache
-def cmyk_profile() -> bytes:
+def cmyk_profile():
     """Return a CMYK profile with Lab values for the 16 corners. All inks only darken, even yellow
     is neutral grey."""
     return (FILES / "cmyk.icc").read_bytes()
 
 
-def source_image(rgb: np.ndarray, alpha: np.ndarray | None = None, **fields: Any) -> SourceImage:
+def source_image(rgb, alpha=None, **fields):
     """Return a decoded image with these pixels."""
     pixels = np.ascontiguousarray(rgb)
     return SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", pixels, alpha, False, None, **fields)
 
 
-def encode(image: Image.Image, kind: str, **options: object) -> bytes:
+def encode(image, kind, **options):
     """Return the image as a file of this format, written by Pillow."""
     sink = io.BytesIO()
     image.save(sink, kind, **options)  # pyright: ignore[reportArgumentType]
     return sink.getvalue()
 
 
-def camera_raw(kind: str = "bayer", orientation: int = 1) -> bytes:
+def camera_raw(kind="bayer", orientation=1):
     """Return a DNG of 80 x 60 px: a real photo by a camera with half the sensitivity to red.
 
     `kind` is "bayer", "grey" (a sensor without filters) or "preview". Like the files of most
@@ -110,20 +103,13 @@ def camera_raw(kind: str = "bayer", orientation: int = 1) -> bytes:
     return with_tags((FILES / f"{kind}.dng").read_bytes(), {274: orientation})
 
 
-def flat_png(width: int, height: int) -> bytes:
-    """Return a valid black PNG of any size."""
-    header = make_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    pixels = make_chunk(b"IDAT", zlib.compress(bytes(height * (1 + width))))
-    return SIGNATURE + header + pixels + make_chunk(b"IEND", b"")
-
-
 def finished_png(
-    path: Path,
-    values: np.ndarray,
-    icc: bytes | None = None,
-    metadata: Metadata | None = None,
-    gain_map: bytes | None = None,
-) -> Path:
+    path,
+    values,
+    icc=None,
+    metadata=None,
+    gain_map=None,
+):
     """Write the PNG of a finished run, [H, W] or [H, W, C]."""
     height, width, channels = np.atleast_3d(values).shape
     form = PngHeader(
@@ -135,7 +121,7 @@ def finished_png(
     return path
 
 
-def exported(png: Path, ending: str, quality: int = 92, **options: Any) -> Path:
+def exported(png, ending, quality=92, **options):
     """Export a finished PNG to another file next to it; `options` are those of Encoding."""
     path = png.with_name(f"{png.stem}-exported.{ending}")
     export(png, path, Encoding.of_file(path, quality=quality, **options))

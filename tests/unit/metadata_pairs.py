@@ -1,11 +1,7 @@
 """The metadata that survives from each input format to each output format, tag by tag, as exiftool
 reads it."""
 
-from __future__ import annotations
-
 import re
-from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -39,7 +35,7 @@ _PIXELS = re.compile(
 those of a map."""
 
 
-def tags_of(path: Path) -> dict[str, dict[str, Any]]:
+def tags_of(path):
     """Return the tags of a file by kind: profile and resolution as the program itself reads them,
     because exiftool reads no profile of a JPEG XL, and the others as exiftool reads them."""
     found = read_by_exiftool(path, "-a")
@@ -62,7 +58,7 @@ def tags_of(path: Path) -> dict[str, dict[str, Any]]:
     return kinds
 
 
-def write_photo(folder: Path, source: str) -> Path:
+def write_photo(folder, source):
     """Write a photo in the format `source` with all metadata, and with a gain map if the format can
     hold it."""
     path, content = folder / "photo", photo_with_metadata(source)
@@ -73,7 +69,7 @@ def write_photo(folder: Path, source: str) -> Path:
     return path
 
 
-def write_result(photo: Path) -> Path:
+def write_result(photo):
     """Write the PNG of a result at 4x with the metadata of a photo next to it."""
     image = read_image(photo)
     metadata = image.metadata.with_size(4 * image.width, 4 * image.height)
@@ -87,7 +83,7 @@ def write_result(photo: Path) -> Path:
     )
 
 
-def row(folder: Path, source: str) -> str:
+def row(folder, source):
     """Return a row of the table in docs/files.md: what the input contains, and what each output
     format loses of it."""
     photo = write_photo(folder, source)
@@ -111,7 +107,7 @@ def row(folder: Path, source: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def table(folder: Path) -> str:
+def table(folder):
     """Return the table of docs/files.md."""
     lines = ["| input | metadata | " + " | ".join(form.name for form in FORMATS.values()) + " |"]
     lines.append("| --- | --- |" + " --- |" * len(FORMATS))

@@ -1,7 +1,5 @@
 """The text and the images of PDF reports."""
 
-from __future__ import annotations
-
 import secrets
 import shutil
 import subprocess

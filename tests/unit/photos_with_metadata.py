@@ -13,7 +13,6 @@ import shutil
 import struct
 import subprocess
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,17 +28,17 @@ COORDINATES = struct.pack("<6I", 48, 1, 12, 1, 30, 1)
 XMP, IPTC = ((FILES / name).read_bytes() for name in ("photo.xmp", "photo.iptc"))
 
 
-def exif() -> bytes:
+def exif():
     """Return an EXIF block in the byte order of an iPhone. The photos have the other one."""
     return (FILES / "big.exif").read_bytes()
 
 
-def photo_with_metadata(kind: str) -> bytes:
+def photo_with_metadata(kind):
     """Return a photo of this format with all metadata that the format can hold."""
     return (FILES / f"photo.{kind.lower()}").read_bytes()
 
 
-def read_by_exiftool(path: Path, *options: str) -> dict[str, Any]:
+def read_by_exiftool(path, *options):
     """Return the tags that exiftool reads, by group and name, with unformatted numbers."""
     if shutil.which("exiftool") is None:
         pytest.skip("exiftool is not installed")
@@ -50,7 +49,7 @@ def read_by_exiftool(path: Path, *options: str) -> dict[str, Any]:
 
 
 @cache
-def _exiftool() -> subprocess.Popen[str]:
+def _exiftool():
     """Return the exiftool process for all files, because starting it takes longer than reading
     them."""
     reader = subprocess.Popen(

@@ -1,7 +1,5 @@
 """Camera raw files."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest
@@ -50,7 +48,6 @@ def test_large_and_truncated_raw_files_are_rejected(tmp_path):
     path.write_bytes(content)
     with pytest.raises(PictureError, match="80 × 60 px"):
         read_image(path, max_pixels=4_799)
-    for length in (len(content) - 200, 400):
-        path.write_bytes(content[:length])
-        with pytest.raises(PictureError):
-            read_image(path)
+    path.write_bytes(content[:-200])
+    with pytest.raises(PictureError):
+        read_image(path)

@@ -1,8 +1,6 @@
 """`read_image` and `inspect_image` for every kind of file: pixels, orientation, colour profile and
 EXIF."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import zlib
@@ -10,11 +8,9 @@ import zlib
 import numpy as np
 import pytest
 import skimage.data
-import tifffile
 from PIL import Image, ImageOps
 
 from enhance.images import decode, inspect_image, read_image
-from enhance.images.pages import count_pages
 from enhance.metadata import profiles
 from enhance.metadata.png_chunks import make_chunk
 from tests.unit.image_files import (
@@ -67,7 +63,6 @@ SIXTEEN_BITS = {
         np.where(GREY[2, 1] == GREY, 0, 65535),
     ),
     "TIFF whose white is zero": (tiff(GREY[..., 0], 0, byteorder=">"), "I;16", 65535 - GREY, 65535),
-    "turned TIFF": (tiff(RGB, orientation=6), "RGB;16", np.rot90(RGB, -1), 65535),
     "TIFF with alpha": (tiff(DEEP, extrasamples=[2]), "RGBA;16", RGB, ALPHA),
     "TIFF with a fourth channel": (tiff(DEEP, extrasamples=[0]), "RGBA;16", RGB, 65535),
     "TIFF of floats": (tiff(FLOATS), "RGB;32F", RGB, 65535),
@@ -189,26 +184,6 @@ def test_of_several_images_the_first_is_read_with_a_note(tmp_path, kind):
     image = read_image(path)
     assert (inspect_image(path).frames, image.metadata.notes) == (2, ("first_frame",))
     assert image.rgb[0, 0].argmax() == 0
-
-
-@pytest.mark.parametrize("options", [{"bigtiff": True}, {"byteorder": ">"}])
-def test_of_several_pages_the_first_is_read_with_a_note(tmp_path, options):
-    path = tmp_path / "scan.tif"
-    with tifffile.TiffWriter(path, **options) as file:
-        for rows in (12, 13, 14):
-            file.write(RGB[:rows], photometric="rgb", metadata=None)
-    image = read_image(path)
-    assert np.array_equal(image.rgb, RGB[:12])
-    assert image.metadata.notes == ("first_frame",)
-    assert inspect_image(path).frames == 3
-
-
-def test_pages_in_a_loop_are_counted_once():
-    content = bytearray(tiff(RGB))
-    with tifffile.TiffFile(io.BytesIO(content)) as scan:
-        link = scan.pages.first.offset + 2 + 12 * len(scan.pages.first.tags)
-    content[link : link + 4] = content[4:8]
-    assert count_pages(io.BytesIO(content)) == 1
 
 
 def test_transparent_pixels_get_the_colour_of_the_nearest_visible_ones(read):

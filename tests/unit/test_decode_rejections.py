@@ -1,10 +1,7 @@
 """Rejected files and their error messages."""
 
-from __future__ import annotations
-
 import os
 import struct
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,7 +10,6 @@ from PIL import Image, ImageFile
 
 from enhance.errors import PictureError
 from enhance.images import read_image
-from enhance.images.decode import read_file_facts
 from enhance.metadata.png_chunks import SIGNATURE, make_chunk
 from tests.unit.image_files import encode, png, tiff, with_tags
 
@@ -77,13 +73,13 @@ def with_padding(fill, count):
 
 
 CANVAS = b"WEBPVP8X" + struct.pack("<II", 10, 0) + 2 * (SIDE - 1).to_bytes(3, "little")
-BOMBS = {
-    "PNG": png_header(SIDE, SIDE),
-    "JPEG": sized_jpeg(SIDE),
-    "GIF": sized_gif(SIDE),
-    "WebP": b"RIFF" + struct.pack("<I", len(CANVAS)) + CANVAS,
-    "TIFF": sized_tiff(SIDE),
-}
+BOMBS = [
+    png_header(SIDE, SIDE),
+    sized_jpeg(SIDE),
+    sized_gif(SIDE),
+    b"RIFF" + struct.pack("<I", len(CANVAS)) + CANVAS,
+    sized_tiff(SIDE),
+]
 """Small files that declare 60,000 x 60,000 px."""
 
 FLIPPED = bytearray(encode(PHOTO, "PNG"))
@@ -98,6 +94,7 @@ REJECTED = {
     ],
     "image_damaged": [bytes(FLIPPED)],
     "image_no_pixels": [png_header(0, 10)],
+    "image_too_many_pixels": BOMBS,
     "image_too_few_bytes": [
         sized_jpeg(9999),
         sized_gif(9999),
@@ -162,20 +159,6 @@ def test_limits_of_pixels_and_bytes(tmp_path, error_of):
     assert error_of(path, max_bytes=1000) == "image_too_many_bytes"
     os.truncate(path, 10_000_000_000)  # a sparse file, which needs no disk space
     assert error_of(path) == "image_too_many_bytes"
-
-
-@pytest.mark.parametrize("kind", BOMBS)
-def test_decompression_bombs_take_no_memory(tmp_path, kind):
-    path = tmp_path / "bomb"
-    path.write_bytes(BOMBS[kind])
-    tracemalloc.start()
-    try:
-        with pytest.raises(PictureError) as error:
-            read_file_facts(path, 100_000_000, None)
-        assert error.value.key == "image_too_many_pixels"
-        assert tracemalloc.get_traced_memory()[1] < 5_000_000
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """A search for files that are not handled correctly. `make fuzz` searches longer, with a new seed
 each time."""
 
-from __future__ import annotations
-
 import os
 import time
 from itertools import cycle

@@ -1,7 +1,5 @@
 """The cache of decoded images: limits of size, and one decoding for several threads."""
 
-from __future__ import annotations
-
 import threading
 from concurrent.futures import ThreadPoolExecutor
 

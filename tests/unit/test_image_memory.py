@@ -1,7 +1,5 @@
 """Memory of a large image: beyond its pixels only strips, never a copy. The pixels are the same."""
 
-from __future__ import annotations
-
 import gc
 import mmap
 import tracemalloc

@@ -3,7 +3,6 @@ the same kinds."""
 
 import io
 from functools import partial
-from threading import Event
 
 import numpy as np
 import pytest
@@ -11,14 +10,13 @@ import torch
 from PIL import Image
 
 from enhance import (
-    Cancelled,
     PictureError,
     Settings,
     SettingsError,
     StorageError,
     enhance,
 )
-from tests.unit.image_files import encode, rgb_profile
+from tests.unit.image_files import rgb_profile
 
 RAW = Settings("anime-fast", tuning=False)
 
@@ -113,7 +111,6 @@ def test_a_pillow_image_keeps_its_profile_and_mode(enlarge, small):
         np.zeros((4, 4, 3), np.int64),
         np.full((4, 4, 3), 255.0),
         np.full((4, 4, 3), np.nan),
-        torch.zeros(2, 4, 5),
         object(),
         b"no image",
     ],
@@ -125,16 +122,6 @@ def test_an_unusable_image_is_rejected_and_leaves_no_file(enhancer, enlarge, ima
     assert {*enhancer.tasks.folder.rglob("*.*")} == before
 
 
-def test_the_methods_of_the_enhancer_accept_images_in_memory(enhancer, small):
-    image = Image.fromarray(small)
-    result = enhancer.run(image, RAW)
-    assert np.array_equal(result.array, np.asarray(result.image))
-    assert result.info["input"]["name"] == "image"
-    assert enhancer.analyse(small).width == 16
-    preview = enhancer.preview(io.BytesIO(encode(image, "PNG")), RAW, size=8)
-    assert preview.after.shape == (32, 32, 3)
-
-
 def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, small):
     failed = []
     # The first run ends last.
@@ -144,33 +131,6 @@ def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, 
     assert failed == [b"damaged"]
     with pytest.raises(PictureError):
         list(enhancer.run_many(images, RAW))
-
-
-def test_run_many_writes_results_into_a_folder_and_replaces_no_other_file(
-    enhancer, photo_file, tmp_path
-):
-    folder = tmp_path / "out"
-    folder.mkdir()
-    (folder / "photo.png").write_bytes(b"somebody's")
-    for is_cached in (False, True):
-        (result,) = enhancer.run_many(photo_file, RAW, output=folder)
-        assert result.path == folder / "photo-2.png"
-        assert result.info["cached"] == is_cached
-    with pytest.raises(StorageError, match="already exists"):
-        result.save(folder / "photo.png")
-    assert (folder / "photo.png").read_bytes() == b"somebody's"
-
-
-def test_abandoning_the_results_leaves_the_other_sources_and_cancels_their_runs(enhancer, small):
-    sources = iter([small[:rows] for rows in range(4, 12)])
-    stop = Event()
-    results = enhancer.run_many(sources, RAW, stop=stop)
-    assert next(results).info["input"]["height"] == 4
-    results.close()
-    assert len(list(sources)) >= 5
-    assert stop.is_set()
-    with pytest.raises(Cancelled):
-        list(enhancer.run_many([small], RAW, stop=stop, on_error=pytest.fail))
 
 
 def test_saving_never_overwrites_the_input(enhancer, photo_file):

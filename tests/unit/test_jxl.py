@@ -1,7 +1,5 @@
 """JPEG XL files as input."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 

@@ -1,7 +1,5 @@
 """The label of results: the IPTC digital source type in the XMP of every format."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Results beyond the scale of the network: a second network enlarges the first result."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from skimage import data

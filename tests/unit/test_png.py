@@ -1,8 +1,6 @@
 """The PNG writer and reader: other programs read every pixel, rows come back, and files are written
 atomically."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from dataclasses import replace

@@ -1,8 +1,6 @@
 """Print sizes: the resolution in every format, and the size of a photo on paper with another aspect
 ratio."""
 
-from __future__ import annotations
-
 import pytest
 from PIL import Image
 
@@ -55,9 +53,3 @@ def test_a_cached_result_gets_the_requested_resolution(enhancer, source, tmp_pat
     for settings, dpi in ((PIXELS, PHOTO_DPI), (PRINT, PRINT_DPI), (PIXELS, PHOTO_DPI)):
         assert resolutions(enhancer.run(source, settings, output=place).path) == {dpi}
     assert enhancer.run(source, PIXELS, output=place).info["cached"]
-
-
-def test_the_print_size_of_a_scan_is_shown_at_its_resolution():
-    assert PIXELS.resolution(600) == 600
-    assert PIXELS.resolution(72) == PIXELS.resolution(None) == PRINT_DPI
-    assert PRINT.resolution(600) == PRINT_DPI

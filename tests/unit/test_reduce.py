@@ -19,11 +19,12 @@ pytestmark = pytest.mark.usefixtures("fresh_store")
 
 
 def test_a_reduced_image_is_the_mean_of_its_blocks():
-    rgb = np.random.default_rng(4).integers(0, 65_536, (24, 33, 3), np.uint16)
+    rgb = np.random.default_rng(4).integers(0, 65_536, (25, 35, 3), np.uint16)
     reduced = source_image(rgb).downscale(3).rgb
     assert reduced.dtype == np.uint16
-    mean = rgb.reshape(8, 3, 11, 3, 3).mean((1, 3))
-    assert np.abs(reduced - mean).max() < 0.501
+    mean = rgb[:24, :33].reshape(8, 3, 11, 3, 3).mean((1, 3))
+    assert np.abs(reduced[:8, :11] - mean).max() < 0.501
+    assert np.abs(reduced[8, 11] - rgb[24:, 33:].mean((0, 1))).max() < 0.501
 
 
 def test_the_result_equals_the_result_of_the_averages(enhancer):
@@ -45,8 +46,7 @@ def test_preview_and_run_agree_in_any_region(enhancer, monkeypatch, reduce, scal
     result = enhancer.run(photo, settings)
 
     side = 50 * scale
-    assert preview.before.shape == preview.after.shape == (side, side, 3)
-    assert result.info["signature"] == preview.info["signature"]
+    assert preview.after.shape == (side, side, 3)
     assert agreement(preview, result) > 50
     at_the_border = enhancer.preview(photo, settings, x=width, y=height, size=50)
     assert psnr(at_the_border.after, result.array[-side:, -side:]) > 50

@@ -1,8 +1,6 @@
 """Metadata in results: every tag of the photo that the format can hold, and the location only if it
 is wanted."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from functools import cache
@@ -12,12 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enhance.errors import PictureError
-from enhance.formats.encoding import FORMATS, Encoding, export, notes_of
+from enhance.formats.encoding import FORMATS, Encoding, notes_of
 from enhance.i18n import catalogue
 from enhance.images import inspect_image, read_image
 from enhance.metadata import Metadata
-from enhance.metadata.exif import EMPTY
 from enhance.metadata.iptc import photoshop_resource
 from enhance.metadata.metadata import MAX_BLOCK
 from enhance.metadata.png_chunks import make_chunk, profile_text
@@ -119,12 +115,6 @@ def test_the_resolution_of_a_png_is_kept(tmp_path, density, dpi):
     assert metadata_of(tmp_path, content).dpi == (dpi and pytest.approx(dpi, abs=0.02))
 
 
-def test_the_resolution_of_a_jpeg_can_be_in_centimetres(tmp_path):
-    content = bytearray(encode(PHOTO, "JPEG", exif=b"Exif\0\0" + EMPTY))
-    struct.pack_into(">BHH", content, 13, 2, 100, 50)
-    assert metadata_of(tmp_path, content).dpi == (254, 127)
-
-
 TEXTS = (("parameters", "a lantern, 雨\nSteps: 20"), ("Comment", "at dusk – quiet"))
 LONG_XMP = XMP.replace(
     b"</rdf:RDF>", b'<rdf:Description xmlns:t="t:" t:a="%s"/></rdf:RDF>' % LONG.encode()
@@ -194,11 +184,9 @@ def hostile():
         "many texts": make_chunk(b"tEXt", b"Comment\0" + b"a" * 900_000) * 30,
         "digits": make_chunk(b"tEXt", b"Comment\0" + b"1.2345" + b" " * 900_000),
         "many prefixes": make_chunk(b"eXIf", b"Exif\0\0" * 160_000),
-        "no keyword": make_chunk(b"tEXt", b"\0words") + make_chunk(b"zTXt", b"k\0\0no"),
         "bad UTF-8": make_chunk(b"iTXt", b"Comment\0\0\0\0\0\xff\xfe"),
         "bad profile": make_chunk(b"tEXt", b"Raw profile type iptc\0\niptc\n12\nxyz"),
-        "large EXIF 2": packed_exif(overlapping_exif(900_000, 60_000)),
-        "large EXIF 3": packed_exif(overlapping_exif(40_000_000, 1)),
+        "large EXIF": packed_exif(overlapping_exif()),
         "large XMP 1": packed_xmp(located_xmp(16 << 20)),
         "large XMP 2": packed_xmp(XMP.ljust(MAX_BLOCK + 1)),
         "large IPTC": make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(iptc)),
@@ -229,14 +217,6 @@ def test_truncated_blocks_and_wrong_offsets_raise_no_exception():
         for number in (8, 0xFFFFFFFF, len(whole) - 2):
             block = whole[:place] + struct.pack(">I", number) + whole[place + 4 :]
             Metadata(block).upright().with_size(70_000, 64).select("no-location")
-
-
-def test_a_truncated_result_is_not_copied(tmp_path):
-    result = finished_png(tmp_path / "result.png", np.zeros((6, 8), np.uint8))
-    result.write_bytes(result.read_bytes()[:-30])
-    with pytest.raises(PictureError, match=r"result\.png"):
-        export(result, tmp_path / "target.png", Encoding(metadata="none"))
-    assert [*tmp_path.iterdir()] == [result]
 
 
 def test_a_result_with_other_metadata_is_replaced_and_recognised(tmp_path, capsys):

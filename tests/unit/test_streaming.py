@@ -1,7 +1,5 @@
 """Row streaming gives the output of the untiled network for all strips and numbers of threads."""
 
-from __future__ import annotations
-
 import threading
 from functools import partial
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from enhance.formats.thumbnails import Thumbnail, most_detailed_point, resize_for_screen
+from enhance.formats.thumbnails import Thumbnail, resize_for_screen
 from enhance.restore.live_view import LiveView
 from tests.conftest import psnr
 
@@ -32,11 +32,3 @@ def test_the_view_of_a_run_shows_the_result_and_the_photo_where_it_is_not_comput
     assert (shown[0, 0] == 30).all()
     assert (shown[-1, -1] == 100).all()
     assert view.share == 0.5
-
-
-def test_the_most_detailed_point_is_in_the_detailed_part(photo):
-    image = np.full((300, 400, 3), 128, np.uint8)
-    image[180:240, 60:120] = cv2.resize(photo, (60, 60))
-    x, y = most_detailed_point(image)
-    assert 60 <= 400 * x <= 120
-    assert 180 <= 300 * y <= 240
