@@ -23,19 +23,14 @@ _SECONDS = 120
 
 
 def install():
-    """Install the packages if necessary. Return why that is not possible, or ""."""
+    """Install the packages if necessary."""
     mark = _FOLDER / "-".join(_PACKAGES).replace("@", "-")
-    if mark.exists():
-        return ""
-    _FOLDER.mkdir(exist_ok=True)
-    options = ["--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
-    command = ["install", "--prefix", str(_FOLDER), *options, *_PACKAGES]
-    try:
+    if not mark.exists():
+        _FOLDER.mkdir(exist_ok=True)
+        options = ["--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"]
+        command = ["install", "--prefix", str(_FOLDER), *options, *_PACKAGES]
         npm(command, return_completed_process=True, check=True, timeout=_SECONDS)
-    except subprocess.SubprocessError as error:
-        return str(error)
-    mark.touch()
-    return ""
+        mark.touch()
 
 
 def check():
@@ -48,8 +43,10 @@ def check():
 
 
 def main():
-    if reason := install():
-        print(f"The scripts of the page were not checked: {reason}.")
+    try:
+        install()
+    except subprocess.SubprocessError as error:
+        print(f"The scripts of the page were not checked: {error}.")
         return 0
     return check()
 

@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import re
 import sys
 import tempfile
@@ -152,8 +151,7 @@ def main():
     options = vars(parser.parse_args())
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         outcome = soak(Path(folder), **options)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    print(json.dumps({"machine": machine, **options, **outcome}, indent=1))
+    print(json.dumps({**options, **outcome}, indent=1))
     return 1 if outcome["broken"] else 0
 
 

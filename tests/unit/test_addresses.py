@@ -102,12 +102,6 @@ def test_a_damaged_secret_is_replaced(tmp_path, content):
     assert len(second) == 64
 
 
-def test_a_file_system_without_links_has_a_secret_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.link", Mock(side_effect=OSError("no links")))
-    assert read_secret(tmp_path) == read_secret(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 1
-
-
 def test_a_secret_that_cannot_be_read_is_an_error(tmp_path):
     (tmp_path / ".enhance-secret").mkdir()
     with pytest.raises(StorageError):

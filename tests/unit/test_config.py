@@ -2,7 +2,7 @@
 
 import pytest
 
-from enhance import Enhancer, SettingsError
+from enhance import SettingsError
 from enhance.cli import main
 from enhance.config import Config, read_config
 
@@ -87,10 +87,3 @@ def test_variables_apply_to_the_command_line(
     monkeypatch.setenv(variable, value)
     assert main(["run", str(photo_file), "--preset", "anime-fast"]) == status
     assert message in capsys.readouterr().err
-
-
-def test_an_argument_replaces_the_variable_of_the_device(monkeypatch):
-    monkeypatch.setenv("ENHANCE_DEVICE", "cuda:7")
-    with pytest.raises(SettingsError, match="“cuda:7” is not available"):
-        Enhancer().check()
-    assert Enhancer("cpu").engine.device.type == "cpu"

@@ -101,15 +101,13 @@ def test_a_damaged_stored_result_is_replaced_by_an_intact_one_or_computed_again(
 
 
 def test_resuming_a_folder_computes_only_the_damaged_result_again(enhancer, folder):
-    first = process(enhancer, folder)
-    damaged = first[1].result
+    damaged = process(enhancer, folder)[1].result
     content = damage(damaged)
 
     again = process(enhancer, folder)
 
     assert [item.info["cached"] for item in again] == [True, False, True]
     assert damaged.read_bytes() == content
-    assert [item.info["output"] for item in again] == [item.info["output"] for item in first]
 
 
 def test_a_result_is_synced_before_and_after_its_rename(enhancer, fresh_store, folder, monkeypatch):

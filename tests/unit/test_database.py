@@ -70,7 +70,6 @@ DAMAGE = {
     "emptied": lambda content: b"",
     "cut": lambda content: content[:20_000],
     "zeroed": lambda content: bytes(len(content)),
-    "first page zeroed": lambda content: bytes(4096) + content[4096:],
     "last pages zeroed": lambda content: content[:20_000] + bytes(len(content) - 20_000),
 }
 

@@ -43,7 +43,6 @@ def stored_files(enhancer):
 
 KINDS = {
     "the scale of the network": FAST,
-    "a smaller scale": FAST.changed(scale=1.5),
     "beyond the scale of the network": FAST.changed(scale=10, strength=0.7, saturation=1.2),
     "downscaled first": FAST.changed(reduce=2),
     "no network": Settings("resize", long_side=20),

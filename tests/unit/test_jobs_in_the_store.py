@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from enhance.errors import EnhanceError
 from enhance.processes import this_process
 from enhance.store import RecentRun, TaskStore
 from enhance.store.job_records import JobStore, NewJob
@@ -98,13 +97,6 @@ def test_a_process_that_lost_its_job_does_not_change_it(jobs, tasks):
     assert jobs.report({(OWNER, NAME): {"done": 1}})[OWNER, NAME] == found(jobs)
     assert states(jobs, tasks) == ("running", "running")
     assert found(jobs).facts == {}
-
-
-def test_another_request_of_the_same_name_is_rejected_but_not_one_of_another_owner(jobs, tasks):
-    start(jobs, tasks)
-    with pytest.raises(EnhanceError, match="other images or settings"):
-        jobs.begin(request("other"), runs_here=False)
-    assert jobs.begin(request("other", whose="b" * 64), runs_here=False) is None
 
 
 def test_a_removed_entry_takes_its_job_along(jobs, tasks):

@@ -57,8 +57,6 @@ def test_the_project_and_the_requirements_files_agree():
     page = {*PROJECT["dependencies"], *extras["app"], *extras["report"], *extras["models"]}
     own = {"enhance-photos[report,models]"}
     assert page - own == requirements_in("requirements.txt")
-    of_tests = {*extras["reference"], *extras["raw"], *extras["ray"]}
-    assert of_tests <= requirements_in("tests/requirements.txt")
 
 
 def test_wheel_and_source_distribution_have_all_files(built):

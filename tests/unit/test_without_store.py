@@ -114,11 +114,3 @@ def test_result_exists_as_long_as_its_object(temporary, photo_file, tmp_path):
     del result
     gc.collect()
     assert list(temporary.iterdir()) == []
-
-
-def test_a_data_folder_keeps_everything(tmp_path, photo_file):
-    with Enhancer("cpu", data=tmp_path / "data") as enhancer:
-        first = enhancer.run(photo_file, FAST)
-        assert enhancer.run(photo_file, FAST).info["cached"]
-    assert first.path.exists()
-    assert names(tmp_path / "data/network")
