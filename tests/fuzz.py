@@ -29,10 +29,8 @@ from tests.unit.image_files import (
     FILES,
     camera_raw,
     encode,
-    exported,
     finished_png,
     png,
-    rgb_profile,
     tiff,
 )
 
@@ -70,10 +68,8 @@ def originals():
     for path in FILES.glob("photo.*"):
         if path.suffix not in (".xmp", ".iptc"):
             files[path.suffix[1:]] = path.read_bytes()
-    if FORMATS["jxl"].is_available():
-        with TemporaryDirectory() as folder:
-            path = finished_png(Path(folder) / "deep.png", deep, rgb_profile())
-            files["lossless-jxl"] = exported(path, "jxl", 100).read_bytes()
+    if not FORMATS["jxl"].is_available():
+        del files["jxl"]
     return files
 
 
@@ -161,8 +157,7 @@ def _correct_checksums(data):
     place = len(SIGNATURE)
     while place + 12 <= len(data):
         end = place + 8 + int.from_bytes(data[place : place + 4], "big")
-        if end + 4 <= len(data):
-            data[end : end + 4] = zlib.crc32(data[place + 4 : end]).to_bytes(4, "big")
+        data[end : end + 4] = zlib.crc32(data[place + 4 : end]).to_bytes(4, "big")
         place = end + 4
 
 

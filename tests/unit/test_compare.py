@@ -95,7 +95,6 @@ def test_a_failed_preset_has_its_error_in_its_cell(enhancer, photo_file, tmp_pat
 
     assert (done["status"], failed["status"]) == ("done", "failed")
     assert "Not enough memory" in failed["error"]
-    assert not np.array_equal(comparison.sheet("zh-CN"), comparison.sheet("en"))
 
 
 def test_the_command_prints_json_and_replaces_only_an_earlier_sheet(

@@ -187,13 +187,14 @@ def test_of_several_images_the_first_is_read_with_a_note(tmp_path, kind):
 
 
 def test_transparent_pixels_get_the_colour_of_the_nearest_visible_ones(read):
-    red, blue = (200, 10, 30), (10, 20, 220)
+    red = (200, 10, 30, 255)
+    blue = (10, 20, 220, 1)  # hardly visible
     values = np.zeros((2000, 3, 4), np.uint8)  # black and invisible
-    values[1030] = (*red, 255)
-    values[1130] = (*blue, 1)  # hardly visible
+    values[1030] = red
+    values[1130] = blue
     image = read(png(values))
-    assert (image.rgb[1030 - 256 : 1080] == red).all()
-    assert (image.rgb[1081 : 1130 + 256] == blue).all()
+    assert (image.rgb[1030 - 256 : 1080] == red[:3]).all()
+    assert (image.rgb[1081 : 1130 + 256] == blue[:3]).all()
     assert (image.rgb[:512] == 0).all()
     assert np.array_equal(image.alpha, values[..., 3])
 

@@ -45,7 +45,7 @@ def enlarge(enhancer):
 def test_an_array_comes_back_with_its_type_and_channels(enlarge, image, shape):
     large = enlarge(image)
     assert (large.dtype, large.shape) == (image.dtype, shape)
-    assert float(large[0, 0].mean()) == pytest.approx(float(image[0, 0].mean()), rel=0.05)
+    assert float(large.max()) == pytest.approx(float(image.max()), rel=0.1)
 
 
 @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])

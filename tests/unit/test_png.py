@@ -1,8 +1,6 @@
 """The PNG writer and reader: other programs read every pixel, rows come back, and files are written
 atomically."""
 
-import shutil
-import subprocess
 from dataclasses import replace
 
 import imagecodecs
@@ -54,9 +52,7 @@ def test_another_program_and_the_reader_read_every_pixel(tmp_path, size, channel
     [(1, "uint16", grey_profile()), (4, "uint8", rgb_profile())],
     ids=["grey", "colour"],
 )
-def test_pngcheck_finds_no_error_and_profile_and_metadata_are_read_back(
-    tmp_path, channels, dtype, profile
-):
+def test_profile_and_metadata_are_read_back(tmp_path, channels, dtype, profile):
     path = finished_png(tmp_path / "out.png", values((41, 29), channels, dtype), profile, METADATA)
     image = read_image(path)
     with PngReader(path) as reader:
@@ -64,8 +60,6 @@ def test_pngcheck_finds_no_error_and_profile_and_metadata_are_read_back(
         assert reader.variants["keep"] == image.metadata
     assert image.metadata.dpi == pytest.approx(METADATA.dpi, abs=0.01)
     assert replace(image.metadata, dpi=METADATA.dpi) == METADATA
-    if shutil.which("pngcheck"):
-        assert b"No errors detected" in subprocess.check_output(["pngcheck", "-v", path])
 
 
 def test_a_region_is_read_without_the_rows_above_it(tmp_path):
