@@ -19,8 +19,7 @@ PYTHON ?= python3
 TORCH ?= auto
 BIN := .venv/bin
 RUN_TESTS := OMP_WAIT_POLICY=passive .venv/bin/python -m pytest
-DEBIAN := chromium-headless-shell fonts-noto-cjk pngcheck libimage-exiftool-perl libavif-bin libjxl-tools libtiff-tools \
-	poppler-utils libgl1 nginx-light
+DEBIAN := chromium-headless-shell fonts-noto-cjk libimage-exiftool-perl poppler-utils libgl1 nginx-light
 WITH_WINDOW := $(DEBIAN:chromium-headless-shell=chromium)
 
 .PHONY: run test long check bench fuzz soak container states page quality space space-name lock fetch debian clean
