@@ -43,7 +43,6 @@ def test_each_installed_preset_is_compared_once_model_by_model(enhancer, photo, 
 
     here = [one["name"] for one in enhancer.presets() if one["available"] and one["name"] != "auto"]
     assert [cell.settings.preset for cell in comparison.cells] == here
-    assert {"gentle", "original", "anime", "anime-fast", "dehaze"} <= set(here)
     # The network runs again for dehaze, which changes its input, without being loaded again.
     assert passes.count("realesrgan-x4plus") == 2
     assert len(passes) == len(set(passes)) + 1

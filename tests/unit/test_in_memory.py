@@ -1,5 +1,4 @@
-"""Images in memory: `enhance` returns the kind that it gets, and the methods of `Enhancer` accept
-the same kinds."""
+"""Images in memory: `enhance` returns the kind that it gets."""
 
 import io
 from functools import partial

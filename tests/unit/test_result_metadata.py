@@ -14,6 +14,7 @@ from enhance.formats.encoding import FORMATS, Encoding, notes_of
 from enhance.i18n import catalogue
 from enhance.images import inspect_image, read_image
 from enhance.metadata import Metadata
+from enhance.metadata.exif import EMPTY
 from enhance.metadata.iptc import photoshop_resource
 from enhance.metadata.metadata import MAX_BLOCK
 from enhance.metadata.png_chunks import make_chunk, profile_text
@@ -165,6 +166,13 @@ def test_exif_that_is_too_long_for_a_jpeg_loses_maker_notes_and_long_values_with
     assert (kept[0x010F], kept[0x8298]) == ("Lantern", "(c) A. B.")
     assert kept.get_ifd(0x8825) == block.get_ifd(0x8825)
     assert details.keys() - kept.get_ifd(0x8769).keys() == {0x927C, 0x9286}
+
+
+def test_overlapping_values_of_a_stored_result_are_left_out_of_a_jpeg(tmp_path):
+    pixels = np.zeros((6, 8), np.uint8)
+    png = finished_png(tmp_path / "result.png", pixels, metadata=Metadata(overlapping_exif()))
+    path = exported(png, "jpg", metadata="no-location")
+    assert read_image(path).metadata.exif in (None, EMPTY)
 
 
 @cache

@@ -76,10 +76,7 @@ def test_streamed_equals_untiled(kind, module, size, rows, threads):
 def test_the_number_of_threads_changes_no_bit(threads):
     image = random_image(61, 13)
 
-    once, again = (strips_of(image, 4, threads) for _ in range(2))
-
-    assert torch.equal(torch.cat(once), torch.cat(strips_of(image, 4)))
-    assert [len(strip) for strip in once] == [len(strip) for strip in again]
+    assert torch.equal(torch.cat(strips_of(image, 4, threads)), torch.cat(strips_of(image, 4)))
 
 
 @pytest.mark.parametrize("threads", [1, 3])
