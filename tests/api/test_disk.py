@@ -58,7 +58,7 @@ class Limited:
 def limited(request, tmp_path_factory):
     """The app with a limit, in which the page has its own folder or not."""
     app = Limited(tmp_path_factory.mktemp("disk") / "root", has_page_folder=request.param)
-    with served(app.enhancer, agents=False) as app.url:
+    with served(app.enhancer) as app.url:
         yield app
 
 
@@ -94,6 +94,14 @@ def test_an_upload_of_unknown_size_is_rejected_as_soon_as_it_is_too_large(limite
         assert answer.status_code == 507
     assert len(sent) < 60
     wait_until(lambda: not list(limited.page.glob("tmp*")))
+
+
+def test_an_image_of_an_agent_that_does_not_fit_is_rejected(limited, monkeypatch):
+    agents = pytest.importorskip("tests.api.test_agents")
+    image = f"data:image/png;base64,{'A' * 10_000_000}"
+    monkeypatch.setattr(limited.enhancer.tasks, "_max_disk", 4_000_000)
+    assert "disk space" in agents.error_of(limited.url, "enhance", {"image": image})
+    assert not list(limited.root.rglob("*/image*"))
 
 
 def test_the_upload_of_a_running_job_stays(limited, tmp_path, monkeypatch):

@@ -16,6 +16,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from enhance.errors import PictureError
+from enhance.images.worker import Workers
 from enhance.logs import quiet_logs
 
 from ..site import wait_until
@@ -99,3 +101,20 @@ def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_
     ]
     assert not [line for line in lines if line["level"] == "ERROR"]
     assert sum(line.get("outcome") == "failed" for line in lines) == 1
+
+
+def test_a_decoder_that_crashes_is_logged_without_the_name_of_its_file(caplog, tmp_path):
+    dies = (
+        "import os, sys; sys.path[:] = sys.argv[1:]\n"
+        "from enhance.images.decode import _Parent\n"
+        "parent = _Parent(); parent.send('ready'); parent.receive(); os._exit(3)"
+    )
+    workers = Workers(1, dies)
+    with (
+        caplog.at_level(logging.INFO, logger="enhance"),
+        pytest.raises(PictureError, match=r"private-name\.png"),
+    ):
+        workers.request("facts", tmp_path / "private-name.png", None, None)
+    workers.end_idle()
+    assert "ended with 3" in caplog.text
+    assert "private" not in caplog.text
