@@ -1,8 +1,15 @@
 """Benchmark of the engine: `make bench` writes .bench/bench.json.
 
-Run it on an idle machine. With `--docs` the file goes to docs/, and docs/streaming.md is updated.
-It measures the engine, other programs, the share of the matrix product by width, the time and
-memory of larger images, the start of the program, and the simulated load of more cores.
+Run it on an idle machine. With `--docs`, which needs the extra `reference`, the file goes to docs/,
+and the table in docs/streaming.md is updated. The printed lines have
+
+- the time, the peak memory and the estimate that the page shows before a run, at each precision
+- `peak`, the speed of PyTorch's fastest operation, and the share of it that the engine reaches
+- other programs on the same images
+- larger images, and RealPLKSR with random weights in phases
+- the start of the program
+- `simulated load`, the share of time that each core works on a machine with more cores of the same
+  speed
 """
 
 from __future__ import annotations
@@ -24,8 +31,8 @@ import numpy as np
 import torch
 from spandrel.architectures.PLKSR import RealPLKSR
 
-from docs.measure_auto import measure_auto
-from docs.measure_auto import table as auto_table
+from docs.measure_auto import PROGRAMS, measure_auto
+from docs.measure_auto import lines as auto_lines
 from docs.measure_engine import TILE, measure, peak_speed, table
 from docs.measure_peers import measure_peers
 from docs.measure_peers import table as peer_table
@@ -263,7 +270,7 @@ def lines(figures: dict[str, Any]) -> str:
     """Return all figures as text, as `make bench` prints them."""
     text = [f"{platform.machine()}, {figures['machine']['processor']}, {_versions(figures)}", ""]
     text += [table(figures["bench"]), "", peer_table(figures["bench"]), ""]
-    text += [auto_table(figures["auto"]), ""]
+    text += [auto_lines(figures["auto"]), ""]
     for precision, by_width in figures["shares"].items():
         text.append(f"share of peak {precision}, by width        " + _row(by_width, "px", "{:.0%}"))
     text.append("seconds per MP, by input size        " + _row(figures["paces"], "MP", "{:.2f}"))
@@ -322,9 +329,9 @@ def record(figures: dict[str, Any], folder: Path) -> None:
 
 
 def write_document(figures: dict[str, Any]) -> None:
-    """Put the figures between the `bench` marks of docs/streaming.md."""
+    """Put the table between the `bench` marks of docs/streaming.md."""
     document = ROOT / "docs" / "streaming.md"
-    block = f"<!-- bench -->\n```\n{lines(figures)}\n```\n<!-- /bench -->"
+    block = f"<!-- bench -->\n{document_table(figures)}\n<!-- /bench -->"
     text = re.sub(
         r"<!-- bench -->.*?<!-- /bench -->",
         lambda _: block,
@@ -332,6 +339,31 @@ def write_document(figures: dict[str, Any]) -> None:
         flags=re.DOTALL,
     )
     document.write_text(text, "utf-8")
+
+
+def document_table(figures: dict[str, Any]) -> str:
+    """Return the figures that a reader compares, in Markdown."""
+    bench = figures["bench"]
+    starts = figures["starts"]
+    rows = [("", "Enhance", "RealESRGANer"), ("---",) * 3]
+    for precision, one in bench["engine"].items():
+        peer = ""
+        if precision == bench["reference"]["precision"]:
+            peer = f"{bench['reference']['seconds']:.1f} s"
+        rows.append((f"384 × 384 px at {precision}", f"{one['seconds']:.1f} s", peer))
+    rows.append(("the same image with `precise`", f"{bench['whole']['precise']:.1f} s", ""))
+    if "reason" not in figures["auto"]:
+        auto, peer = (_time_and_quality(figures["auto"][name]) for name in PROGRAMS)
+        rows.append((f"{figures['auto']['photos']} degraded photos with Auto", auto, peer))
+    first, reference = (f"{starts[name]:.1f} s" for name in ("first_preview", "reference_first"))
+    rows.append(("start and preview of 128 × 128 px", first, reference))
+    for height, megabytes in figures["peaks"].items():
+        rows.append((f"memory for 500 × {int(height):,} px", f"{megabytes} MB", ""))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _time_and_quality(one: dict[str, float]) -> str:
+    return f"{one['seconds']:.0f} s, HaarPSI {one['haarpsi']:.1f}"
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from tests.quality.degradation import DEGRADATIONS, file_of
 from tests.quality.metrics import haarpsi
 from tests.quality.photos import PHOTOS, reference_of
 
+PROGRAMS = ("Auto", "RealESRGANer")
 _Upscale = Callable[[Path, Path], object]
 """Read a photo from the first path and write the PNG to the second one."""
 
@@ -52,7 +53,7 @@ def measure_auto() -> dict[str, Any]:
         def auto(source: Path, result: Path) -> None:
             enhancer.run(source, output=result)
 
-        programs: dict[str, _Upscale] = {"Auto": auto, "RealESRGANer": reference}
+        programs: dict[str, _Upscale] = dict(zip(PROGRAMS, (auto, reference), strict=True))
         seconds = dict.fromkeys(programs, 0.0)
         scores: dict[str, list[float]] = {program: [] for program in programs}
         for place, (source, case) in enumerate(_photos(Path(name))):
@@ -76,12 +77,11 @@ def measure_auto() -> dict[str, Any]:
     return figures
 
 
-def table(figures: dict[str, Any]) -> str:
-    """Return the figures as a line of text."""
+def lines(figures: dict[str, Any]) -> str:
+    """Return the figures as text."""
     if "reason" in figures:
         return f"Auto and RealESRGANer     not measured: {figures['reason']}"
-    auto = figures["Auto"]
-    reference = figures["RealESRGANer"]
+    auto, reference = (figures[program] for program in PROGRAMS)
     ratio = reference["seconds"] / auto["seconds"]
     return (
         f"Auto, {figures['photos']} photos         {auto['seconds']:8.2f} s   "
@@ -104,4 +104,4 @@ def _photos(folder: Path) -> Iterator[tuple[Path, Case]]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{table(measure_auto())}\n")
+    sys.stdout.write(f"{lines(measure_auto())}\n")
