@@ -50,7 +50,7 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
     _add_run(run)
     text = "print the properties of images and the preset that Auto selects"
     _add_analyse(command("analyse", text))
-    text = "save an image that shows an area of a photo with every preset"
+    text = "save an image that shows an area of a photo with every installed preset"
     _add_compare(command("compare", text))
     app = command("app", "serve the page on port 7860, or on GRADIO_SERVER_PORT")
     share = "also create a public link at gradio.live for up to one week"
@@ -92,8 +92,8 @@ def _add_run(run: ArgumentParser) -> None:
         "--output",
         help="output file of a single input, otherwise output folder (default: photo-4x.png next "
         "to each photo). A path that ends in / is a folder, addresses are allowed, and - writes a "
-        "single result to standard output. Only earlier results are replaced; without -o, "
-        "no file is",
+        "single result to standard output. Only earlier results are replaced, and without -o "
+        "no file at all",
     )
     names = ", ".join(PRESETS)
     run.add_argument(

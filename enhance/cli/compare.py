@@ -1,4 +1,4 @@
-"""`enhance compare`: save an image that shows an area of a photo with every preset."""
+"""`enhance compare`: save an image that shows an area of a photo with every installed preset."""
 
 from __future__ import annotations
 
