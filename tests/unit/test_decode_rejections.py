@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -176,3 +178,22 @@ def test_limits_of_pixels_and_bytes(tmp_path, error_of):
 def test_unusual_but_real_files_are_read(tmp_path, content):
     (tmp_path / "photo").write_bytes(content)
     assert read_image(tmp_path / "photo").width in (96, 1500)
+
+
+READ = """
+import sys
+from enhance.images import inspect_image, read_image
+
+for path in sys.argv[1:]:
+    inspect_image(path)
+    read_image(path)
+"""
+
+
+def test_libraries_do_not_write_to_the_terminal(tmp_path):
+    odd_exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\xff\0\0\0\x20\0\0\0\0\0\0\0"
+    odd = tmp_path / "odd.jpg"
+    odd.write_bytes(encode(PHOTO, "JPEG", exif=odd_exif))
+    command = [sys.executable, "-W", "always", "-c", READ, odd]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")

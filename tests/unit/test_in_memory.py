@@ -132,6 +132,21 @@ def test_run_many_yields_results_in_order_and_leaves_out_damaged_ones(enhancer, 
         list(enhancer.run_many(images, RAW))
 
 
+def test_run_many_writes_results_into_a_folder_and_replaces_no_other_file(
+    enhancer, photo_file, tmp_path
+):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "photo.png").write_bytes(b"somebody's")
+    for is_cached in (False, True):
+        (result,) = enhancer.run_many(photo_file, RAW, output=folder)
+        assert result.path == folder / "photo-2.png"
+        assert result.info["cached"] == is_cached
+    with pytest.raises(StorageError, match="already exists"):
+        result.save(folder / "photo.png")
+    assert (folder / "photo.png").read_bytes() == b"somebody's"
+
+
 def test_saving_never_overwrites_the_input(enhancer, photo_file):
     before = photo_file.read_bytes()
     with pytest.raises(StorageError, match="never overwritten"):
