@@ -1,14 +1,10 @@
 """Faults of the page in its current state: accessibility, what is covered or outside, and texts in
 another language."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import axe_playwright_python as axe
-from playwright.sync_api import Page
 
 AXE = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -147,13 +143,11 @@ NAMES = re.compile(
 """Words that are the same in every language: names of files, formats, units, models and people."""
 
 
-def start_axe(page: Page) -> None:
+def start_axe(page):
     page.evaluate(AXE + ";0")
 
 
-def faults(
-    page: Page, language: str, screens: tuple[tuple[int, int], ...] = SCREENS
-) -> Iterator[str]:
+def faults(page, language, screens=SCREENS):
     """Yield the faults of the page in its current state, on these screens and in both themes."""
     size = page.viewport_size
     assert size is not None
@@ -175,12 +169,12 @@ def faults(
         yield from english(page)
 
 
-def english(page: Page) -> list[str]:
+def english(page):
     """Return the texts with English words, apart from names."""
     texts = page.evaluate(TEXTS)
     return [f"English: {text}" for text in texts if re.search("[A-Za-z]{2,}", NAMES.sub("", text))]
 
 
-def misplaced(page: Page, least: int = TARGET) -> list[str]:
+def misplaced(page, least=TARGET):
     """Return what is covered, cut, outside or too small to be pressed."""
     return page.evaluate(MISPLACED, least)

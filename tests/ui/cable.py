@@ -1,10 +1,7 @@
 """A connection to the server that a test can cut."""
 
-from __future__ import annotations
-
 import socket
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -12,7 +9,7 @@ from urllib.parse import urlsplit
 class Cable:
     """A TCP relay to a server. Once it is cut, all connections are closed and new ones refused."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self._server = ("", 0)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
@@ -20,26 +17,26 @@ class Cable:
         self._ends = list[socket.socket]()
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut(self) -> None:
+    def cut(self):
         self._is_cut = True
         for end in self._ends:
             _close(end)
         self._ends.clear()
 
-    def reconnect(self) -> None:
+    def reconnect(self):
         """Accept connections again."""
         self._is_cut = False
 
-    def connect_to(self, url: str) -> None:
+    def connect_to(self, url):
         """Relay new connections to the server at `url`."""
         parts = urlsplit(url)
         self._server = (parts.hostname or "", parts.port or 80)
 
-    def close(self) -> None:
+    def close(self):
         self.cut()
         _close(self._listener)
 
-    def _accept(self) -> None:
+    def _accept(self):
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
@@ -55,7 +52,7 @@ class Cable:
                 for ends in ((client, server), (server, client)):
                     threading.Thread(target=self._relay, args=ends, daemon=True).start()
 
-    def _relay(self, source: socket.socket, target: socket.socket) -> None:
+    def _relay(self, source, target):
         with suppress(OSError):
             while content := source.recv(1 << 16):
                 target.sendall(content)
@@ -63,14 +60,14 @@ class Cable:
         _close(target)
 
 
-def _close(end: socket.socket) -> None:
+def _close(end):
     with suppress(OSError):
         end.shutdown(socket.SHUT_RDWR)
     end.close()
 
 
 @contextmanager
-def cable() -> Iterator[Cable]:
+def cable():
     """Yield a relay, and close it at the end."""
     relay = Cable()
     try:

@@ -1,19 +1,16 @@
 """A real browser for the served page."""
 
-from __future__ import annotations
-
 import importlib.util
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
 
-from ..site import Site, site
+from ..site import site
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page
+    pass
 
 __all__ = ["site"]
 
@@ -36,7 +33,7 @@ CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser():
     """Debian's Chromium."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: apt-get install chromium-headless-shell")
@@ -56,19 +53,19 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def problems() -> list[str]:
+def problems():
     """Script errors and violations of the content security policy on the pages of a test."""
     return []
 
 
 @pytest.fixture(scope="session")
-def contexts(site: Site, browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
+def contexts(site, browser):
     """Return a function that returns a browser context. A page in it stays open, so that its cache
     is kept."""
 
-    contexts: dict[str, BrowserContext] = {}
+    contexts = {}
 
-    def context(**options) -> BrowserContext:
+    def context(**options):
         key = repr(sorted(options.items()))
         if key not in contexts:
             contexts[key] = browser.new_context(**options)
@@ -89,28 +86,28 @@ IS_READY = (
 
 
 @pytest.fixture
-def visit(site: Site, contexts: Callable[..., BrowserContext], problems: list[str]):
+def visit(site, contexts, problems):
     """Open the page: `visit("?preset=anime", locale="zh-CN", width=390)`. After the test, there are
     no problems."""
-    pages: list[Page] = []
+    pages = []
 
-    def on_error(error: Error) -> None:
+    def on_error(error):
         problems.append(str(error))
 
-    def on_message(message: ConsoleMessage) -> None:
+    def on_message(message):
         if message.type == "error" and "olicy" in message.text:
             problems.append(message.text)
 
     def visit(
-        query: str = "",
+        query="",
         *,
-        url: str = "",
-        width: int = 1280,
-        height: int = 800,
-        color_scheme: Literal["light", "dark"] = "light",
-        reduced_motion: Literal["reduce", "no-preference"] = "reduce",
+        url="",
+        width=1280,
+        height=800,
+        color_scheme="light",
+        reduced_motion="reduce",
         **options,
-    ) -> Page:
+    ):
         page = contexts(**{"locale": "en-US", **options}).new_page()
         pages.append(page)
         page.set_viewport_size({"width": width, "height": height})

@@ -1,11 +1,6 @@
 """Steps of a user on the page, for the browser tests."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
-from playwright.sync_api import FloatRect, Locator, Page, TimeoutError, expect
+from playwright.sync_api import TimeoutError, expect
 
 PATIENCE = 60_000
 """Milliseconds to wait for a condition. Longer waits fail."""
@@ -35,13 +30,13 @@ _DROP = """([how, target, ...files]) => {
 }"""
 
 
-def see(page: Page, expression: str, **values: Any) -> Any:
+def see(page, expression, **values):
     """Return the value of a JavaScript expression of `state`, `stage`, `chip`, `file`, `plan`,
     `result`, `preview`."""
     return page.evaluate(_script(expression, values), values)
 
 
-def wait_for(page: Page, condition: str, **values: Any) -> None:
+def wait_for(page, condition, **values):
     """Wait for a condition, an expression like that of `see`."""
     try:
         page.wait_for_function(_script(condition, values), arg=values, timeout=PATIENCE)
@@ -53,46 +48,46 @@ def wait_for(page: Page, condition: str, **values: Any) -> None:
         ) from None
 
 
-def _script(expression: str, values: dict[str, Any]) -> str:
+def _script(expression, values):
     return f"({{ {', '.join(values)} }}) => {{ {_LOOK} return {expression}; }}"
 
 
-def choose(page: Page, file: Path) -> None:
+def choose(page, file):
     """Select a file without waiting for its upload."""
     page.locator("#upload-input").set_input_files(file)
 
 
-def drop(page: Page, target: str, *files: Path, how: str = "drop") -> None:
+def drop(page, target, *files, how="drop"):
     """Drop files on an element, or paste them, and check that the browser does not open them
     instead."""
     contents = ([file.name, list(file.read_bytes())] for file in files)
     assert not page.evaluate(_DROP, [how, target, *contents])
 
 
-def load(page: Page, file: Path) -> None:
+def load(page, file):
     """Select a photo and wait for its preview."""
     choose(page, file)
     wait_for(page, "file?.name === name && chip === 'matches'", name=file.name)
 
 
-def wait_for_chip(page: Page, state: str) -> None:
+def wait_for_chip(page, state):
     wait_for(page, "chip === wanted", wanted=state)
 
 
-def wait_for_new_preview(page: Page, old: str) -> str:
+def wait_for_new_preview(page, old):
     """Wait for the preview that replaces that with the address `old`; return its address."""
     wait_for(page, "chip === 'matches' && preview.after !== old", old=old)
     return see(page, "preview.after")
 
 
-def enhance(page: Page) -> None:
+def enhance(page):
     """Select Enhance and wait for the result."""
     page.locator("#enhance").click()
     expect(page.locator("#download")).to_be_visible()
     wait_for(page, "stage.mode === 'result'")
 
 
-def download(page: Page, folder: Path, button: str | Locator = "#download") -> Path:
+def download(page, folder, button="#download"):
     """Download a file with this button into `folder`, with the name that the page suggests."""
     with page.expect_download(timeout=PATIENCE) as coming:
         (page.locator(button) if isinstance(button, str) else button).click()
@@ -101,13 +96,13 @@ def download(page: Page, folder: Path, button: str | Locator = "#download") -> P
     return path
 
 
-def pick(page: Page, control: str, value: object) -> None:
+def pick(page, control, value):
     """Select one of the choices of a control."""
     open_section(page, "format" if control == "background" else "size")
     page.locator(f"#{control} label:has(input[value='{value}'])").click()
 
 
-def pick_preset(page: Page, name: str) -> None:
+def pick_preset(page, name):
     open_section(page, "preset")
     choice = page.locator(f"#presets [data-preset='{name}']")
     if not choice.is_visible():
@@ -115,18 +110,18 @@ def pick_preset(page: Page, name: str) -> None:
     choice.click()
 
 
-def select(page: Page, control: str, choice: str) -> None:
+def select(page, control, choice):
     """Select a choice of a menu by its text."""
     open_section(page, "format")
     page.locator(f"#{control} input").click()
     page.get_by_role("option", name=choice, exact=True).click()
 
 
-def number(page: Page, slider: str) -> Locator:
+def number(page, slider):
     return page.locator(f"#{slider} input[type=number]")
 
 
-def press(page: Page, slider: str, key: str, times: int = 1) -> None:
+def press(page, slider, key, times=1):
     """Move a slider with the keyboard."""
     handle = page.locator(f"#{slider} input[type=range]")
     if not handle.is_visible():
@@ -136,14 +131,14 @@ def press(page: Page, slider: str, key: str, times: int = 1) -> None:
         page.keyboard.press(key)
 
 
-def open_section(page: Page, name: str) -> None:
+def open_section(page, name):
     """Open a section of the panel, which can be folded."""
     fold = page.locator(f"#section-{name} :is(.fold[aria-expanded=false], .label-wrap:not(.open))")
     if fold.count():
         fold.first.click()
 
 
-def drag(page: Page, across: float, down: float) -> None:
+def drag(page, across, down):
     """Drag the photo on the stage by this many pixels."""
     rect = box(page.locator("#stage canvas"))
     x, y = rect["x"] + 0.25 * rect["width"], rect["y"] + 0.5 * rect["height"]
@@ -153,50 +148,50 @@ def drag(page: Page, across: float, down: float) -> None:
     page.mouse.up()
 
 
-def box(part: Locator) -> FloatRect:
+def box(part):
     rect = part.bounding_box()
     assert rect is not None
     return rect
 
 
-def middle(part: Locator) -> tuple[float, float]:
+def middle(part):
     rect = box(part)
     return rect["x"] + rect["width"] / 2, rect["y"] + rect["height"] / 2
 
 
-def has_focus(page: Page, part: str) -> None:
+def has_focus(page, part):
     page.wait_for_function("(part) => document.activeElement?.matches(part)", arg=part)
 
 
-def open_batch(page: Page, *files: Path) -> None:
+def open_batch(page, *files):
     """Open the tab Batch and add these files."""
     page.locator("#tab-batch").click()
     if files:
         add_files(page, *files)
 
 
-def add_files(page: Page, *files: Path) -> None:
+def add_files(page, *files):
     page.locator("#batch-input").set_input_files(files)
     expect(row(page, files[-1].name)).to_be_visible()
 
 
-def row(page: Page, name: str) -> Locator:
+def row(page, name):
     """Return the row of a file in the list of the batch."""
     return page.locator("#list .file", has_text=name)
 
 
-def rows(page: Page, state: str) -> Locator:
+def rows(page, state):
     return page.locator(f"#list .file[data-state={state}]")
 
 
-def recent(page: Page, name: str = "") -> Locator:
+def recent(page, name=""):
     """Open the recent results; return those with this name."""
     if not page.locator("#recent .popover").is_visible():
         page.locator("#recent-button").click()
     return page.locator("#recent .entry", has_text=name)
 
 
-def remove(entry: Locator) -> None:
+def remove(entry):
     """Remove one of the recent results. The button asks for a second press."""
     button = entry.locator("[data-act=remove]")
     button.click()

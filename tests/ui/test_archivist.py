@@ -1,18 +1,14 @@
 """An archivist enhances scans of 16 bits without loss, by keyboard, and comes back for the
 result."""
 
-from __future__ import annotations
-
 import io
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tifffile
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from ..site import Site, photo, wait_until
+from ..site import photo, wait_until
 from ..unit.image_files import rgb_profile
 from ..unit.pdf_text import text_of
 from .journey import (
@@ -31,7 +27,7 @@ from .journey import (
 MAKE, RESOLUTION, ICC = 271, (600, 600), 34675
 
 
-def scan(path: Path, pixels: np.ndarray) -> Path:
+def scan(path, pixels):
     """Write a scan of 16 bits for uint8 [H, W, 3], with a resolution, a scanner and a colour
     profile."""
     options = {
@@ -47,7 +43,7 @@ def scan(path: Path, pixels: np.ndarray) -> Path:
     return path
 
 
-def test_an_archivist_keeps_16_bits_and_every_pixel(site: Site, visit, tmp_path):
+def test_an_archivist_keeps_16_bits_and_every_pixel(site, visit, tmp_path):
     page, calls = visit("?preset=anime-fast"), site.enhancer.calls
     original = scan(site.files / "plate.tif", np.tile(photo(200, 340), (1, 2, 1)))
     content = original.read_bytes()
@@ -99,13 +95,13 @@ def test_an_archivist_keeps_16_bits_and_every_pixel(site: Site, visit, tmp_path)
         assert half.size == (1360, 400)
 
 
-def shows(page: Page, pixels: np.ndarray) -> bool:
+def shows(page, pixels):
     """Return whether the stage has these pixels [H, W, 3] of the whole result at 1:1."""
     rect, view = box(page.locator("#stage canvas")), see(page, "stage")
     left, top = (
         round(4 * view[axis] - rect[side] / 2) for axis, side in (("x", "width"), ("y", "height"))
     )
-    inside: Any = {"x": rect["x"] + 200, "y": rect["y"] + 200, "width": 300, "height": 200}
+    inside = {"x": rect["x"] + 200, "y": rect["y"] + 200, "width": 300, "height": 200}
     seen = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=inside))).convert("RGB"), float)
     expected = pixels[top + 200 : top + 400, left + 200 : left + 500]
     return float(np.abs(seen - expected).mean()) < 2

@@ -1,14 +1,8 @@
 """Every state of the page in both languages and themes, on every screen: `make states`."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import expect
 
-from ..site import Site
 from .audit import faults, start_axe
 from .journey import (
     add_files,
@@ -28,13 +22,13 @@ from .journey import (
 pytestmark = pytest.mark.long
 
 
-def new_photo(site: Site, name: str, height: int, width: int) -> Path:
+def new_photo(site, name, height, width):
     """Write a photo that no run of this site had yet, because the network output of those is kept
     and their next run cannot be paused."""
     return site.photo(name, height, width + len(site.enhancer.names))
 
 
-def start(page: Page, site: Site) -> Iterator[str]:
+def start(page, site):
     page.locator("#chooser [data-act=example]").first.wait_for()
     yield "empty"
     recent(page)
@@ -43,7 +37,7 @@ def start(page: Page, site: Site) -> Iterator[str]:
     choose(page, site.text("letter.png"))
     expect(page.locator("#problem")).to_be_visible()
     yield "refused file"
-    held: list[Route] = []
+    held = []
     page.route("**/gradio_api/upload", lambda route: held.append(route))
     choose(page, site.photo("uploaded.png", 60, 48))
     wait_for(page, "state.file?.upload")
@@ -55,7 +49,7 @@ def start(page: Page, site: Site) -> Iterator[str]:
     yield "photo that is smaller than the stage"
 
 
-def photos(page: Page, site: Site) -> Iterator[str]:
+def photos(page, site):
     load(page, new_photo(site, "states.png", 900, 700))
     yield "photo"
     pick(page, "size", "custom")
@@ -77,7 +71,7 @@ def photos(page: Page, site: Site) -> Iterator[str]:
         yield "comparison, incomplete"
 
 
-def runs(page: Page, site: Site) -> Iterator[str]:
+def runs(page, site):
     load(page, new_photo(site, "run.png", 300, 240))
     with site.enhancer.paused("progress"):
         page.locator("#enhance").click()
@@ -98,7 +92,7 @@ def runs(page: Page, site: Site) -> Iterator[str]:
     page.keyboard.press("Escape")
 
 
-def batches(page: Page, site: Site) -> Iterator[str]:
+def batches(page, site):
     open_batch(page)
     yield "batch, empty"
     add_files(
@@ -120,7 +114,7 @@ def batches(page: Page, site: Site) -> Iterator[str]:
 
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 @pytest.mark.parametrize("states", [start, photos, runs, batches])
-def test_every_state_is_accessible_fits_and_is_in_one_language(site: Site, visit, states, language):
+def test_every_state_is_accessible_fits_and_is_in_one_language(site, visit, states, language):
     """Each of `states` sets the page to one state after the other, and yields their names."""
     page = visit(f"?preset=anime-fast&lang={language}")
     start_axe(page)

@@ -1,12 +1,9 @@
 """A user without a mouse enhances an example: the focus is never lost, and progress is
 announced."""
 
-from __future__ import annotations
-
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from ..site import Site
 from .audit import faults, start_axe
 from .journey import (
     has_focus,
@@ -27,7 +24,7 @@ LISTEN = """() => {
 }"""
 
 
-def tab_to(page: Page, part: str, key: str = "Tab") -> None:
+def tab_to(page, part, key="Tab"):
     """Press Tab until this part, which can still be hidden, has the focus."""
     has_it = "(part) => Boolean(document.activeElement?.matches(part))"
     for _ in range(1000):
@@ -37,7 +34,7 @@ def tab_to(page: Page, part: str, key: str = "Tab") -> None:
     raise AssertionError(f"the Tab key does not reach {part}: {see(page, 'state.size')}")
 
 
-def parts_in_order(page: Page, parts: list[str]) -> list[str]:
+def parts_in_order(page, parts):
     """Press Tab until each of these parts of the page had the focus, and return them in that
     order."""
     inside, passed = (
@@ -51,7 +48,7 @@ def parts_in_order(page: Page, parts: list[str]) -> list[str]:
     return [part for part in dict.fromkeys(passed) if part]
 
 
-def test_a_keyboard_user_enhances_an_example(site: Site, visit):
+def test_a_keyboard_user_enhances_an_example(site, visit):
     page = visit("?preset=anime-fast")
     press_key = page.keyboard.press
     page.locator("#chooser [data-act=example]").first.wait_for()

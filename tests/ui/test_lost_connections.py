@@ -1,13 +1,8 @@
 """A page that is reloaded, loses its connection, or whose server is killed: it goes on without a
 press."""
 
-from __future__ import annotations
-
 import shutil
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +13,8 @@ from enhance import models
 
 from ..conftest import FAST
 from ..site import free_port, is_ready, photo, wait_until
-from ..unit.forks import COMMAND_LINE, Fork, Launcher
-from .cable import Cable, cable
+from ..unit.forks import COMMAND_LINE
+from .cable import cable
 
 PATIENCE = 180_000
 
@@ -27,14 +22,14 @@ PATIENCE = 180_000
 class Visit:
     """A page whose connection to a server of its own can be cut."""
 
-    def __init__(self, page: Any, relay: Cable, forks: Launcher, folder: Path):
+    def __init__(self, page, relay, forks, folder):
         self.page = page
         self._relay = relay
         self._forks = forks
         self._folder = folder
-        self._servers: list[Fork] = []
+        self._servers = []
 
-    def start_server(self) -> None:
+    def start_server(self):
         port = free_port()
         url = f"http://127.0.0.1:{port}/"
         variables = {"ENHANCE_DATA": str(self._folder / "data"), "GRADIO_SERVER_PORT": str(port)}
@@ -44,16 +39,16 @@ class Visit:
         wait_until(lambda: is_ready(url), 120)
         self._relay.connect_to(url)
 
-    def end_server(self, number: int) -> None:
+    def end_server(self, number):
         self._servers[-1].send_signal(number)
         self.start_server()
 
-    def kill_servers(self) -> None:
+    def kill_servers(self):
         for server in self._servers:
             server.send_signal(signal.SIGKILL)
             server.wait()
 
-    def wait_for(self, condition: str) -> None:
+    def wait_for(self, condition):
         """Wait for a condition of the page's `state`, of the `chip`, and of the `file` in
         Single."""
         found = (
@@ -73,32 +68,32 @@ class Visit:
                 f"{condition}: {self.page.evaluate(f'JSON.stringify({shown})')}"
             ) from error
 
-    def photo(self, name: str, copies: int = 1) -> Path:
+    def photo(self, name, copies=1):
         """Write a photo, which takes seconds to enhance."""
         path = self._folder / f"{name}.png"
         Image.fromarray(np.tile(photo(400, 360), (copies, 1, 1))).save(path)
         return path
 
-    def choose(self, *names: str, batch: bool = False) -> None:
+    def choose(self, *names, batch=False):
         field = "#batch-input" if batch else "#upload-input"
         self.page.locator(field).first.set_input_files([self.photo(name) for name in names])
 
-    def reload(self) -> None:
+    def reload(self):
         self.page.reload()
         wait_for_components(self.page)
 
-    def lose_connection(self) -> None:
+    def lose_connection(self):
         self._relay.cut()
         self.wait_for("state.isOffline")
         self._relay.reconnect()
 
-    def kill_server(self) -> None:
+    def kill_server(self):
         self.end_server(signal.SIGKILL)
 
-    def stop_server(self) -> None:
+    def stop_server(self):
         self.end_server(signal.SIGTERM)
 
-    def recent_results(self) -> list[dict[str, Any]]:
+    def recent_results(self):
         key = self.page.evaluate("localStorage['enhance-key']")
         client = Client(
             self._relay.url, headers={"x-enhance-key": key}, verbose=False, analytics_enabled=False
@@ -106,14 +101,14 @@ class Visit:
         return client.predict("", api_name="/runs")
 
 
-def wait_for_components(page: Any) -> None:
+def wait_for_components(page):
     """Wait until Gradio has loaded its own files, which it does not request again."""
     page.locator("gradio-app #panel").wait_for(state="attached", timeout=PATIENCE)
     page.wait_for_load_state("networkidle")
 
 
 @pytest.fixture
-def only_a_fast_network(tmp_path, monkeypatch) -> None:
+def only_a_fast_network(tmp_path, monkeypatch):
     """Start servers that do not time all the networks first."""
     folder = tmp_path / "weights"
     folder.mkdir()
@@ -123,10 +118,10 @@ def only_a_fast_network(tmp_path, monkeypatch) -> None:
 
 
 @pytest.fixture
-def visit(forks, browser, tmp_path, only_a_fast_network) -> Iterator[Visit]:
+def visit(forks, browser, tmp_path, only_a_fast_network):
     with cable() as relay, browser.new_context(locale="en-US") as context:
         page = context.new_page()
-        problems: list[str] = []
+        problems = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         visit = Visit(page, relay, forks, tmp_path)
         visit.start_server()
@@ -161,7 +156,7 @@ def test_jobs_that_end_with_a_stopped_server_go_on_without_a_press(visit):
     interrupt_batch(visit, visit.stop_server)
 
 
-def interrupt_upload_by_reload(visit: Visit) -> None:
+def interrupt_upload_by_reload(visit):
     visit.page.route("**/gradio_api/upload", lambda route: None)
     visit.choose("lost")
     visit.wait_for("file?.upload")
@@ -170,7 +165,7 @@ def interrupt_upload_by_reload(visit: Visit) -> None:
     visit.wait_for("file === null && state.problem")
 
 
-def upload_without_connection(visit: Visit, interrupt: Callable[[], None]) -> None:
+def upload_without_connection(visit, interrupt):
     visit.page.route("**/gradio_api/upload", lambda route: route.abort(), times=1)
     visit.choose("first")
     visit.wait_for("file?.upload")
@@ -178,7 +173,7 @@ def upload_without_connection(visit: Visit, interrupt: Callable[[], None]) -> No
     visit.wait_for("file?.path && chip === 'matches'")
 
 
-def interrupt_run(visit: Visit, interrupt: Callable[[], None]) -> None:
+def interrupt_run(visit, interrupt):
     visit.page.locator("#enhance").click()
     # A fast machine can be done already.
     visit.wait_for("state.progress?.done > 0 || chip === 'result'")
@@ -187,7 +182,7 @@ def interrupt_run(visit: Visit, interrupt: Callable[[], None]) -> None:
     assert [one["state"] for one in visit.recent_results()] == ["done"]
 
 
-def interrupt_batch(visit: Visit, interrupt: Callable[[], None]) -> None:
+def interrupt_batch(visit, interrupt):
     page = visit.page
     page.locator("#tab-batch").click()
     visit.choose("c", "d", batch=True)

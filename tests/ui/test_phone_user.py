@@ -1,12 +1,9 @@
 """A Chinese-speaking user enhances an example by touch on a phone, upright and on its side."""
 
-from __future__ import annotations
-
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from ..site import Site
 from .audit import english, misplaced
 from .journey import (
     box,
@@ -26,10 +23,10 @@ WIDTH, HEIGHT = 390, 844
 PHONE = {"locale": "zh-CN", "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 
 
-def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, visit, tmp_path):
+def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site, visit, tmp_path):
     page = visit("?preset=precise", width=WIDTH, height=HEIGHT, color_scheme="dark", **PHONE)
 
-    def has_no_faults() -> None:
+    def has_no_faults():
         found = [*english(page), *misplaced(page)]
         assert not found, "\n".join(found)
 
@@ -49,7 +46,7 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, visit,
     x, y = (part + 60 for part in middle(canvas))
     touch = page.context.new_cdp_session(page)
 
-    def swipe(*moves: list[tuple[float, float]]) -> None:
+    def swipe(*moves):
         for count, points in enumerate([*moves, moves[-1]]):
             if count == len(moves):
                 # Held at its end, because the browser drops a tap during a fling.
@@ -69,11 +66,11 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, visit,
     # The settings are a sheet. Escape, a tap on the photo or a swipe closes it.
     sheet, panel = page.locator("#settings"), page.locator("#panel")
 
-    def swipe_down() -> None:
+    def swipe_down():
         x, y = middle(panel.locator(".grip"))
         swipe([(x, y)], [(x, y + 60)], [(x, y + 120)])
 
-    def open_sheet() -> None:
+    def open_sheet():
         # The browser takes a tap within 0.3 s of a swipe for a part of that.
         page.wait_for_timeout(600)
         sheet.tap()
@@ -121,7 +118,7 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site: Site, visit,
 
 @pytest.mark.parametrize("width", [320, 390, 844])
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
-def test_nothing_overlaps_on_small_screens(site: Site, visit, width, language):
+def test_nothing_overlaps_on_small_screens(site, visit, width, language):
     height = 390 if width == 844 else 640
     page = visit(
         f"?preset=anime-fast&lang={language}",

@@ -1,10 +1,7 @@
 """A photographer prints a photo of 24 megapixels, without the GPS location."""
 
-from __future__ import annotations
-
 import hashlib
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +9,6 @@ from PIL import Image
 from playwright.sync_api import expect
 from skimage import data
 
-from ..site import Site
 from ..unit.image_files import rgb_profile
 from ..unit.pdf_text import text_of
 from .journey import (
@@ -35,7 +31,7 @@ from .journey import (
 MAKE, GPS = 0x010F, 0x8825
 
 
-def camera_photo(path: Path) -> Path:
+def camera_photo(path):
     """Write a sharp JPEG of 6,000 × 4,000 px with a GPS location, a camera and a colour profile."""
     exif = Image.Exif()
     exif[MAKE] = "Lantern"
@@ -46,7 +42,7 @@ def camera_photo(path: Path) -> Path:
     return path
 
 
-def test_a_photographer_prints_a_large_photo_without_its_location(site: Site, visit, tmp_path):
+def test_a_photographer_prints_a_large_photo_without_its_location(site, visit, tmp_path):
     page, calls = visit(), site.enhancer.calls
     load(page, camera_photo(site.files / "DSC_0412.jpg"))
     assert see(page, "stage.zoom") == 1

@@ -1,18 +1,14 @@
 """The page where it is served: in a frame, at an address without TLS, behind a proxy, with a
 login."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -24,7 +20,6 @@ from enhance.config import Config
 
 from ..site import (
     LOGIN,
-    Site,
     WatchedEnhancer,
     free_port,
     guarded_site,
@@ -48,7 +43,7 @@ BLOCKED = """if (window !== top) {
 
 
 @contextmanager
-def other_site(folder: Path, *framed: str) -> Iterator[str]:
+def other_site(folder, *framed):
     """Serve a page on another host name that shows these addresses in frames; yield its address."""
     frames = "".join(
         f'<iframe src="{address}" width="1280" height="900"></iframe>' for address in framed
@@ -61,7 +56,7 @@ def other_site(folder: Path, *framed: str) -> Iterator[str]:
         server.shutdown()
 
 
-def expect_regions(page: Any, url: str) -> None:
+def expect_regions(page, url):
     """Check that the server sends regions of the photo and of the result."""
     region = {"left": 0, "top": 0, "width": 8, "height": 8, "step": 1}
     for address in (see(page, "plan.photo.address"), see(page, "result.address")):
@@ -88,7 +83,7 @@ def test_an_allowed_site_can_frame_the_page_although_cookies_are_blocked(
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda sent: keys.add(sent.headers.get("x-enhance-key", "")))
         page.goto(address)
-        frame: Any = next(one for one in page.frames if one.url.startswith(url))
+        frame = next(one for one in page.frames if one.url.startswith(url))
         load(frame, photo_file)
         enhance(frame)
         expect_regions(frame, url)
@@ -103,7 +98,7 @@ def test_an_allowed_site_can_frame_the_page_although_cookies_are_blocked(
         )
 
 
-def test_the_page_works_at_an_address_of_the_local_network_without_tls(site: Site, visit, tmp_path):
+def test_the_page_works_at_an_address_of_the_local_network_without_tls(site, visit, tmp_path):
     port = urlsplit(site.url).port
     page = visit("?preset=anime-fast", url=f"http://192.0.2.7:{port}/")
     assert not page.evaluate("isSecureContext")
@@ -132,7 +127,7 @@ def test_a_user_logs_in_and_out(site, browser, tmp_path):
         assert [text for text in errors if "olicy" in text] == []
 
 
-def documented_location() -> str:
+def documented_location():
     """Return the location block of docs/operating.md."""
     (block,) = re.findall(
         r"```nginx\n(location .*?)```", (ROOT / "docs/operating.md").read_text("utf-8"), re.DOTALL
@@ -141,7 +136,7 @@ def documented_location() -> str:
 
 
 @contextmanager
-def behind_nginx(folder: Path, path: str) -> Iterator[str]:
+def behind_nginx(folder, path):
     """Serve the app behind nginx at `path`; yield the address of the page at nginx."""
     app_port, port = free_port(), free_port()
     block = (

@@ -1,9 +1,6 @@
 """Presets, what Auto says about a photo, user models, and places in the queue."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -14,7 +11,7 @@ from enhance import models
 from enhance.i18n import translate
 from enhance.models.user_models import remove as remove_model
 
-from ..site import Site, busy_device, photo
+from ..site import busy_device, photo
 from ..user_models import add_models
 from .journey import (
     download,
@@ -32,14 +29,14 @@ from .journey import (
 )
 
 
-def hazy_photo(site: Site) -> Path:
+def hazy_photo(site):
     clear, veil = photo(64, 80), np.linspace(0.7, 0.4, 64)[:, None, None]
     path = site.files / "hazy.png"
     Image.fromarray(np.rint(clear * (1 - veil) + 230 * veil).astype(np.uint8)).save(path)
     return path
 
 
-def test_auto_says_why_and_a_user_chooses_and_resets(site: Site, visit):
+def test_auto_says_why_and_a_user_chooses_and_resets(site, visit):
     page = visit()
     presets, choice = page.locator("#presets"), page.locator("#presets label:has(input:checked)")
     clear = site.files / "clear.png"
@@ -83,7 +80,7 @@ def test_auto_says_why_and_a_user_chooses_and_resets(site: Site, visit):
         expect(page.locator(f"#{slider} input[type=range]")).to_be_disabled()
 
 
-def test_user_models_set_the_scale_and_a_removed_one_is_an_error(site: Site, visit, tmp_path):
+def test_user_models_set_the_scale_and_a_removed_one_is_an_error(site, visit, tmp_path):
     with add_models("compact-2x", "esrgan-8x", "real-plksr-2x"):
         page = visit("?preset=anime-fast")
         load(page, site.photo("own.png", 10, 12))
@@ -109,11 +106,11 @@ def test_user_models_set_the_scale_and_a_removed_one_is_an_error(site: Site, vis
         expect(page.locator("#presets [data-preset=compact-2x]")).to_have_count(0)
 
 
-def ahead(jobs: int) -> str:
+def ahead(jobs):
     return translate("zh-CN", "waiting_place", ahead=jobs)
 
 
-def test_a_full_queue_rejects_a_run_and_runs_wait_with_their_positions(site: Site, visit):
+def test_a_full_queue_rejects_a_run_and_runs_wait_with_their_positions(site, visit):
     page, other = visit("?preset=anime-fast"), visit("?preset=anime-fast", locale="zh-CN")
     load(page, site.photo("rejected.png", 24, 24))
     with ExitStack() as stack:

@@ -1,18 +1,15 @@
 """The preview: quick, then exact to the pixel, and changed by sliders without the network."""
 
-from __future__ import annotations
-
 import io
 import threading
-from typing import Any
 from urllib.parse import urljoin
 
 import httpx
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from ..site import Site, wait_until
+from ..site import wait_until
 from .journey import (
     box,
     choose,
@@ -35,17 +32,17 @@ EIGHT_MOVES = """(slider) => {
 }"""
 
 
-def expect_regions(page: Page) -> None:
+def expect_regions(page):
     """Check the address from which the stage gets regions of its photo of 128 × 128 px."""
     address = urljoin(page.url, see(page, "plan.photo.address"))
 
-    def region(**values: int | str) -> httpx.Response:
+    def region(**values):
         return httpx.get(
             address, params={"left": 0, "top": 0, "width": 128, "height": 128, "step": 4, **values}
         )
 
     assert Image.open(io.BytesIO(region().content)).size == (32, 32)
-    wrongs: list[dict[str, Any]] = [
+    wrongs = [
         {"left": 1},
         {"width": 0},
         {"top": -1},
@@ -56,7 +53,7 @@ def expect_regions(page: Page) -> None:
         assert region(**wrong).status_code == 400
 
 
-def shown_pixels(page: Page, side: int) -> np.ndarray:
+def shown_pixels(page, side):
     """Return the middle of the stage, a square of this side, as it is on the screen."""
     rect = box(page.locator("#stage canvas"))
     left, top = rect["x"] + rect["width"] / 2 - side / 2, rect["y"] + rect["height"] / 2 - side / 2
@@ -64,7 +61,7 @@ def shown_pixels(page: Page, side: int) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(image)).convert("RGB"), float)
 
 
-def shows(page: Page, preview: np.ndarray, left: int, top: int) -> bool:
+def shows(page, preview, left, top):
     """Return whether the middle of the stage has the pixels of a preview at 1:1, not beside them.
 
     `left` and `top` are the place of the preview in the result.
@@ -72,7 +69,7 @@ def shows(page: Page, preview: np.ndarray, left: int, top: int) -> bool:
     x, y = (round(4 * at - 100) for at in see(page, "[stage.x, stage.y]"))
     seen = shown_pixels(page, 200)
 
-    def difference(shift: int) -> float:
+    def difference(shift):
         column = x - left + shift
         expected = preview[y - top : y - top + 200, column : column + 200]
         return float(np.abs(seen - expected).mean())
@@ -81,13 +78,13 @@ def shows(page: Page, preview: np.ndarray, left: int, top: int) -> bool:
 
 
 def test_a_quick_preview_becomes_an_exact_one_that_the_result_equals(
-    site: Site, visit, tmp_path, monkeypatch
+    site, visit, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("enhance.web.preview._QUICK_SECONDS", 0.0)
     page, calls = visit("?preset=anime-fast"), site.enhancer.calls
     is_seen, preview_now = threading.Event(), site.enhancer.preview_region
 
-    def preview_slowly(*given: Any, **named: Any) -> Any:
+    def preview_slowly(*given, **named):
         if calls["preview"] > before:
             is_seen.wait(60)
         return preview_now(*given, **named)

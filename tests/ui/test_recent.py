@@ -1,13 +1,10 @@
 """Recent results, a reload in the middle of a run, another language, and a link with settings."""
 
-from __future__ import annotations
-
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 from playwright.sync_api import expect
 
-from ..site import Site
 from .journey import (
     box,
     download,
@@ -26,7 +23,7 @@ from .journey import (
 )
 
 
-def test_a_user_comes_back_for_results_and_removes_them(site: Site, visit, tmp_path):
+def test_a_user_comes_back_for_results_and_removes_them(site, visit, tmp_path):
     page, enhancer = visit("?preset=anime-fast", height=600), site.enhancer
     load(page, site.photo("plate.png", 40, 48))
     enhance(page)
@@ -80,7 +77,7 @@ def test_a_user_comes_back_for_results_and_removes_them(site: Site, visit, tmp_p
     expect(recent(tab)).to_have_count(0)
 
 
-def test_a_reload_another_language_and_a_link_keep_everything(site: Site, visit, tmp_path):
+def test_a_reload_another_language_and_a_link_keep_everything(site, visit, tmp_path):
     page = visit("?preset=anime-fast", locale="zh-CN")
     load(page, site.photo("reload.png", 300, 80))
     press(page, "strength", "ArrowLeft", 2)
@@ -127,7 +124,7 @@ def test_a_reload_another_language_and_a_link_keep_everything(site: Site, visit,
     )
 
 
-def test_two_visitors_never_see_each_others_files(site: Site, visit, browser):
+def test_two_visitors_never_see_each_others_files(site, visit, browser):
     page = visit("?preset=anime-fast")
     load(page, site.photo("private.png", 40, 48))
     enhance(page)
@@ -145,7 +142,7 @@ def test_two_visitors_never_see_each_others_files(site: Site, visit, browser):
     assert "private.png" in ask(site.url, "runs", key)
 
 
-def ask(url: str, endpoint: str, key: str, **given: str) -> str:
+def ask(url, endpoint, key, **given):
     """Call an endpoint with a visitor's key; return what the server sends."""
     route, headers = f"{url}gradio_api/call/v2/{endpoint}", {"x-enhance-key": key} if key else {}
     event = httpx.post(route, json=given, headers=headers).json()["event_id"]

@@ -1,7 +1,5 @@
 """A shop owner enhances the photos of several products in one batch."""
 
-from __future__ import annotations
-
 import csv
 import io
 import zipfile
@@ -9,7 +7,7 @@ import zipfile
 from PIL import Image
 from playwright.sync_api import expect
 
-from ..site import Site, photo, wait_until
+from ..site import photo, wait_until
 from .journey import (
     add_files,
     download,
@@ -28,9 +26,7 @@ GPS = 0x8825
 LONG = "DSC_20240721_1830123456789012345678901234567890 and more of it.png"
 
 
-def test_a_shop_owner_enhances_good_small_damaged_and_transparent_files(
-    site: Site, visit, tmp_path
-):
+def test_a_shop_owner_enhances_good_small_damaged_and_transparent_files(site, visit, tmp_path):
     page, files = visit("?preset=anime-fast&long_side=96&format=jpeg"), site.files
     bad = files / "damaged.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\nno more")
@@ -107,7 +103,7 @@ def test_a_shop_owner_enhances_good_small_damaged_and_transparent_files(
     expect(row(page, "intact.png")).to_have_count(0)
 
 
-def test_files_are_added_removed_and_cancelled_during_a_batch(site: Site, visit, tmp_path):
+def test_files_are_added_removed_and_cancelled_during_a_batch(site, visit, tmp_path):
     page, enhancer = visit("?preset=anime-fast"), site.enhancer
     drop(
         page,

@@ -1,11 +1,6 @@
 """Random presses on the page, while its requests and their answers are delayed by random times."""
 
-from __future__ import annotations
-
 import random
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -96,23 +91,23 @@ SHOWN = f"""() => {{ {LOOK}
 
 
 @pytest.fixture
-def page(site, browser) -> Iterator[Any]:
+def page(site, browser):
     with browser.new_context(locale="en-US", viewport={"width": 1280, "height": 900}) as context:
         context.add_init_script(DELAYS)
         page = context.new_page()
-        problems: list[str] = []
+        problems = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.goto(f"{site.url}?preset=anime-fast")
         yield page
         assert problems == []
 
 
-def choose(page: Any, photo: Path) -> None:
+def choose(page, photo):
     is_batch = page.evaluate("enhance.state.tab === 'batch'")
     page.locator("#batch-input" if is_batch else "#upload-input").first.set_input_files(photo)
 
 
-def press(page: Any, chance: random.Random, photos: list[Path], pressed: tuple[str, ...]) -> str:
+def press(page, chance, photos, pressed):
     """Do one random thing; return what it was."""
     kind = chance.random()
     if kind < 0.08:
@@ -128,9 +123,7 @@ def press(page: Any, chance: random.Random, photos: list[Path], pressed: tuple[s
     return selector
 
 
-def play(
-    page: Any, chance: random.Random, photos: list[Path], pressed: tuple[str, ...]
-) -> list[str]:
+def play(page, chance, photos, pressed):
     """Do random things; return them when the page has settled."""
     done = []
     for _ in range(PRESSES):
@@ -139,7 +132,7 @@ def play(
     return done
 
 
-def check(page: Any, done: Any) -> None:
+def check(page, done):
     """Check that the page settles, and that what it shows is its state."""
     for _ in range(2):
         try:
@@ -155,18 +148,18 @@ def check(page: Any, done: Any) -> None:
     assert found["shown"] == pytest.approx(found["wanted"]), done
 
 
-def open_with(page: Any, photo: Path) -> None:
+def open_with(page, photo):
     page.locator("gradio-app #chooser").wait_for()
     choose(page, photo)
     page.wait_for_function(SETTLED, timeout=PATIENCE)
     page.locator("#tuning-fold button").first.click()
 
 
-def photos_of(site: Any) -> list[Path]:
+def photos_of(site):
     return [site.photo(f"stress-{number}.png", 90 + 10 * number, 120) for number in range(3)]
 
 
-def single(page: Any, site: Any, seeds: range) -> None:
+def single(page, site, seeds):
     photos = photos_of(site)
     open_with(page, photos[0])
     for seed in seeds:
@@ -179,7 +172,7 @@ def single(page: Any, site: Any, seeds: range) -> None:
         page.locator("#download").wait_for(timeout=PATIENCE)
 
 
-def batch(page: Any, site: Any, seeds: range) -> None:
+def batch(page, site, seeds):
     photos = photos_of(site)
     open_with(page, photos[0])
     for seed in seeds:

@@ -1,19 +1,16 @@
 """Photos are dropped, pasted, picked or replaced, and files that are no photos are rejected."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pillow_heif
-import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from ..site import Site, photo
+from ..site import photo
 from .journey import choose, download, drop, enhance, load, open_batch, rows, see, wait_for
 
 
-def test_photos_come_in_every_way_and_bad_files_change_nothing(site: Site, visit, tmp_path):
+def test_photos_come_in_every_way_and_bad_files_change_nothing(site, visit, tmp_path):
     page, phone = visit("?preset=anime-fast"), site.files / "phone.heic"
     page.evaluate("window.same = true")
     problem = page.get_by_role("alert")
@@ -51,13 +48,13 @@ def test_photos_come_in_every_way_and_bad_files_change_nothing(site: Site, visit
     assert page.evaluate("window.same"), "the page was reloaded"
 
 
-def empty_file(site: Site) -> Path:
+def empty_file(site):
     path = site.files / "empty.png"
     path.write_bytes(b"")
     return path
 
 
-def large_file(site: Site) -> Path:
+def large_file(site):
     """Write a file that is larger than the limit."""
     path = site.files / "large.png"
     with path.open("wb") as file:
@@ -74,20 +71,18 @@ NAMES = (
 )
 
 
-def expect_plain_text(page: Page) -> None:
+def expect_plain_text(page):
     """Check that no file name became an element or changed the direction of text."""
     expect(page.locator('img[src="x"], #facts b, [onerror]')).to_have_count(0)
     assert "\u202e" not in page.evaluate("document.body.textContent")
 
 
-def unreadable(site: Site, name: str) -> Path:
+def unreadable(site, name):
     (site.files / "bad").mkdir(exist_ok=True)
     return site.text(f"bad/{name}")
 
 
-def test_a_file_name_is_shown_as_text_only(
-    site: Site, visit, tmp_path, monkeypatch: pytest.MonkeyPatch, problems: list[str]
-):
+def test_a_file_name_is_shown_as_text_only(site, visit, tmp_path, monkeypatch, problems):
     # Gradio removes some characters from the names of uploads. The page does not rely on that.
     monkeypatch.setattr(
         "gradio_client.utils.strip_invalid_filename_characters", lambda name, **_: name
@@ -122,6 +117,6 @@ def test_a_file_name_is_shown_as_text_only(
     problems.clear()
 
 
-def letters(name: str) -> str:
+def letters(name):
     """Return the characters of a name that a browser leaves in the name of a download."""
     return "".join(letter for letter in name if letter.isalnum() or letter in " .-()")

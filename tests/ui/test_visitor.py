@@ -1,10 +1,8 @@
 """An impatient visitor with two tabs presses without waiting."""
 
-from __future__ import annotations
-
 from playwright.sync_api import expect
 
-from ..site import Site, wait_until
+from ..site import wait_until
 from .journey import (
     choose,
     drag,
@@ -22,9 +20,7 @@ CLICK = "(parts) => { for (const part of parts) document.querySelector(part).cli
 """Click parts of the page at once, before a response to the first click."""
 
 
-def test_a_visitor_with_two_tabs_changes_photos_and_settings_during_runs(
-    site: Site, visit, tmp_path
-):
+def test_a_visitor_with_two_tabs_changes_photos_and_settings_during_runs(site, visit, tmp_path):
     page, other = visit("?preset=anime-fast"), visit("?preset=original")
     enhancer = site.enhancer
 
@@ -100,7 +96,7 @@ def test_a_visitor_with_two_tabs_changes_photos_and_settings_during_runs(
     assert see(other, "[file.name, state.preset]") == ["third.png", "original"]
 
 
-def test_a_run_that_fails_says_so_and_a_failed_preview_is_retried(site: Site, visit):
+def test_a_run_that_fails_says_so_and_a_failed_preview_is_retried(site, visit):
     from enhance import EnhanceError
 
     page, enhancer = visit("?preset=anime-fast"), site.enhancer
