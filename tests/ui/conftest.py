@@ -3,14 +3,10 @@
 import importlib.util
 import shutil
 import warnings
-from typing import TYPE_CHECKING
 
 import pytest
 
 from ..site import site
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["site"]
 
