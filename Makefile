@@ -30,10 +30,11 @@ run: fetch
 fetch: .venv/.run-ready
 	$(BIN)/python -m weights fetch
 
-# Two test files run at a time, on two cores. OMP_WAIT_POLICY lets idle threads sleep, so that the other process can work.
+# Three test files run at a time, also on two cores, because tests of the page and of servers wait most of their time.
+# OMP_WAIT_POLICY lets idle threads sleep, so that the other processes can work.
 # Files run in their order, not those with the most tests first: slow files have few tests and would run last, on one core.
 test: debian .venv/.test-ready fetch
-	$(RUN_TESTS) -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(RUN_TESTS) -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 long: debian .venv/.test-ready fetch
 	ENHANCE_FUZZ=60 $(RUN_TESTS) --timeout 0 -m long
