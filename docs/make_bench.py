@@ -44,6 +44,7 @@ from enhance.engine.engine import Engine
 from enhance.engine.kernels import ImageRows
 from enhance.engine.phased_stream import PhasedStream
 from enhance.engine.steps import RowNetwork, Steps, Threads, strip_rows
+from enhance.images import worker
 from enhance.info import PeakMemory
 from enhance.models import graph_of
 from enhance.models.graphs import Conv, Graph
@@ -115,7 +116,7 @@ def barriers() -> dict[str, Any]:
         with torch.inference_mode():
             network(image.permute(2, 0, 1)[None])
 
-    with patch("enhance.images.worker.IN_MEMORY", 0):
+    with patch.object(worker, "PIXELS_IN_MEMORY", 0):
         times = [
             [DEVICE_THREAD.call(lambda work=work: _duration(work)) for work in (stream, untiled)]
             for _ in range(3)
