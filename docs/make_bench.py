@@ -34,6 +34,7 @@ from spandrel.architectures.PLKSR import RealPLKSR
 from docs.measure_auto import PROGRAMS, measure_auto
 from docs.measure_auto import lines as auto_lines
 from docs.measure_engine import TILE, measure, peak_speed, table
+from docs.measure_memory import peak_memory
 from docs.measure_peers import measure_peers
 from docs.measure_peers import table as peer_table
 from docs.measure_start import lines as start_lines
@@ -45,7 +46,6 @@ from enhance.engine.kernels import ImageRows
 from enhance.engine.phased_stream import PhasedStream
 from enhance.engine.steps import RowNetwork, Steps, Threads, strip_rows
 from enhance.images import worker
-from enhance.info import PeakMemory
 from enhance.models import graph_of
 from enhance.models.graphs import Conv, Graph
 from enhance.models.networks import plksr
@@ -160,24 +160,8 @@ def _seconds(engine: Engine, image: np.ndarray) -> float:
 
 
 def peaks() -> dict[int, int]:
-    """Return the peak memory in MB of a process that upscales an image 500 px wide, by height,
-    image included."""
-    call = [sys.executable, "-m", "docs.make_bench", "--height"]
-    return {
-        height: int(
-            subprocess.run(
-                [*call, str(height)], cwd=ROOT, capture_output=True, text=True, check=True
-            ).stdout
-        )
-        for height in HEIGHTS
-    }
-
-
-def _peak_of(height: int) -> int:
-    # Measured in the child, because the kernel's peak of a child starts with that of its parent.
-    memory = PeakMemory()
-    _drain(Engine("cpu").stream(_noise(height, 500), QUICK, progress=lambda *_: memory.sample()))
-    return round(memory.sample())
+    """Return the peak memory in MB of a process that upscales an image 500 px wide, by height."""
+    return {height: peak_memory(QUICK, "auto", 500, height) for height in HEIGHTS}
 
 
 def _noise(height: int, width: int) -> np.ndarray:
@@ -298,9 +282,6 @@ def _row(values: dict[Any, Any], unit: str, form: str) -> str:
 
 
 def main() -> None:
-    if "--height" in sys.argv:
-        sys.stdout.write(f"{_peak_of(int(sys.argv[-1]))}\n")
-        return
     bench = measure()
     bench |= measure_peers({name: one["seconds"] for name, one in bench["engine"].items()})
     precisions = list(bench["engine"])

@@ -14,11 +14,11 @@ import psutil
 import torch
 import torch.nn.functional as F
 
+from docs.measure_memory import peak_memory
 from enhance import models
 from enhance.engine.device import PRECISIONS
 from enhance.engine.device_thread import DEVICE_THREAD
 from enhance.engine.engine import Engine
-from enhance.info import PeakMemory
 
 MODEL = "realesrgan-x4plus"
 SIDE = 384
@@ -41,7 +41,7 @@ def measure() -> dict[str, Any]:
     for name in dict.fromkeys(("fp32", automatic.precision())):
         engine = Engine("cpu", name)
         expected = engine.estimate(MODEL, SIDE, SIDE)
-        seconds, memory = _run(engine, image)
+        seconds = _seconds(engine, image)
         engine.release()
         peak = peak_speed(PRECISIONS[name])
         reached = models.graph_of(MODEL).work * SIDE**2 / seconds
@@ -50,7 +50,7 @@ def measure() -> dict[str, Any]:
             "seconds": round(seconds, 2),
             "expected_seconds": round(expected, 2),
             "share_of_peak": round(reached / peak, 3),
-            "peak_memory_mb": round(memory),
+            "peak_memory_mb": peak_memory(MODEL, name, SIDE, SIDE),
         }
     return figures
 
@@ -117,11 +117,11 @@ def best_seconds(work: Callable[[], object], times: int) -> float:
     return min(seconds)
 
 
-def _run(engine: Engine, image: np.ndarray) -> tuple[float, float]:
-    """Return the seconds and the peak memory in MB of the network."""
+def _seconds(engine: Engine, image: np.ndarray) -> float:
+    """Return the seconds of the network, without those of loading it."""
     for _ in engine.stream(image[:16, :16], MODEL, tile=TILE):
-        pass  # loads the model, which is not timed
-    memory, started = PeakMemory(), time.perf_counter()
-    for _ in engine.stream(image, MODEL, tile=TILE, progress=lambda *_: memory.sample()):
         pass
-    return time.perf_counter() - started, memory.sample()
+    started = time.perf_counter()
+    for _ in engine.stream(image, MODEL, tile=TILE):
+        pass
+    return time.perf_counter() - started
