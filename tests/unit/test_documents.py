@@ -64,6 +64,11 @@ def test_every_link_has_a_target(document):
             assert (document.parent / target.partition("#")[0]).is_file(), target
 
 
+def test_the_description_on_pypi_has_no_relative_links():
+    readme = re.findall(r'^readme = "(.*)"', read("pyproject.toml"), re.MULTILINE)[0]
+    assert not re.findall(r"\]\((?!https://)", read(readme))
+
+
 def test_every_variable_is_documented_and_passed_to_the_container():
     sources = "".join(path.read_text("utf-8") for path in ROOT.glob("enhance/**/*.py"))
     table = read("docs/operating.md").split("## Environment variables")[1].split("\n## ")[0]
