@@ -15,30 +15,29 @@ from enhance.engine.steps import Threads, strip_rows
 from enhance.models import graph_of
 from enhance.models.memory import stream_bytes, weight_bytes
 
-MODELS = ("realesrgan-x4plus", "realesr-animevideov3")
-"""The largest network of the presets, and a small one."""
+MODEL = "realesrgan-x4plus"
+"""The largest network of the presets."""
 TILES = (192, 1024)
 WIDTHS = (500, 1000, 2000, 4000, 8000)
 _FLOAT16 = 2
 
 
-def megabytes(model: str, tile: int, width: int) -> int:
-    """Return the peak memory of the model at fp16 on a GPU, in MB."""
-    graph = graph_of(model)
+def megabytes(tile: int, width: int) -> int:
+    """Return the peak memory at fp16 on a GPU, in MB."""
+    graph = graph_of(MODEL)
     rows = strip_rows(width, tile, torch.device("cuda"), Threads(1))
     return round((weight_bytes(graph, _FLOAT16) + stream_bytes(graph, width, rows, _FLOAT16)) / 1e6)
 
 
 def table() -> str:
-    """Return the table of all models, tile sizes and widths in Markdown."""
+    """Return the table of all tile sizes and widths in Markdown."""
     lines = [
-        f"| peak memory in MB | tile | {' | '.join(f'{width:,} px' for width in WIDTHS)} |",
-        "| --- " * 7 + "|",
+        f"| tile | {' | '.join(f'{width:,} px' for width in WIDTHS)} |",
+        "| --- " * 6 + "|",
     ]
-    for model in MODELS:
-        for tile in TILES:
-            cells = " | ".join(f"{megabytes(model, tile, width):,}" for width in WIDTHS)
-            lines.append(f"| {model} | {tile} | {cells} |")
+    for tile in TILES:
+        cells = " | ".join(f"{megabytes(tile, width):,}" for width in WIDTHS)
+        lines.append(f"| {tile} | {cells} |")
     return "\n".join(lines)
 
 

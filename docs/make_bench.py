@@ -339,8 +339,9 @@ def document_table(figures: dict[str, Any]) -> str:
         rows.append((f"{figures['auto']['photos']} degraded photos with Auto", auto, peer))
     first, reference = (f"{starts[name]:.1f} s" for name in ("first_preview", "reference_first"))
     rows.append(("start and preview of 128 × 128 px", first, reference))
-    for height, megabytes in figures["peaks"].items():
-        rows.append((f"memory for 500 × {int(height):,} px", f"{megabytes} MB", ""))
+    (low, least), *_, (high, most) = figures["peaks"].items()
+    sizes = f"500 × {int(low):,} to 500 × {int(high):,} px"
+    rows.append((f"memory for {sizes}", f"{least} to {most} MB", ""))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
