@@ -82,6 +82,17 @@ _MIGRATIONS = (
         PRIMARY KEY (whose, name)
     );
     """,
+    """
+    -- `error` is the error of a failed job as JSON.
+    ALTER TABLE jobs RENAME TO earlier_jobs;
+    CREATE TABLE jobs (
+        whose TEXT NOT NULL, name TEXT NOT NULL, request TEXT NOT NULL, state TEXT NOT NULL,
+        process TEXT NOT NULL, seen REAL NOT NULL, error TEXT NOT NULL, PRIMARY KEY (whose, name)
+    );
+    INSERT INTO jobs SELECT whose, name, request, state, process, seen,
+        coalesce(json_extract(progress, '$.error'), 'null') FROM earlier_jobs;
+    DROP TABLE earlier_jobs;
+    """,
 )
 """The scripts that update a database from each version to the next one."""
 _NAME = "enhance-{:019d}.sqlite"

@@ -207,7 +207,8 @@ class DataFolder:
                 if is_superfluous and not is_used and self._delete_links(db, inode):
                     total -= size
             db.execute("DELETE FROM entries WHERE used < ?", (expiry,))
-            db.execute("DELETE FROM jobs WHERE seen < ?", (expiry,))
+            query = "DELETE FROM jobs WHERE seen < ? AND NOT (state = 'running' AND process = ?)"
+            db.execute(query, (expiry, this_process()))
         return fits and total <= self._max_disk
 
     def _found_files(self) -> Iterator[tuple[Path, float]]:

@@ -10,20 +10,15 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
-from typing import Any
 
 from ..errors import EnhanceError
-from ..processes import is_local_process, is_process_alive, this_process
+from ..processes import is_process_alive, this_process
 from .recent_runs import RecentRun, parse_entry, save_entry
 from .tasks import TaskStore
 
 CANCEL_SECONDS = 3600.0
 """How long the cancellation of an unknown job is stored, because it can arrive before the start."""
 _MAX_CANCELS = 10_000
-_SILENT_SECONDS = 60.0
-"""A process on another machine counts as ended if it has reported no progress for this long."""
-_REPORT_SECONDS = 10.0
-"""How often unchanged progress, and the time at which it was read, are written."""
 _ENTRIES = "SELECT facts FROM entries WHERE whose = ?"
 
 
@@ -36,9 +31,8 @@ class JobRecord:
     - `state`: running, done, failed, cancelled or interrupted. The next call of an interrupted job
       starts it again.
     - `process`: the process that runs the job.
-    - `seen`: when this process last reported progress, or the job ended.
-    - `read`: when a client of another process last read the progress.
-    - `progress`: the progress, or the error of a failed job, as JSON.
+    - `seen`: when the job last changed.
+    - `error`: the error of a failed job as JSON.
     """
 
     whose: str
@@ -47,24 +41,12 @@ class JobRecord:
     state: str
     process: str
     seen: float = field(default_factory=time.time)
-    read: float = field(default_factory=time.time)
-    progress: str = "{}"
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The progress of a running job, or the error of a failed job."""
-        return json.loads(self.progress)
+    error: str = "null"
 
     @property
     def is_forgotten(self) -> bool:
         """Whether this is only the cancellation of an unknown job, and it has expired."""
         return not self.checksum and time.time() - self.seen > CANCEL_SECONDS
-
-    def has_lost_its_process(self) -> bool:
-        """Return whether the process that runs the job has ended."""
-        if is_local_process(self.process):
-            return not is_process_alive(self.process)
-        return time.time() - self.seen > _SILENT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -113,34 +95,11 @@ class JobStore:
                     save_entry(db, entry)
         return None
 
-    def read(self, whose: str, name: str) -> JobRecord | None:
-        """Return a job of another process, and record that a client reads its progress."""
-        now = time.time()
+    def is_stopped(self, whose: str, name: str) -> bool:
+        """Return whether a job of this process was cancelled or started again by another one."""
         with self._database.transaction() as db:
-            query = "UPDATE jobs SET read = ? WHERE whose = ? AND name = ? AND read < ?"
-            db.execute(query, (now, whose, name, now - _REPORT_SECONDS))
-            return _load(db, whose, name)
-
-    def progress_of(self, whose: str) -> dict[str, dict[str, Any]]:
-        """Return the progress of the running jobs of an owner, by their names."""
-        query = "SELECT name, progress FROM jobs WHERE whose = ? AND state = 'running'"
-        with self._database.transaction() as db:
-            found = db.execute(query, (whose,)).fetchall()
-        return {name: json.loads(progress) for name, progress in found}
-
-    def report(
-        self, progress: Mapping[tuple[str, str], Mapping[str, Any]]
-    ) -> dict[tuple[str, str], JobRecord | None]:
-        """Record the progress of jobs of this process, by owner and name, and return the jobs."""
-        now = time.time()
-        query = """UPDATE jobs SET progress = ?1, seen = ?2
-            WHERE whose = ?3 AND name = ?4 AND process = ?5 AND state = 'running'
-            AND (progress != ?1 OR seen < ?6)"""
-        with self._database.transaction() as db:
-            for job, facts in progress.items():
-                values = (json.dumps(facts), now, *job, this_process(), now - _REPORT_SECONDS)
-                db.execute(query, values)
-            return {job: _load(db, *job) for job in progress}
+            job = _load(db, whose, name)
+        return job is None or job.state == "cancelled" or job.process != this_process()
 
     def end(
         self,
@@ -162,8 +121,7 @@ class JobStore:
             final = job.state
             if final == "running":
                 final = state
-            progress = json.dumps({"error": error})
-            _save(db, replace(job, state=final, seen=time.time(), progress=progress))
+            _save(db, replace(job, state=final, seen=time.time(), error=json.dumps(error)))
             for entry in entries:
                 is_undone = final == "cancelled" and not entry.batch
                 if entry.state == "running" or is_undone:
@@ -207,14 +165,6 @@ class JobStore:
             save_entry(db, replace(entry, state="cancelled"))
         return True, "cancelled"
 
-    def cancelled_files(self, whose: str, name: str) -> list[str]:
-        """Return the ids of the cancelled files of a batch."""
-        query = """SELECT id FROM entries WHERE whose = ?
-            AND json_extract(facts, '$.batch') = ?
-            AND json_extract(facts, '$.state') = 'cancelled'"""
-        with self._database.transaction() as db:
-            return [id for (id,) in db.execute(query, (whose, name)).fetchall()]
-
     def _find(self, db: sqlite3.Connection, new: NewJob, runs_here: bool) -> JobRecord | None:
         job = _load(db, new.whose, new.name)
         if job is None or job.is_forgotten:
@@ -225,7 +175,7 @@ class JobStore:
         if job.state == "running" and job.process == this_process():
             is_valid = runs_here
         elif job.state == "running":
-            is_valid = not job.has_lost_its_process()
+            is_valid = is_process_alive(job.process)
         elif job.state == "done":
             is_valid = all(self._has_ended(db, entry) for entry in new.entries)
         if not is_valid:
@@ -261,7 +211,7 @@ def _load(db: sqlite3.Connection, whose: str, name: str) -> JobRecord | None:
 
 
 def _save(db: sqlite3.Connection, job: JobRecord) -> None:
-    db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(job))
+    db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(job))
 
 
 def _forget_old_cancels(db: sqlite3.Connection) -> None:

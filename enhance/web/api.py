@@ -21,7 +21,6 @@ from gradio.components import Component
 from ..comparison import Cell, Comparison
 from ..enhancer import Status
 from ..errors import PictureError
-from ..formats.encoding import Encoding
 from ..formats.thumbnails import icc_for_screen, save_png
 from ..i18n import strip_direction_marks
 from ..jobs.threads import JobThread, start_cleaning
@@ -54,7 +53,7 @@ from .params import (
 from .plan import Plan
 from .preview import View
 from .recent import describe_runs
-from .run_jobs import REPORT_SECONDS, cancel_job, report_jobs, run_job
+from .run_jobs import CHECK_SECONDS, cancel_job, check_jobs, run_job
 from .services import Services
 from .streams import JOB_EVENTS, follow
 
@@ -64,7 +63,7 @@ _THREADS = 60
 """Calls of agents to an endpoint that run at a time, if the endpoint has no limit of its own."""
 _PROGRESS = gr.Progress()
 """Gradio finds the parameter for a request's own progress by this default."""
-_NOT_SENT = ("request", "progress", "output")
+_NOT_SENT = ("request", "progress")
 """The parameters of the functions that no client of the API sends."""
 
 
@@ -80,7 +79,6 @@ class Endpoints:
         request: gr.Request,
         image: str | None,
         progress: gr.Progress = _PROGRESS,
-        output: str | None = None,
         **given: Any,
     ) -> Iterator[Any]:
         """Enhance an image. Returns the file and `info`, the facts of the run with its task_id.
@@ -108,11 +106,8 @@ class Endpoints:
         with services.errors_as_messages(request):
             settings, encoding = call_settings(given)
             source = self._upload(image)
-            path = Path(output) if output else None
-            if path is not None:
-                encoding = replace(encoding, format=Encoding.of_file(path).format)
             files = files_of(source)
-            call = JobCall(services, request, files, settings, encoding, given["job"], output=path)
+            call = JobCall(services, request, files, settings, encoding, given["job"])
             yield from run_job(call, progress)
 
     @gradio_changes.name_parameters(
@@ -425,7 +420,7 @@ def add_endpoints(services: Services) -> None:
         add("runs", [answer], 0, queue=False)
         add("export", [result, info], 1, **JOB_EVENTS)
         add("forget", [answer], queue=False)
-    start_cleaning((0, lambda: report_jobs(services)), step=REPORT_SECONDS)
+    start_cleaning((0, lambda: check_jobs(services)), step=CHECK_SECONDS)
 
 
 def _input(name: str, is_ignored: bool) -> Component:

@@ -32,8 +32,8 @@ class JobCall:
     """A call that starts or follows a run or a batch.
 
     A job without a `name` belongs to this call alone and ends with it. `largest` is whether files
-    that cannot have the size of the settings get the nearest one. `output` is the path of the file
-    that a local client wants. `entries` are the files that can be processed.
+    that cannot have the size of the settings get the nearest one. `entries` are the files that can
+    be processed.
     """
 
     services: Services
@@ -44,7 +44,6 @@ class JobCall:
     name: str = ""
     is_batch: bool = False
     largest: bool = False
-    output: Path | None = None
     checksum: str = ""
     entries: tuple[RecentRun, ...] = ()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 import gradio as gr
 
 from ..errors import Cancelled, EnhanceError, StorageError, expected_error
-from ..formats.encoding import Encoding
 from ..formats.thumbnails import data_url, icc_for_screen, small_size, thumbnail_of, whole_image
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
 from ..images import downscaled_size
@@ -73,7 +72,6 @@ class LocalJob(JobThread[None]):
             on_change=self._handle_change,
             on_compute=self._watch if call.name else None,
             caller=job.caller,
-            encoding=call.encoding if call.output else Encoding(),
             hold=self._hold,
         )
         for file in call.files:
@@ -145,13 +143,27 @@ class LocalJob(JobThread[None]):
         top.
         """
         if self.call.is_batch:
-            return new_results(call, self.entries.values(), shown)
+            return self._new_results(call, shown)
         with self._live_lock:
             self._update_live_facts()
             if not self._live_facts or self._live_number in shown:
                 return {}
             shown.add(self._live_number)
             return self._live_facts
+
+    def _new_results(self, call: JobCall, shown: set[int]) -> dict[str, Any]:
+        results = list[dict[str, Any]]()
+        for entry in list(self.entries.values()):
+            if entry.state == "done" and entry.number not in shown:
+                shown.add(entry.number)
+                with suppress(EnhanceError):  # The result was deleted.
+                    info = self.tasks.finished_info(entry.task_id or "")
+                    results.append(
+                        {"number": entry.number, "info": visible_info(call, entry, info)}
+                    )
+        if not results:
+            return {}
+        return {"results": results}
 
     def _update_live_facts(self) -> None:
         live = self._live_view
@@ -196,8 +208,7 @@ class LocalJob(JobThread[None]):
         file = file_of(self.call, entry)
         if self.call.name:
             return file
-        source = self.call.files[entry.number - 1].source
-        return replace(file, source=source, output=self.call.output)
+        return replace(file, source=self.call.files[entry.number - 1].source)
 
     def _run(self) -> None:
         """Process the files and record the end of the job."""
@@ -281,7 +292,7 @@ class LocalJob(JobThread[None]):
     def _finish_file(self, file: BatchFile) -> None:
         """Set the result or the error of a file."""
         entry = self.entries[file.key]
-        if file.info and file.png and not file.output:
+        if file.info and file.png:
             result = Result(file.png, file.info, file.png)
             export = self.call.services.enhancer.export
             with suppress(EnhanceError):  # Each client exports the files again and then uses these.
@@ -338,20 +349,6 @@ class LocalJob(JobThread[None]):
             if threads.named.get(self.key) is self:
                 self.tasks.running.difference_update(self._ids)
                 del threads.named[self.key]
-
-
-def new_results(call: JobCall, entries: Iterable[RecentRun], shown: set[int]) -> dict[str, Any]:
-    """Return the facts of the files that are done and not in `shown`, to which they are added."""
-    results = list[dict[str, Any]]()
-    for entry in list(entries):
-        if entry.state == "done" and entry.number not in shown:
-            shown.add(entry.number)
-            with suppress(EnhanceError):  # The result was deleted.
-                info = call.services.enhancer.tasks.finished_info(entry.task_id or "")
-                results.append({"number": entry.number, "info": visible_info(call, entry, info)})
-    if not results:
-        return {}
-    return {"results": results}
 
 
 def file_facts(services: Services, file: BatchFile, language: str) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from ..i18n import translate
 from ..restore.resample import result_size
 from ..settings import Settings
 from ..store import RecentRun
-from ..store.job_records import JobStore
 from ..store.recent_runs import MAX_RESULTS
 from .owners import Owner
 from .services import Services
@@ -53,7 +52,6 @@ class _Description:
         self._language = language
         self._tasks = services.enhancer.tasks
         self._is_opened = is_opened
-        self._progress = JobStore(self._tasks).progress_of(owner.digest)
         self._expiry = self._tasks.expiry_of(owner.digest)
 
     def of_run(self, run: Sequence[RecentRun]) -> dict[str, Any]:
@@ -72,7 +70,7 @@ class _Description:
             "settings": first.call or first.settings,
             "encoding": first.encoding,
             "thumbnail": with_thumbnail["thumbnail"],
-            "progress": self._progress.get(first.batch),
+            "progress": self._progress_of(first.batch),
             "files": files,
         }
 
@@ -98,13 +96,18 @@ class _Description:
             "fidelity_worst_db": entry.fidelity_worst_db,
             "error": entry.error.get(self._language),
             "regions": regions_of(self._services, self._owner, entry),
-            "progress": self._progress.get(entry.id),
+            "progress": self._progress_of(entry.id),
         }
         if entry.batch:
             facts["number"] = entry.number
         if self._is_opened:
             facts["image"] = self._upload_of(entry)
         return facts
+
+    def _progress_of(self, name: str) -> dict[str, Any] | None:
+        """Return the progress of a job, or None if this process does not run it."""
+        job = self._services.threads.named.get((self._owner.digest, name))
+        return job and job.facts(self._language)
 
     def _upload_of(self, entry: RecentRun) -> dict[str, Any] | None:
         """Return the photo of an entry as an upload, or None if it is no longer stored."""

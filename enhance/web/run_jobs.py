@@ -8,29 +8,28 @@ with its call.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
-from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from ..errors import Cancelled, EnhanceError, StorageError
-from ..processes import this_process
 from ..store import RecentRun
 from ..store.job_records import JobRecord, JobStore, id_of_file
 from .calls import RecordedError, status_of
-from .job_calls import JobCall, check_name, read_files
-from .local_jobs import LocalJob, file_facts, new_results
-from .outputs import Outputs, output_of_batch, output_of_run, without_path
+from .job_calls import JobCall, check_name, file_of, read_files
+from .local_jobs import LocalJob, file_facts
+from .outputs import Outputs, output_of_batch, output_of_run
 from .owners import Owner
 from .services import Services
 from .streams import EventReader
 
 UNREAD_JOB_SECONDS = 120.0
 """How long a job without a reader stays in the queue, or runs if its owner is only a session."""
-REPORT_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 _POLL_SECONDS = 0.1
 _LONGEST_POLL_SECONDS = 0.5
 _TOO_MANY = 429
@@ -42,15 +41,7 @@ def run_job(call: JobCall, progress: gr.Progress | None = None) -> Generator[Any
     Until then, yield the progress of a job with a name. A job without one sends its progress to
     `progress`. Raises EnhanceError.
     """
-    if call.name and call.output:
-        # The result is stored for other calls, so that the job of the output finds it.
-        yield from _follow(read_files(replace(call, output=None)), None)
-        call = replace(call, name="")
-    yield from _follow(read_files(call), progress)
-
-
-def _follow(call: JobCall, progress: gr.Progress | None) -> Iterator[Any]:
-    """Yield the progress of a job until its end, and then its outputs. Raises EnhanceError."""
+    call = read_files(call)
     reader = EventReader(call.request)
     while True:
         found = _begin(call)
@@ -63,8 +54,11 @@ def _follow(call: JobCall, progress: gr.Progress | None) -> Iterator[Any]:
         if found.state == "cancelled":
             raise Cancelled("job_cancelled")
         if found.state == "failed":
-            raise RecordedError(found.facts["error"])
-        yield from _follow_elsewhere(call, found, reader)
+            raise RecordedError(json.loads(found.error))
+        # Another process runs the job, and only that process has its progress.
+        yield _progress(call, {})
+        time.sleep(_LONGEST_POLL_SECONDS)
+        reader.is_reading()
 
 
 def _begin(call: JobCall) -> LocalJob | JobRecord:
@@ -116,29 +110,7 @@ def _follow_here(
         if job.is_cancelled_by_user:
             raise Cancelled("job_cancelled")
         job.result()
-        if call.output:
-            (file,) = job.batch.batch.files
-            assert file.info
-            info = call.services.owners.remember(call.owner, file.info, call.encoding)
-            yield str(call.output), without_path(info)
-            return
         yield from _finish(call, job.entries.values(), reader)
-
-
-def _follow_elsewhere(call: JobCall, stored: JobRecord, reader: EventReader) -> Iterator[Outputs]:
-    """Yield the progress of a job of another process until the job or the process ends."""
-    jobs = JobStore(call.services.enhancer.tasks)
-    shown = set[int]()
-    found: JobRecord | None = stored
-    while found is not None and found.state == "running" and not found.has_lost_its_process():
-        facts = found.facts
-        done = sum(file["state"] == "done" for file in facts.get("files", ()))
-        if done > len(shown):
-            facts |= new_results(call, _stored_entries(call), shown)
-        yield _progress(call, facts)
-        time.sleep(_LONGEST_POLL_SECONDS)
-        if reader.is_reading():
-            found = jobs.read(call.job.whose, call.name)
 
 
 def _stored_entries(call: JobCall) -> list[RecentRun]:
@@ -190,16 +162,11 @@ def _finish(call: JobCall, entries: Iterable[RecentRun], reader: EventReader) ->
 
 def _last_facts(call: JobCall, entries: Iterable[RecentRun]) -> dict[str, Any]:
     """Return the progress of a job that is done."""
-    facts: dict[str, Any] = {"seconds_left": 0.0, "ahead": 0}
     if not call.is_batch:
         (entry,) = entries
-        return facts | {"done": entry.height, "total": entry.height}
-    files = []
-    for entry in entries:
-        error = entry.error.get(call.language)
-        facts_of_file = {"name": entry.name, "state": entry.state, "error": error}
-        files.append({"number": entry.number, **facts_of_file})
-    return facts | {"share": 1.0, "files": files}
+        return {"done": entry.height, "total": entry.height, "seconds_left": 0.0}
+    files = [file_facts(call.services, file_of(call, entry), call.language) for entry in entries]
+    return {"share": 1.0, "files": files, "seconds_left": 0.0}
 
 
 def cancel_job(
@@ -227,27 +194,13 @@ def cancel_job(
     return facts | {"known": is_known, "state": state}
 
 
-def report_jobs(services: Services) -> None:
-    """Record the progress of the jobs for other processes, and cancel those without a reader."""
+def check_jobs(services: Services) -> None:
+    """Cancel the jobs that another process has cancelled, and those without a reader."""
     with services.threads.starting:
         running = dict(services.threads.named)
-    if not running:
-        return
-    jobs = JobStore(services.enhancer.tasks)
-    with suppress(StorageError):  # The disk is full.
-        stored = jobs.report({key: job.facts() for key, job in running.items()})
-        for key, job in running.items():
-            _cancel_unread(job, stored[key])
-            if job.call.is_batch:  # Another process can have cancelled files.
-                for id in jobs.cancelled_files(*key):
-                    job.cancel_file(id)
-
-
-def _cancel_unread(job: LocalJob, stored: JobRecord | None) -> None:
-    """Cancel a job that has been cancelled in the database, or that nobody has read for a while."""
-    if stored is None or stored.state == "cancelled" or stored.process != this_process():
-        job.cancel()
-        return
-    is_unread = time.time() - max(job.last_read, stored.read) > UNREAD_JOB_SECONDS
-    if is_unread and (job.is_waiting or not job.call.owner.is_lasting):
-        job.close()
+    for key, job in running.items():
+        is_unread = time.time() - job.last_read > UNREAD_JOB_SECONDS
+        if is_unread and (job.is_waiting or not job.call.owner.is_lasting):
+            job.close()
+        elif JobStore(services.enhancer.tasks).is_stopped(*key):
+            job.cancel()

@@ -91,7 +91,7 @@ def test_another_server_finishes_the_jobs_of_a_killed_one(servers, users, tmp_pa
     assert first.call("cancel", "killed-batch", 4)["state"] == "cancelled"
     (before,) = results(servers[0]) - earlier
     followed = second.start("batch", files, job="killed-batch")
-    wait_until(lambda: progress(followed).get("share"))
+    wait_until(lambda: progress(followed))
 
     servers[0].process.send_signal(signal.SIGKILL)
     servers[0].process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -54,8 +55,7 @@ def states(jobs, tasks):
 @pytest.mark.parametrize(
     ("changes", "is_started_again"),
     [
-        ({"process": "otherhost-17-1"}, False),
-        ({"process": "otherhost-17-1", "seen": 1.0}, True),
+        ({}, False),
         ({"process": ENDED}, True),
         ({"state": "interrupted"}, True),
         ({"state": "cancelled"}, False),
@@ -63,8 +63,8 @@ def states(jobs, tasks):
 )
 def test_a_job_starts_again_if_its_process_has_ended(jobs, tasks, changes, is_started_again):
     start(jobs, tasks, **changes)
-    assert (found(jobs) is None) is is_started_again
-    assert (jobs.begin(request(), runs_here=False) is None) is is_started_again
+    assert (found(jobs, runs_here=True) is None) is is_started_again
+    assert (jobs.begin(request(), runs_here=True) is None) is is_started_again
 
 
 def test_a_job_of_this_process_that_nothing_runs_starts_again(jobs, tasks):
@@ -92,16 +92,19 @@ def test_a_job_that_was_cancelled_meanwhile_stays_cancelled(jobs, tasks):
 
 
 def test_a_process_that_lost_its_job_does_not_change_it(jobs, tasks):
-    start(jobs, tasks, process="otherhost-17-1")
+    start(jobs, tasks)
+    assert not jobs.is_stopped(OWNER, NAME)
+    with tasks.database.transaction() as db:
+        db.execute("UPDATE jobs SET process = ?", (ENDED,))
+    assert jobs.is_stopped(OWNER, NAME)
     jobs.end(OWNER, NAME, "failed", request().entries)
-    assert jobs.report({(OWNER, NAME): {"done": 1}})[OWNER, NAME] == found(jobs)
-    assert states(jobs, tasks) == ("running", "running")
-    assert found(jobs).facts == {}
+    ((entry,),) = tasks.runs(OWNER)
+    assert (found(jobs), entry.state) == (None, "running")
 
 
 def test_a_removed_entry_takes_its_job_along(jobs, tasks):
     start(jobs, tasks)
     jobs.end(OWNER, NAME, "failed", request().entries, {"key": "memory_short"})
-    assert found(jobs).facts["error"]["key"] == "memory_short"
+    assert json.loads(found(jobs).error)["key"] == "memory_short"
     tasks.remove(tasks.runs(OWNER)[0])
     assert found(jobs) is None
