@@ -7,12 +7,11 @@ fsspec is imported only when an address is used.
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeGuard
 
 from ..errors import EnhanceError, PictureError, SettingsError, StorageError
 from ..images.listing import OWN_PREFIX, SUFFIXES, Listing
@@ -20,33 +19,14 @@ from ..metadata.provenance import Origin, origin_in, origin_of
 from ..processes import temporary_path
 from .names import ResultNames
 
-T = TypeVar("T")
 _ATOMIC = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "memory"}
 """Stores in which a file appears when its upload is complete, and whose uploads can require that no
 file exists.
 
 A store in memory counts as one, because no other process sees it.
 """
-_BUSY = {
-    "SlowDown",
-    "ServiceUnavailable",
-    "503",
-    "Throttling",
-    "ThrottlingException",
-    "RequestLimitExceeded",
-    "429",
-    "TooManyRequests",
-    "InternalError",
-    "500",
-    "OperationAborted",
-    "ConditionalRequestConflict",
-    "409",
-}
-"""Error codes of S3 for a request that can be repeated."""
 _EXISTS = {"PreconditionFailed", "412"}
 """Error codes of S3 for the upload of a new file whose name is taken."""
-_PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds before each new attempt, in addition to the attempts of the store's own package."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +72,9 @@ def list_address(
     StorageError.
     """
     files, root = open_address(address)
-    try:
-        entries = _attempt(address, lambda: files.find(root, detail=True))
-    except FileNotFoundError:
-        entries = {}
+    entries = {}
+    with suppress(FileNotFoundError), _remote_errors(address):
+        entries = files.find(root, detail=True)
     if not entries:
         raise PictureError("image_missing", name=address)
     hidden = set[Path]()
@@ -135,14 +114,10 @@ def stored_at(address: str) -> StoredFile | None:
     """Return the facts of the file at an address, or None if there is none. Two short parts of the
     file are read."""
     files, path = open_address(address)
-
-    def read() -> StoredFile:
-        with files.open(path, "rb", cache_type="none") as file:
+    try:
+        with _remote_errors(address), files.open(path, "rb", cache_type="none") as file:
             origin = origin_in(file)
             return StoredFile(file.seek(0, 2), origin)
-
-    try:
-        return _attempt(address, read)
     except FileNotFoundError:
         return None
 
@@ -154,7 +129,8 @@ def check_bucket(address: str) -> None:
     if not bucket:  # Paths in file systems begin with a slash.
         return
     try:
-        _attempt(address, lambda: files.ls(f"{bucket}/{OWN_PREFIX}{secrets.token_hex(6)}"))
+        with _remote_errors(address):
+            files.ls(f"{bucket}/{OWN_PREFIX}{secrets.token_hex(6)}")
     except FileNotFoundError as error:
         if _code(error) == "NoSuchBucket":
             raise StorageError("bucket_missing", address=address) from error
@@ -164,7 +140,8 @@ def download(address: str, path: Path) -> Path:
     """Copy the file at an address to `path` and return it. Raises PictureError, StorageError."""
     files, name = open_address(address)
     try:
-        _attempt(address, lambda: files.get_file(name, str(path)))
+        with _remote_errors(address):
+            files.get_file(name, str(path))
     except FileNotFoundError:
         raise PictureError("image_missing", name=address) from None
     return path
@@ -181,7 +158,8 @@ def upload(file: Path, address: str, replaced: StoredFile | None = None) -> None
     if replaced is not None:
         mode = "overwrite"
     try:
-        _attempt(address, lambda: put(files, file, path, mode))
+        with _remote_errors(address):
+            put(files, file, path, mode)
     except FileNotFoundError:
         raise StorageError("bucket_missing", address=address) from None
     except FileExistsError as error:
@@ -216,22 +194,16 @@ def _put_and_rename(files: Any, file: Path, path: str, mode: str) -> None:
         raise
 
 
-def _attempt(address: str, action: Callable[[], T]) -> T:
-    """Return the result of `action`, which is repeated after a pause if the store is busy.
-
-    FileNotFoundError and FileExistsError are raised unchanged, and any other error as StorageError,
-    because the packages of the stores raise their own types.
-    """
-    for pause in (*_PAUSES, None):
-        try:
-            return action()
-        except (EnhanceError, FileNotFoundError, FileExistsError):
-            raise
-        except Exception as error:
-            if pause is None or _code(error) not in _BUSY:
-                raise _remote_error(address, error) from error
-        time.sleep(pause)
-    raise AssertionError("unreachable")
+@contextmanager
+def _remote_errors(address: str) -> Iterator[None]:
+    """Convert the errors of the block to StorageError, because the packages of the stores raise
+    their own types. FileNotFoundError and FileExistsError are raised unchanged."""
+    try:
+        yield
+    except (EnhanceError, FileNotFoundError, FileExistsError):
+        raise
+    except Exception as error:
+        raise _remote_error(address, error) from error
 
 
 def _code(error: Exception) -> str:

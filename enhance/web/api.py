@@ -27,7 +27,6 @@ from ..jobs.threads import JobThread, start_cleaning
 from ..presets import PresetInfo
 from ..preview import Preview, choose_box
 from ..restore.resample import with_possible_size
-from ..settings import SIZES
 from ..store import report_name
 from . import gradio_changes
 from .calls import Endpoint
@@ -41,7 +40,6 @@ from .params import (
     API_REGION,
     API_SETTINGS,
     ENCODING_PARAMETERS,
-    FIRST_SETTINGS,
     call_encoding,
     call_file,
     call_rectangle,
@@ -384,11 +382,9 @@ def add_endpoints(services: Services) -> None:
         answer = gr.JSON(label="answer")
         button = gr.Button()
 
-    def add(
-        name: str, outputs: list[gr.File | gr.JSON], least: int | None = None, **options: Any
-    ) -> None:
+    def add(name: str, outputs: list[gr.File | gr.JSON], **options: Any) -> None:
         """Add an endpoint with the parameters of its function, of which those without a default are
-        required, and earlier clients send only the first `least`."""
+        required."""
         function = getattr(endpoints, name)
         declared = signature(function).parameters
         parameters = tuple(one for one in declared if one not in _NOT_SENT)
@@ -401,24 +397,21 @@ def add_endpoints(services: Services) -> None:
             required=tuple(one for one in parameters if declared[one].default is Parameter.empty),
             outputs={str(one.label): isinstance(one, gr.File) for one in outputs},
             limiter=CapacityLimiter(options.get("concurrency_limit") or _THREADS),
-            is_queued=options.get("queue", True),
-            least=len(parameters) if least is None else least,
             ignored=ignored,
         )
 
-    first = len(FIRST_SETTINGS)
     with hidden:
-        add("enhance", [result, info], 1 + first, **JOB_EVENTS)
-        add("preview", [before, after, info], 1 + len(API_REGION) + first, **JOB_EVENTS)
+        add("enhance", [result, info], **JOB_EVENTS)
+        add("preview", [before, after, info], **JOB_EVENTS)
         add("compare", [result, info], **JOB_EVENTS)
         add("presets", [answer], queue=False)
         add("status", [answer], queue=False)
-        add("batch", [archive, info], 1 + first, **JOB_EVENTS)
-        add("analyse", [answer], 1 + len(SIZES), concurrency_limit=2)
+        add("batch", [archive, info], **JOB_EVENTS)
+        add("analyse", [answer], concurrency_limit=2)
         add("report", [pdf], concurrency_limit=1)
-        add("cancel", [answer], 1, queue=False)
-        add("runs", [answer], 0, queue=False)
-        add("export", [result, info], 1, **JOB_EVENTS)
+        add("cancel", [answer], queue=False)
+        add("runs", [answer], queue=False)
+        add("export", [result, info], **JOB_EVENTS)
         add("forget", [answer], queue=False)
     start_cleaning((0, lambda: check_jobs(services)), step=CHECK_SECONDS)
 

@@ -57,7 +57,6 @@ _KEYS_OF_STATUSES = {
     401: ("key_missing", "login_first", "login_or_key"),
     403: ("host_unknown", "origin_foreign"),
     404: (
-        "api_queued",
         "api_unknown_endpoint",
         "api_unknown_event",
         "api_unknown_function",
@@ -93,9 +92,8 @@ class Endpoint:
     """An endpoint.
 
     `outputs` states which outputs, by label, are files. `limiter` limits concurrent calls of
-    agents. Calls wait in Gradio's queue if it `is_queued`. The `required` parameters have no
-    default. Earlier clients send only the first `least` parameters. Those in `ignored` are
-    accepted, but not documented.
+    agents. The `required` parameters have no default. Those in `ignored` are accepted, but not
+    documented.
     """
 
     function: Callable[..., Any]
@@ -103,8 +101,6 @@ class Endpoint:
     required: tuple[str, ...]
     outputs: Mapping[str, bool]
     limiter: CapacityLimiter
-    is_queued: bool
-    least: int
     ignored: tuple[str, ...] = ()
 
 
@@ -135,9 +131,7 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
     endpoint = endpoints[name]
     if not isinstance(data, list):
         raise EnhanceError("api_no_data")
-    if route in ("run", "api") and endpoint.is_queued:
-        raise EnhanceError("api_queued", name=name)
-    if len(data) >= endpoint.least:
+    if len(data) >= len(endpoint.required):
         data.extend(API_DEFAULTS.get(name) for name in endpoint.parameters[len(data) :])
     count = len(endpoint.parameters)
     if len(data) < count or (len(data) > count and not is_joined):

@@ -28,7 +28,7 @@ Values = Mapping[str, Any]
 ENCODING_PARAMETERS = tuple(field.name for field in fields(Encoding))
 """The parameters of the output file."""
 
-FIRST_SETTINGS = (
+_FIRST_SETTINGS = (
     "preset",
     "scale",
     "tuning",
@@ -53,15 +53,11 @@ _LATER_PARAMETERS = (
     "background",
     *(one.name for one in fields(Settings)),
 )
-API_SETTINGS = tuple(dict.fromkeys((*FIRST_SETTINGS, *_LATER_PARAMETERS)))
+API_SETTINGS = tuple(dict.fromkeys((*_FIRST_SETTINGS, *_LATER_PARAMETERS)))
 """The settings that API endpoints accept, in the order of their parameters. New settings are the
-last ones.
-
-Earlier clients send only the FIRST_SETTINGS.
-"""
+last ones, because clients can send values by position."""
 API_PLAN = (*dict.fromkeys((*SIZE_FIELDS, *API_SETTINGS)), "largest")
-"""The same settings in the order of /analyse. Earlier clients send only the SIZES, or the
-SIZE_FIELDS."""
+"""The same settings in the order of /analyse."""
 API_REGION = ("x", "y", "size")
 API_RECTANGLE = ("left", "top", "width", "height")
 API_DEFAULTS: dict[str, Any] = {

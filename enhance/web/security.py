@@ -359,28 +359,7 @@ class RequestChecks(_Middleware):
             check_event(scope, path)
         name = _stream_name(scope, path) if method == "GET" else None
         with listening(name) if name else nullcontext():
-            await self._pass_on(gradio_changes.without_other_ranges(scope), receive, send)
-
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let Gradio respond. Raises EnhanceError if Gradio cannot process a malformed request."""
-        path = path_of(scope)
-        is_malformed = False
-        status = 422
-        key = "api_malformed"
-        if path == f"{API}/upload":
-            status = 400
-            key = "upload_malformed"
-
-        async def send_unless_malformed(message: Message) -> None:
-            nonlocal is_malformed
-            if message["type"] == "http.response.start" and path.startswith(f"{API}/"):
-                is_malformed = message["status"] == status
-            if not is_malformed:
-                await send(message)
-
-        await self._app(scope, receive, send_unless_malformed)
-        if is_malformed:
-            raise EnhanceError(key)
+            await self._app(gradio_changes.without_other_ranges(scope), receive, send)
 
     def _check_body(self, scope: Scope, path: str, body: bytes) -> bytes:
         """Return the JSON of a request, checked, completed and in UTF-8. Raises EnhanceError."""
@@ -422,7 +401,7 @@ class RequestChecks(_Middleware):
         await check_size(size, size)
         try:
             with gradio_changes.delete_files_of_request():
-                await self._pass_on(scope, receive_checked, send)
+                await self._app(scope, receive_checked, send)
         except OSError as error:
             if error.errno in FULL:
                 raise no_space from error

@@ -17,12 +17,10 @@ CALLS = [
     ("call/v2/enhance", {}, 400, "image"),
     ("call/v2/enhance", {"image": FOREIGN}, 400, ""),
     ("call/nothing", {"data": []}, 404, "nothing"),
-    ("run/enhance", {"data": []}, 404, "/gradio_api/call/enhance"),
     ("queue/join", {"data": [], "fn_index": 99999, "session_hash": "a"}, 404, "fn_index"),
     ("call/enhance", {"data": "x"}, 400, "data"),
     ("call/enhance", {"data": [None, *VALUES, *[1] * 9]}, 400, COUNT),
     ("call/batch", {"data": [[FOREIGN], *VALUES]}, 400, ""),
-    ("cancel", {"session_hash": "a"}, 400, ""),
 ]
 
 

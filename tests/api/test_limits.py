@@ -86,7 +86,7 @@ def test_a_malformed_upload_is_rejected_and_leaves_no_file(site, http, body):
     before = set(site.page.glob("tmp*"))
     answer = post_form(http, "gradio_api/upload", body, end=b"")
     assert answer.status_code == 400
-    assert answer.json()["detail"]
+    assert answer.text
     # The file can be deleted after the response.
     wait_until(lambda: set(site.page.glob("tmp*")) == before, 20)
 
