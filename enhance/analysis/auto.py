@@ -10,7 +10,7 @@ from ..settings import REFERENCE_PRESET
 from . import Analysis
 
 CLEAN_NOISE = 2.45
-"""Photos downscaled by 2 to 4 have less, those with noise of 3 have more: see docs/analysis.md."""
+"""Photos downscaled by 2 to 4 have less, photos with a noise of 3 have more."""
 CLEAN_QUALITY = 88
 BALANCED = "balanced"
 BALANCED_NOISE = 4.0

@@ -41,7 +41,7 @@ _EXACT_COLOURS = 0.9
 
 # The following values were chosen on 123 objects that were cut out of photos, on white, grey and
 # black, 120 drawings and 30 photos, whole and halved, as PNG and JPEG of 50, 70 and 90.
-# docs/analysis.md has the errors for other images.
+# docs/measure_analysis.py prints the errors for other images.
 _BACKGROUND_RANGE = 12
 """Levels within which a pixel is background. JPEG artifacts around an object are rarely larger."""
 _MOST_BACKGROUND = 0.2
