@@ -8,8 +8,8 @@ import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 from ..files import write_atomically
 from ..i18n import DEFAULT_LANGUAGE, describe_preset, format_bytes, name_of, translate
@@ -111,7 +111,7 @@ def summary(lines: Sequence[Line], settings: str, *, language: str) -> bytes:
     `enhance.i18n.LANGUAGES`; any other is treated as English.
     """
     document = ReportDocument(language, "summary")
-    document.start(document.created)
+    document.start(datetime.now().astimezone())
     states = [line.state for line in lines]
     seconds = sum(line.info["seconds"]["total"] for line in lines if line.info)
     counts = document.translate(
@@ -127,17 +127,14 @@ def summary(lines: Sequence[Line], settings: str, *, language: str) -> bytes:
     names = ("fact_name", "fact_result", "fidelity", "fact_disk", "row_time")
     headings = ["", *map(document.translate, names)]
     rows = [_row(document, number, line) for number, line in enumerate(lines, 1)]
-    align: tuple[Literal["LEFT", "RIGHT"], ...] = ("LEFT", "LEFT", "LEFT", "LEFT", "RIGHT", "RIGHT")
-    document.rows([headings, *rows], (8, 72, 38, 20, 18, 18), headings=True, align=align)
+    document.rows([headings, *rows], (8, 72, 38, 20, 18, 18), headings=True)
     return bytes(document.output())
 
 
 def _row(document: ReportDocument, number: int, line: Line) -> list[str]:
     if not line.info:
-        outcome = name_of(document.language, "summary_state", line.state)
-        if line.reason:
-            outcome = document.translate("summary_why", state=outcome, reason=line.reason)
-        return [str(number), line.name, outcome]
+        state = name_of(document.language, "summary_state", line.state)
+        return [str(number), f"{line.name}\n{line.reason}".strip(), state, "", "", ""]
     name = line.name
     auto = line.info.get("auto")
     if auto:

@@ -3,10 +3,8 @@ facts."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import PurePath
 
@@ -23,29 +21,22 @@ from ..i18n import (
     format_print_size,
     translate_source,
 )
-from ..images import SourceImage, widen
+from ..images import SourceImage, spans
 from ..info import Info, grade_in, settings_in
 from ..metadata.profiles import profile_name
 from ..presets import licence_text
+from ..restore.resample import enlarge_to
 from ..store import result_name
 from .document import GAP, GREY, LEAD, MARGIN, NOTE, ReportDocument
 
 _WHOLE_HEIGHT = 78.0
+_WHOLE_PIXELS = 1000
+"""The longest side of the whole photo: 300 dpi."""
 _DETAIL_HEIGHT = 52.0
 _DETAIL_PIXELS = (480, 298)  # width and height
-_PANORAMA = 2.6
-_DOTS_PER_MM = 300 / 25.4
-_COLOURS = {
-    **dict.fromkeys(("1", "L", "I", "F"), "report_grey"),
-    "LA": "report_grey_alpha",
-    "RGBA": "report_rgb_alpha",
-    "P": "report_palette",
-}
+_STRIP = 16
 _STORED_NAME = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}-[a-z0-9-]+")
 """The names of results in the store, without their extensions."""
-
-Region = tuple[slice, slice]
-"""Rows and columns of a result."""
 
 
 def make_report(
@@ -71,13 +62,15 @@ def make_report(
     document.paragraph(name, LEAD)
     document.ln(2)
     _draw_images(document, image, result, focus)
-    document.ln(2)
     _write_facts(document, _summary(document, info, result.size), (30, 144))
     document.add_page()
     document.heading(document.translate("report_files"))
     headings = "", document.translate("before"), document.translate("after")
     rows = _file_rows(document, info, image, result.size)
     document.rows([headings, *rows], (42, 66, 66))
+    for note in info["output"].get("notes", ()):
+        text = document.translate(f"note_{note}", format=_format_name(info))
+        document.paragraph(text, NOTE, colour=GREY)
     document.heading(document.translate("report_made"))
     _write_facts(document, _run_facts(document, info), (42, 132))
     return bytes(document.output())
@@ -89,90 +82,78 @@ def _draw_images(
     """Draw the whole photo and its detail at `focus`, each before and after."""
     height, width = result.size
     icc = icc_for_screen(image)
-    half = (document.epw - GAP) / 2
-    stacked = width / height > _PANORAMA
-    room = half
-    if stacked:
-        room = document.epw
-    shown = min(room, _WHOLE_HEIGHT * width / height)
-    longer = max(shown, shown * height / width)
-    thumbnail = Thumbnail(height, width, round(longer * _DOTS_PER_MM), result.channels)
+    thumbnail = Thumbnail(height, width, _WHOLE_PIXELS, result.channels)
     thumbnail.add_all(result)
-    photo = srgb_image(whole_image(image, thumbnail.size), icc)
-    before = Figure(photo, _pixels(document, image.width, image.height))
-    after = Figure(srgb_image(thumbnail.pixels, icc), _pixels(document, width, height))
-    _draw_pair(document, before, after, shown, stacked=stacked)
-    document.ln(2)
+    whole = {
+        "before": srgb_image(whole_image(image, thumbnail.size), icc),
+        "after": srgb_image(thumbnail.pixels, icc),
+    }
+    captions = {
+        "before": _pixels(document, image.width, image.height),
+        "after": _pixels(document, width, height),
+    }
+    _draw_pair(document, whole, captions, _WHOLE_HEIGHT)
     # As the page shows it, pixel for pixel.
     wide = min(width, _DETAIL_PIXELS[0])
     tall = min(height, _DETAIL_PIXELS[1])
-    columns = _part(width, wide, focus[0])
-    rows = _part(height, tall, focus[1])
-    crop = to_screen(result.rows(rows.start, rows.stop)[:, columns])
-    size = f"{wide} × {tall}"
-    upscaled = _upscale(image, result.size, (rows, columns))
-    caption = document.translate("report_detail_after", size=size)
-    before = Figure(srgb_image(upscaled, icc), document.translate("report_detail_before"))
-    after = Figure(srgb_image(crop, icc), caption)
-    _draw_pair(document, before, after, min(half, _DETAIL_HEIGHT * wide / tall))
+    left = _start(width, wide, focus[0])
+    top = _start(height, tall, focus[1])
+    columns = slice(left, left + wide)
+    rows = (top, top + tall)
+    detail = {
+        "before": srgb_image(_upscale(image, result.size, rows, columns), icc),
+        "after": srgb_image(result.rows(*rows)[:, columns], icc),
+    }
+    captions = {
+        "before": document.translate("report_detail_before"),
+        "after": document.translate("report_detail_after", size=f"{wide} × {tall}"),
+    }
+    _draw_pair(document, detail, captions, _DETAIL_HEIGHT)
 
 
-def _part(length: int, part: int, share: float) -> slice:
-    """Return a part of a side around the point at `share` of it, as far as possible."""
+def _start(length: int, part: int, share: float) -> int:
+    """Return where a part of a side starts that is around the point at `share` of it, as far as
+    possible."""
     start = round(share * length - part / 2)
-    start = min(max(start, 0), length - part)
-    return slice(start, start + part)
+    return min(max(start, 0), length - part)
 
 
-def _upscale(image: SourceImage, size: tuple[int, int], region: Region) -> np.ndarray:
-    """Return a region of the photo at the `size` (height, width) of its result, uint8 RGB or RGBA
-    [h, w, C]."""
-    height, width = size
-    rows, columns = region
-    down = image.height / height
-    across = image.width / width
-    top = rows.start * down
-    left = columns.start * across
-    bottom = min(rows.stop * down, image.height)
-    right = min(columns.stop * across, image.width)
-    halo = math.ceil(2 * max(down, across, 1)) + 1  # The bicubic filter reads these pixels.
-    first_row, last_row = widen(math.floor(top), math.ceil(bottom), halo, image.height)
-    first_column, last_column = widen(math.floor(left), math.ceil(right), halo, image.width)
-    pixels = to_screen(image.rows(first_row, last_row, slice(first_column, last_column)))
-    box = (left - first_column, top - first_row, right - first_column, bottom - first_row)
-    new_size = (columns.stop - columns.start, rows.stop - rows.start)
-    return np.asarray(Image.fromarray(pixels).resize(new_size, Image.Resampling.BICUBIC, box))
-
-
-@dataclass(frozen=True)
-class Figure:
-    """An image in sRGB and its caption."""
-
-    image: Image.Image
-    caption: str
+def _upscale(
+    image: SourceImage, size: tuple[int, int], rows: tuple[int, int], columns: slice
+) -> np.ndarray:
+    """Return a region of the photo at the `size` (height, width) of its result, uint8 RGB or
+    RGBA."""
+    first, last = rows
+    planes = [image.rgb]
+    if image.alpha is not None:
+        planes.append(image.alpha)
+    parts = []
+    for plane in planes:
+        strips = [enlarge_to(plane, size, *span)[:, columns] for span in spans(last, _STRIP, first)]
+        parts.append(np.concatenate(strips))
+    return to_screen(np.dstack(parts))
 
 
 def _draw_pair(
-    document: ReportDocument, before: Figure, after: Figure, width: float, *, stacked: bool = False
+    document: ReportDocument,
+    images: Mapping[str, Image.Image],
+    captions: Mapping[str, str],
+    most: float,
 ) -> None:
-    """Draw before and after side by side, or one above the other, each with its caption below."""
+    """Draw images of one size, at most `most` high, side by side, each with its caption below."""
     top = document.y
     bottom = top
     x = MARGIN
-    for key, figure in (("before", before), ("after", after)):
-        label = document.translate(key)
-        alt_text = f"{label}: {figure.caption}"
-        y = document.framed_image(figure.image, x, top, width, alt_text)
+    half = (document.epw - GAP) / 2
+    for key, image in images.items():
+        caption = f"{document.translate(key)} · {captions[key]}"
+        width = min(half, most * image.width / image.height)
+        y = document.framed_image(image, x, top, width, caption)
         document.set_xy(x, y + 1)
-        caption = f"{label} · {figure.caption}"
-        document.paragraph(caption, NOTE, colour=GREY, width=(document.epw - GAP) / 2)
+        document.paragraph(caption, NOTE, colour=GREY, width=half)
         bottom = max(bottom, document.y)
-        if stacked:
-            bottom += 2
-            top = bottom
-        else:
-            x += (document.epw + GAP) / 2
-    document.set_xy(MARGIN, bottom)
+        x += half + GAP
+    document.set_xy(MARGIN, bottom + 2)
 
 
 def _write_facts(
@@ -215,11 +196,12 @@ def _file_rows(
     height, width = size
     output = info["output"]
     dpi = settings_in(info).resolution(min(image.metadata.dpi or [0]))
-    form = FORMATS[output.get("format", "png")].name
-    kind = form
+    before = _bytes(document, image.bytes)
+    after = _bytes(document, output["bytes"])
+    kind = _format_name(info)
     quality = output.get("quality")
     if quality:
-        kind = document.translate("report_quality", format=form, quality=quality)
+        kind = document.translate("report_quality", format=kind, quality=quality)
     return [
         (document.translate("report_name"), info["input"]["name"], _result_name(info)),
         (
@@ -234,37 +216,15 @@ def _file_rows(
         ),
         (
             document.translate("fact_disk"),
-            _bytes(document, image.bytes, image.format.upper()),
-            _bytes(document, output["bytes"], kind),
-        ),
-        (
-            document.translate("report_colour"),
-            _colours(document, image.mode, image.bits, profile_name(image.icc)),
-            _output_colours(document, image, output.get("notes", ()), form),
+            f"{before} · {image.format.upper()} · {_colours(document, image)}",
+            f"{after} · {kind}",
         ),
         ("SHA-256", _two_lines(image.sha256), _two_lines(output["sha256"])),
     ]
 
 
-def _output_colours(
-    document: ReportDocument, image: SourceImage, notes: Collection[str], form: str
-) -> str:
-    """Return the colours of an output file of the format `form`, which lost what `notes` state."""
-    mode = "RGB"
-    if image.grey:
-        mode = "L"
-    backgrounds = {"on_white", "on_black"}.intersection(notes)
-    if image.alpha is not None and not backgrounds:
-        mode += "A"
-    bits = image.bits
-    if "eight_bits" in notes or "in_srgb" in notes:
-        bits = 8
-    profile = profile_name(image.icc)
-    if "in_srgb" in notes:
-        profile = "sRGB"
-    parts = [_colours(document, mode, bits, profile)]
-    parts += [document.translate(f"batch_{background}", format=form) for background in backgrounds]
-    return " · ".join(parts)
+def _format_name(info: Info) -> str:
+    return FORMATS[info["output"].get("format", "png")].name
 
 
 def _two_lines(sha256: str) -> str:
@@ -309,15 +269,18 @@ def _pixels(document: ReportDocument, width: int, height: int) -> str:
     return f"{size} · {megapixels}"
 
 
-def _bytes(document: ReportDocument, count: int, kind: str) -> str:
-    return f"{document.translate('report_bytes', number=f'{count:,}')} · {kind}"
+def _bytes(document: ReportDocument, count: int) -> str:
+    return document.translate("report_bytes", number=f"{count:,}")
 
 
-def _colours(document: ReportDocument, mode: str, bits: int, profile: str | None) -> str:
-    colour, _, _ = mode.partition(";")
-    if colour in _COLOURS:
-        colour = document.translate(_COLOURS[colour])
-    text = document.translate("report_bits", colour=colour, bits=bits)
+def _colours(document: ReportDocument, image: SourceImage) -> str:
+    key = "report_rgb"
+    if image.grey:
+        key = "report_grey"
+    if image.alpha is not None:
+        key += "_alpha"
+    text = document.translate("report_bits", colour=document.translate(key), bits=image.bits)
+    profile = profile_name(image.icc)
     if profile == "unnamed":
         profile = document.translate("report_profile_unnamed")
     if profile:

@@ -224,6 +224,14 @@ def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
     return rounded(grid.rows_of_input(enlarged_rows, first, last), levels)
 
 
+def enlarge_to(plane: np.ndarray, size: Size, first: int, last: int) -> np.ndarray:
+    """Return the rows [first, last) of `plane` upscaled to `size` (height, width), in its own
+    type."""
+    height, width = plane.shape[:2]
+    factor = max(1, ceil_div(size[0], height), ceil_div(size[1], width))
+    return enlarge(plane, Grid(factor, 1, Cut.whole(height, width), size), first, last)
+
+
 @dataclass(frozen=True)
 class Cut:
     """The region of a part in an image of `height` x `width` pixels."""

@@ -28,7 +28,7 @@ from .deblocking import deblocked_rows, has_blocks
 from .dehaze import remove_haze
 from .faces import FacePatch, Faces
 from .fidelity import FidelityMeter, Photo, fidelity_grade
-from .resample import Cut, Grid, Rows, enlarge
+from .resample import Cut, Grid, Rows, enlarge, enlarge_to
 from .tuning import Tuning
 
 _STRIP = 64
@@ -190,11 +190,8 @@ def encode_gain_map(image: SourceImage, size: Size) -> bytes | None:
     rows = height * size[0] / image.height
     columns = width * size[1] / image.width
     share = min(1.0, math.sqrt(MAX_MAP_PIXELS / (rows * columns)))
-    new_height = max(1, round(rows * share))
-    new_width = max(1, round(columns * share))
-    factor = max(1, math.ceil(new_height / height), math.ceil(new_width / width))
-    grid = Grid(factor, 1, Cut.whole(height, width), (new_height, new_width))
-    strips = [enlarge(plane, grid, first, last) for first, last in spans(new_height, _STRIP)]
+    new_size = max(1, round(rows * share)), max(1, round(columns * share))
+    strips = [enlarge_to(plane, new_size, *span) for span in spans(new_size[0], _STRIP)]
     return encode_map(np.concatenate(strips), image.gain_map.header)
 
 

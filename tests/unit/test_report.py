@@ -111,7 +111,7 @@ def test_a_chinese_summary_has_no_english(tmp_path):
     ]
     text = text_of(summary(lines, "", language="zh-CN"), tmp_path) + table(lines, "zh-CN")
     assert english_in(text) == set()
-    assert "失败：two.png 已损坏。" in text
+    assert "two.png 已损坏。" in text
     assert "1,360 × 960" in text
 
 

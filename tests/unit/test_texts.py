@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 COMPUTED = {
     "about_{}": PRESETS,
     "metadata_{}": CHOICES,
-    **dict.fromkeys(("background_{}", "batch_on_{}", "note_on_{}"), BACKGROUNDS),
+    **dict.fromkeys(("background_{}", "note_on_{}"), BACKGROUNDS),
     "note_{}": INPUT_NOTES,
     "paper_{}": PAPERS,
     "preset_{}": PRESETS,
@@ -40,7 +40,7 @@ COMPUTED = {
         *API_RECTANGLE,
         *API_SETTINGS,
     ),
-    **dict.fromkeys(("{}_title", "{}_subject"), ("report", "summary")),
+    "{}_title": ("report", "summary"),
     "tried_{}": ("hub", "release", "pypi", "npm"),
     "{}": NEUTRAL,
 }
