@@ -612,8 +612,7 @@ class Enhancer:
     def retune(self, preview: Preview, settings: Settings | PresetName) -> Preview:
         """Return a preview of the same region with other tuning, without running the network.
 
-        Raises SettingsError if the settings need another output of the network, or if the preview
-        is approximate and an exact one is possible now.
+        Raises SettingsError if the settings need another output of the network.
         """
         info = preview.info
         region = preview.region
@@ -628,8 +627,6 @@ class Enhancer:
         # The output is without the faces of another preset.
         has_other_scene = settings.scene != find_preset(info["preset"]).scene
         if has_other_output or has_other_scene:
-            raise SettingsError("new_preview", preset=settings.preset)
-        if info["approximate"] and self.engine.is_exact(settings.weights, inputs.network_key):
             raise SettingsError("new_preview", preset=settings.preset)
         rendered = render(region, settings)
         changed = cast(PreviewInfo, {**info, **inputs.facts(), **fidelity_info(rendered.fidelity)})

@@ -125,8 +125,7 @@ class Info(_RunInfo):
 class PreviewInfo(_RunInfo):
     """The facts of a preview. `preview` is its region: left, top, width and height in input pixels.
 
-    A preview is `approximate` if the network needs statistics of the whole image that no run has
-    measured yet.
+    A preview is `approximate` if the network needs statistics of the whole image.
     """
 
     task_id: None

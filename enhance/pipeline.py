@@ -248,13 +248,11 @@ class Run:
         network_key = self.inputs.network_key
         outer = surroundings(box, image.width, image.height, settings)
         part = self._part(image.crop(outer), outer)
-        is_exact = True
+        is_approximate = False
         if settings.model and part.is_region:
-            is_exact = self.engine.is_exact(settings.weights, network_key)
+            is_approximate = models.graph_of(settings.model).needs_statistics
         scene = self._find_scene(part.network_box)
         known = (earlier or {}).get(network_key)
-        if known is not None and is_exact and known.info["approximate"]:
-            known = None  # A run has measured the statistics since then.
         if known is not None:
             network = known.region.network
             self.seconds["network"] = known.info["seconds"]["network"]
@@ -268,7 +266,7 @@ class Run:
         rendered = render(region, settings)
         self.measurements |= fidelity_info(rendered.fidelity)
         self._end_stage("tuning")
-        info = self._facts() | {"preview": asdict(box), "approximate": not is_exact}
+        info = self._facts() | {"preview": asdict(box), "approximate": is_approximate}
         return Preview(rendered.before, rendered.after, region, cast(PreviewInfo, info))
 
     def info(
@@ -410,7 +408,7 @@ class Run:
             self._copy_input(output, image)
         elif second is None:
             rgb = scene.network_pixels(image, settings, part.network_box, folder)
-            self._run_network(output, rgb, settings.weights, folder, region=part.is_region)
+            self._run_network(output, rgb, settings.weights, folder)
         else:
             rgb = self._first_result(scene, part, folder)
             weights = WeightInterpolation(second.name)
@@ -425,9 +423,7 @@ class Run:
         settings = self.inputs.settings.changed(scale=network_scale(self.inputs.settings))
         with _empty_output(part.image, settings.factor, folder) as output:
             rgb = scene.network_pixels(part.image, settings, part.network_box, folder)
-            self._run_network(
-                output, rgb, settings.weights, folder, _FIRST_NETWORK, region=part.is_region
-            )
+            self._run_network(output, rgb, settings.weights, folder, _FIRST_NETWORK)
             colour = replace(part, image=replace(part.image, grey=False))
             result = self._rows(output, settings, scene, colour)
 
@@ -444,10 +440,8 @@ class Run:
         weights: WeightInterpolation,
         folder: Path | None,
         shares: tuple[float, float] = _ONLY_NETWORK,
-        *,
-        region: bool = False,
     ) -> None:
-        """Run a network for `rgb`, the image or a `region` of it, and add its strips to `output`.
+        """Run a network for `rgb`, the image or a region of it, and add its strips to `output`.
 
         `shares` says which of the networks it is. `watch` receives only the strips of the first
         one.
@@ -473,8 +467,6 @@ class Run:
             progress=report,
             job=self.job,
             folder=folder,
-            key=self.inputs.network_key,
-            region=region,
         )
         with queued, closing(strips):
             for strip in strips:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Generator, Hashable
 from contextlib import closing
@@ -32,7 +31,7 @@ from .device import (
 from .device_thread import DEVICE_THREAD, Step
 from .estimates import Estimator, run_clock
 from .kernels import ImageRows
-from .phased_stream import PhasedStream, Statistics
+from .phased_stream import PhasedStream
 from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts, swap_axes
 from .steps import SMALLEST_STRIP, RowNetwork, Steps
 
@@ -41,8 +40,6 @@ _STREAM_BYTES = 1_800_000_000
 GB."""
 _CPU_STRIPS = 2
 _IDLE_SECONDS = 300
-_REMEMBERED_IMAGES = 64
-"""The number of images whose statistics are kept, at most 15 KB for each barrier."""
 _ALWAYS_FITS = 1024
 """Images with at most this many pixels on the longer side are never cut, so previews need no
 check."""
@@ -60,8 +57,6 @@ class _Options:
     tile: int
     job: Job
     folder: Path | None
-    key: str | None
-    region: bool
 
 
 class Engine:
@@ -84,8 +79,6 @@ class Engine:
         self._used = time.monotonic()
         self._model: Any = None  # with `name` and `bytes`
         self._model_key: Hashable = None
-        self._lock = threading.Lock()
-        self._statistics: dict[tuple[str | None, WeightInterpolation], Statistics] = {}
 
     def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
         """Return the expected seconds of a network on this machine for an image of this size."""
@@ -144,8 +137,6 @@ class Engine:
         progress: Progress | None = None,
         job: Job | None = None,
         folder: Path | None = None,
-        key: str | None = None,
-        region: bool = False,
     ) -> Strips:
         """Yield the network's output for `rgb` [H, W, 3] (uint8 or uint16, RGB) in strips of the
         same type.
@@ -155,10 +146,8 @@ class Engine:
         the size of a step and changes no pixel.
 
         An image that is too large for memory is processed in parts, whose output is stored in
-        `folder`, and so are the feature maps between the phases of a network with barriers. Such a
-        network needs statistics of the whole image. They are remembered by the image's `key`, and
-        used for a `region` of the image with this key. Raises Cancelled, WeightsError,
-        MemoryShortError, StorageError.
+        `folder`, and so are the feature maps between the phases of a network with barriers. Raises
+        Cancelled, WeightsError, MemoryShortError, StorageError.
         """
         recipe = _recipe(model)
         job = job or Job()
@@ -178,8 +167,6 @@ class Engine:
             tile=tile,
             job=job,
             folder=folder,
-            key=key,
-            region=region,
         )
         run = partial(self._run, options)
         if not parts:
@@ -190,14 +177,6 @@ class Engine:
             for strip in strips:
                 job.check()
                 yield strip
-
-    def is_exact(self, recipe: WeightInterpolation, key: str) -> bool:
-        """Return whether a region of the image with this key is computed as in the whole image.
-
-        It is not if the network needs statistics of the image and no run has measured them yet.
-        """
-        graph = models.graph_of(recipe.model)
-        return not graph.needs_statistics or (key, recipe) in self._statistics
 
     def enlarge(
         self,
@@ -255,10 +234,7 @@ class Engine:
             graph = network().graph
             transfer = Transfer(self.device, part.dtype)
             rows = ImageRows(graph, height, width, transfer.reader(image), columns)
-            known = None
-            if options.region:
-                known = self._statistics.get((options.key, recipe))
-            stream = PhasedStream(rows, options.dtype, folder=options.folder, known=known)
+            stream = PhasedStream(rows, options.dtype, folder=options.folder)
             return Steps(stream, options.tile, options.dtype), transfer
 
         def step() -> PendingPixels:
@@ -278,18 +254,7 @@ class Engine:
             strip = pixels()
             if strip.size:
                 yield swap_axes(strip, columns)
-        if options.key is not None and not options.region:
-            self._remember(options.key, recipe, stream.statistics)
         self._estimates.record(recipe.model, options.dtype, height * width, busy_seconds)
-
-    def _remember(self, key: str, recipe: WeightInterpolation, statistics: Statistics) -> None:
-        if not statistics:
-            return
-        with self._lock:  # Several runs can end at the same time.
-            self._statistics[key, recipe] = statistics
-            while len(self._statistics) > _REMEMBERED_IMAGES:
-                oldest = next(iter(self._statistics))
-                del self._statistics[oldest]
 
     def _outputs(
         self,

@@ -24,10 +24,6 @@ from .device import free_memory
 from .kernels import ImageRows, Kernel, scale_and_shift
 from .stream import Check, Sink, Stream
 
-Statistics = Mapping[int, torch.Tensor]
-"""The mean and variance [2, 1, C] of the channels of feature maps over the whole image, by their
-place."""
-
 _GPU_SHARE = 0.5
 """The share of the free memory of a GPU that stored feature maps can use. Larger maps are stored
 outside the GPU."""
@@ -67,25 +63,17 @@ class PhasedStream:
 
     A network without barriers has one phase. `dtype` is the precision of the convolutions.
 
-    The feature maps between two phases are unnamed files in `folder` if they are large. `known` are
-    the statistics of a larger image that contains this one. With them, there are fewer phases.
-    Raises StorageError if there is not enough disk space for the feature maps and the output.
+    The feature maps between two phases are unnamed files in `folder` if they are large. Raises
+    StorageError if there is not enough disk space for the feature maps and the output.
     """
 
-    def __init__(
-        self,
-        image: ImageRows,
-        dtype: torch.dtype,
-        *,
-        folder: Path | None = None,
-        known: Statistics | None = None,
-    ):
+    def __init__(self, image: ImageRows, dtype: torch.dtype, *, folder: Path | None = None):
         self.image = image
-        self.statistics: dict[int, torch.Tensor] = dict(known or {})
-        """The statistics that were measured so far."""
+        self._statistics: dict[int, torch.Tensor] = {}
+        """The mean and variance [2, 1, C] of the channels of feature maps, by their place."""
         scaled = [node for node in image.graph.nodes if isinstance(node, Scaled)]
         self._normalised = {node.sources[0] for node in scaled}
-        self._phases, slots = split(image.graph, settled=known is not None)
+        self._phases, slots = split(image.graph)
         self._phase = 0
         self._measured: dict[int, RowStatistics] = {}  # in the current phase
         self.work = image.graph.work / len(self._phases)
@@ -113,7 +101,7 @@ class PhasedStream:
         """Return the next output rows as `Stream.step` does, none before the last phase."""
         if self.current.finished and not self.finished:
             for place, measured in self._measured.items():
-                self.statistics[place] = measured.total()
+                self._statistics[place] = measured.total()
             self._phase += 1
             self.current = self._begin(self._phases[self._phase])
         output = self.current.step(self._phase_kernels(kernels), rows, check, strips, rounds)
@@ -132,7 +120,7 @@ class PhasedStream:
         for index, (place, node) in enumerate(zip(phase.places, phase.graph.nodes, strict=True)):
             if isinstance(node, Scaled):
                 source = self.image.graph.nodes[place].sources[0]
-                gain, shift = kernels[place](self.statistics[source].to(self.image.device))
+                gain, shift = kernels[place](self._statistics[source].to(self.image.device))
                 found[index] = partial(scale_and_shift, gain=gain, shift=shift)
             # A stored map has no sources, but the place of the node that computed it.
             elif node.sources and place in kernels:
@@ -148,7 +136,7 @@ class PhasedStream:
             feature_map = self.maps[slot]
             sinks[index] = [partial(_write, feature_map)]
             place = phase.places[index]
-            if place in self._normalised and place not in self.statistics:
+            if place in self._normalised:
                 measured = RowStatistics(len(feature_map), feature_map.shape[2], self.image.device)
                 self._measured[place] = measured
                 sinks[index].append(measured.add)

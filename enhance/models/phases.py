@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .graphs import Barrier, Graph, Input, Node, Scaled, StoredMap, is_rounded
+from .graphs import Barrier, Graph, Input, Node, StoredMap, is_rounded
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,13 @@ class Phase:
     stores: Mapping[int, int]
 
 
-def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[StoredMap]]:
+def split(graph: Graph) -> tuple[list[Phase], list[StoredMap]]:
     """Return the phases of a graph in order, one if it has no barriers, and the slots that they
     share.
 
-    A slot is the node of the feature maps that it stores, one at a time. If the graph is `settled`,
-    the statistics are known, and their barriers begin no phase.
+    A slot is the node of the feature maps that it stores, one at a time.
     """
-    starts = _phase_starts(graph, settled)
+    starts = _phase_starts(graph)
     ends = [*starts[1:], len(graph.nodes)]
     readers = graph.readers()
     last_reader = [max(indices, default=-1) for indices in readers]
@@ -73,13 +72,12 @@ def split(graph: Graph, *, settled: bool = False) -> tuple[list[Phase], list[Sto
     return phases, slots
 
 
-def _phase_starts(graph: Graph, settled: bool) -> list[int]:
+def _phase_starts(graph: Graph) -> list[int]:
     """Return the place where each phase begins."""
     starts = [0]
     for index, node in enumerate(graph.nodes):
-        if not isinstance(node, Barrier) or (settled and isinstance(node, Scaled)):
-            continue
-        if node.sources[0] >= starts[-1]:  # A source of an earlier phase is complete already.
+        # A source of an earlier phase is complete already.
+        if isinstance(node, Barrier) and node.sources[0] >= starts[-1]:
             starts.append(index)
     return starts
 

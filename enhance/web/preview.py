@@ -139,7 +139,7 @@ class Previews:
             return None
         try:
             preview = self._enhancer.retune(kept, settings)
-        except SettingsError:  # The output was approximate, and an exact one is possible now.
+        except SettingsError:  # The output is without the faces of another preset.
             return None
         # The output can come from a run with another preset and another file name.
         own = {"auto": auto, "input": {**preview.info["input"], "name": view.image.name}}
