@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +17,6 @@ from .device_thread import DEVICE_THREAD
 from .kernels import RowReader
 
 log = logging.getLogger(__name__)
-
-PendingPixels = Callable[[], np.ndarray]
-"""Waits for pixels from the device and returns them; on any thread."""
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -131,88 +127,29 @@ def _convolution_seconds(*dtypes: torch.dtype) -> list[float]:
     return [shortest[dtype] for dtype in dtypes]
 
 
-class Transfer:
-    """Moves the pixels of one image of 8 or 16 bits to the device and back.
+def row_reader(image: np.ndarray, device: torch.device) -> RowReader:
+    """Return a function that reads the rows of an image [H, W, 3] of 8 or 16 bits for the
+    network."""
+    levels = np.iinfo(image.dtype).max
+    # Not every device supports uint16.
+    small = np.uint8 if levels == 255 else np.float32
 
-    It is only used on the device's thread.
+    def rows(first: int, last: int) -> torch.Tensor:
+        part = torch.from_numpy(np.array(image[first:last], dtype=small, order="C"))
+        return part.to(device).to(torch.float32).div_(levels)
 
-    On a GPU they are copied through pinned memory on a separate CUDA stream, while the GPU
-    computes.
-    """
+    return rows
 
-    def __init__(self, device: torch.device, dtype: np.dtype):
-        self._device = device
-        self._dtype = dtype
-        self._levels = np.iinfo(dtype).max
-        self._stream: Any = None
-        if device.type == "cuda":
-            self._stream = torch.cuda.Stream(device)
 
-    def reader(self, image: np.ndarray) -> RowReader:
-        """Return a function that reads the rows of an image [H, W, 3] for the network."""
-
-        def rows(first: int, last: int) -> torch.Tensor:
-            # Not every device supports uint16.
-            small = np.uint8 if self._levels == 255 else np.float32
-            part = torch.from_numpy(np.array(image[first:last], dtype=small, order="C"))
-            return self._to_device(part).to(torch.float32).div_(self._levels)
-
-        return rows
-
-    def to_pixels(self, rows: torch.Tensor) -> PendingPixels:
-        """Round rows in 0..1 to levels and begin their transfer.
-
-        The rows may be overwritten from then on.
-
-        The result raises EnhanceError if a value is not finite.
-        """
-        scaled = rows.clamp(0, 1).mul_(self._levels).round_()
-        integer = torch.uint8 if self._levels == 255 else torch.int32
-        values = self._to_host(scaled.to(integer), torch.isfinite(rows).all())
-
-        def wait() -> np.ndarray:
-            pixels, finite = values()
-            if not finite:
-                raise EnhanceError("not_finite")
-            # Pinned memory is scarce.
-            return pixels.astype(self._dtype, copy=self._stream is not None)
-
-        return wait
-
-    def _to_device(self, part: torch.Tensor) -> torch.Tensor:
-        if self._stream is None:
-            return part.to(self._device)
-        with torch.cuda.stream(self._stream):
-            tensor = part.pin_memory().to(self._device, non_blocking=True)
-        current = torch.cuda.current_stream(self._device)
-        current.wait_stream(self._stream)
-        # Otherwise its memory could be used again before `current` has read it.
-        tensor.record_stream(current)
-        return tensor
-
-    def _to_host(self, *tensors: torch.Tensor) -> Callable[[], Sequence[np.ndarray]]:
-        if self._stream is None:
-            arrays = [tensor.cpu().numpy() for tensor in tensors]
-            return lambda: arrays
-        self._stream.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(self._stream):
-            pinned = [
-                torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(
-                    tensor,
-                    non_blocking=True,
-                )
-                for tensor in tensors
-            ]
-            copied = torch.cuda.Event()
-            copied.record(self._stream)
-        for tensor in tensors:
-            tensor.record_stream(self._stream)
-
-        def wait() -> Sequence[np.ndarray]:
-            copied.synchronize()
-            return [tensor.numpy() for tensor in pinned]
-
-        return wait
+def to_pixels(rows: torch.Tensor, dtype: np.dtype) -> np.ndarray:
+    """Return rows in 0..1 as pixels of 8 or 16 bits. Raises EnhanceError if a value is not
+    finite."""
+    if not torch.isfinite(rows).all():
+        raise EnhanceError("not_finite")
+    levels = np.iinfo(dtype).max
+    integer = torch.uint8 if levels == 255 else torch.int32
+    scaled = rows.clamp(0, 1).mul_(levels).round_()
+    return scaled.to(integer).cpu().numpy().astype(dtype, copy=False)
 
 
 def free_memory(device: torch.device) -> float:

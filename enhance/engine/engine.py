@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Hashable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -21,12 +21,12 @@ from ..jobs.scheduler import Job, Progress
 from ..settings import WeightInterpolation
 from .device import (
     PRECISIONS,
-    PendingPixels,
-    Transfer,
     free_memory,
     is_out_of_memory,
     pick_device,
     pick_precision,
+    row_reader,
+    to_pixels,
 )
 from .device_thread import DEVICE_THREAD, Step
 from .estimates import Estimator, run_clock
@@ -230,28 +230,26 @@ class Engine:
         def network() -> RowNetwork:
             return self._load(recipe, lambda: RowNetwork.load(recipe))
 
-        def begin() -> tuple[Steps, Transfer]:
-            graph = network().graph
-            transfer = Transfer(self.device, part.dtype)
-            rows = ImageRows(graph, height, width, transfer.reader(image), columns)
+        def begin() -> Steps:
+            reader = row_reader(image, self.device)
+            rows = ImageRows(network().graph, height, width, reader, columns)
             stream = PhasedStream(rows, options.dtype, folder=options.folder)
-            return Steps(stream, options.tile, options.dtype), transfer
+            return Steps(stream, options.tile, options.dtype)
 
-        def step() -> PendingPixels:
+        def step() -> np.ndarray:
             nonlocal busy_seconds
             # Again, because another job can have loaded its model in the meantime.
             loaded = network()
             started = time.perf_counter()
             rows = steps.step(loaded, lambda: DEVICE_THREAD.check(job))
-            pixels = transfer.to_pixels(rows)
+            pixels = to_pixels(rows, part.dtype)
             busy_seconds += time.perf_counter() - started
             return pixels
 
-        steps, transfer = DEVICE_THREAD.call(begin, job)
+        steps = DEVICE_THREAD.call(begin, job)
         stream = steps.stream
-        for pixels in self._outputs(stream, step, job):
+        for strip in self._outputs(stream, step, job):
             report(stream.work_done())
-            strip = pixels()
             if strip.size:
                 yield swap_axes(strip, columns)
         self._estimates.record(recipe.model, options.dtype, height * width, busy_seconds)
@@ -259,14 +257,14 @@ class Engine:
     def _outputs(
         self,
         stream: PhasedStream,
-        step: Callable[[], PendingPixels],
+        step: Callable[[], np.ndarray],
         job: Job,
-    ) -> Generator[PendingPixels, None, None]:
+    ) -> Strips:
         """Yield the output of each step.
 
         A GPU runs the next step while the pixels of the last one are written.
         """
-        submitted: Step[PendingPixels] = DEVICE_THREAD.submit(step, job)
+        submitted: Step[np.ndarray] = DEVICE_THREAD.submit(step, job)
         try:
             while True:
                 pixels = DEVICE_THREAD.wait_for(submitted)
