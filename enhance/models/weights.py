@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import WeightsError, check_stop
-from .download import DownloadProgress, fetch, is_installed, read_origin
+from .download import DownloadProgress, fetch, installed_file
 from .graphs import Graph
 from .manifest import Located, Model, catalogue, manifest
 from .networks import SHIPPED
 from .pairs import PAIRS, parts_of
 from .tensors import stored_graph
 from .user_models import USED, own_models
-from .weights_folder import digest, folder_errors, is_writable, locked, rename_corrupt
+from .weights_folder import digest, folder_errors, locked, rename_corrupt
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,7 @@ def graph_of(name: str) -> Graph:
 
 def is_convertible(name: str) -> bool:
     """Return whether a model is available without a download, from an installed package."""
-    store = WeightStore()
-    return any(map(is_installed, store.find(name).packages)) and is_writable(store.folder)
+    return any(map(installed_file, WeightStore().find(name).packages))
 
 
 def verify_files(name: str, store: WeightStore) -> ModelFiles:
@@ -171,19 +170,18 @@ def verify_files(name: str, store: WeightStore) -> ModelFiles:
     Raises WeightsError for an unknown name.
     """
     model = store.find(name)
-    checksums = {source.file: source.sha256 for source in model.sources}
-    if not checksums:
-        checksums = {model.file: model.sha256}
+    files = {model.file: (model.sha256, model.origin)}
+    for source in reversed(model.sources):  # The first source of a file is its origin.
+        files[source.file] = source.sha256, str(source)
     verified: list[Located] = []
     corrupt: list[Path] = []
-    for file, sha256 in checksums.items():
+    for file, (sha256, origin) in files.items():
         path = store.folder / file
         if path.exists():
             with folder_errors(store.folder):
                 is_verified = digest(path) == sha256
             if is_verified:
-                source = model.origin if model.own else read_origin(path)
-                verified.append(Located(name, path, sha256, source, model.licence))
+                verified.append(Located(name, path, sha256, origin, model.licence))
             else:
                 corrupt.append(path)
     located = verified[0] if verified else _in_hub_cache(model)
@@ -211,6 +209,5 @@ def _in_hub_cache(model: Model) -> Located | None:
         with suppress(OSError):  # files of another program: an unreadable one counts as missing
             found = try_to_load_from_cache(source.repo, source.path, revision=source.version)
             if isinstance(found, str) and digest(Path(found)) == source.sha256:
-                origin = f"{source} (its cache)"
-                return Located(model.name, Path(found), source.sha256, origin, model.licence)
+                return Located(model.name, Path(found), source.sha256, str(source), model.licence)
     return None

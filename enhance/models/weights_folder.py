@@ -1,12 +1,9 @@
-"""Files in the weights folder: checksums, renaming of corrupt files, notes, locks and storage
-errors."""
+"""Files in the weights folder: checksums, renaming of corrupt files, locks and storage errors."""
 
 from __future__ import annotations
 
 import errno
-import json
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -39,39 +36,17 @@ def _digest(path: Path, size: int, modified: int) -> str:
 forget_digests = _digest.cache_clear
 
 
-def rename_corrupt(
-    path: Path,
-    reason: str = "its checksum is not the model's",
-    name: str | None = None,
-) -> Path:
-    """Rename a corrupt file to NAME.corrupt or NAME.corrupt.1 and so on, log a warning and return
-    the new path.
+def rename_corrupt(path: Path) -> Path:
+    """Rename a corrupt file to NAME.CHECKSUM.corrupt, log a warning and return the new path.
 
-    `name` defaults to that of the file. An earlier corrupt file with the same content is replaced,
-    so that a faulty mirror cannot fill the disk.
+    An earlier corrupt file with the same content is replaced, so that a faulty mirror cannot fill
+    the disk.
     """
-    name = name or path.name
-    target = path.with_name(f"{name}.corrupt")
     with folder_errors(path.parent):
-        for number in count(1):
-            if not target.exists() or digest(target) == digest(path):
-                break
-            target = path.with_name(f"{name}.corrupt.{number}")
+        target = path.with_name(f"{path.name}.{digest(path)[:8]}.corrupt")
         path.replace(target)
-    _log.warning("%s is corrupt (%s) and was renamed to %s", name, reason, target)
+    _log.warning("The checksum of %s is not the model's, so it was renamed to %s", path, target)
     return target
-
-
-def read_note(path: Path) -> object:
-    """Return the content of a JSON file, or None if it cannot be read."""
-    with suppress(OSError, ValueError):
-        return json.loads(path.read_bytes())
-    return None
-
-
-def write_note(path: Path, note: object) -> None:
-    """Write a JSON file atomically. Raises StorageError."""
-    write_file(path, (json.dumps(note, indent=2) + "\n").encode())
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -90,13 +65,6 @@ def folder_errors(folder: Path) -> Iterator[None]:
         if error.errno in (errno.EEXIST, errno.ENOTDIR):
             raise StorageError("weights_folder_none", folder=folder) from error
         raise StorageError("weights_folder_unusable", folder=folder, reason=error) from error
-
-
-def is_writable(folder: Path) -> bool:
-    """Return whether files can be written to `folder`, or to its nearest existing parent if it does
-    not exist."""
-    nearest = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
-    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 @contextmanager

@@ -193,12 +193,8 @@ export function fileText(state, result) {
   return file ? word("format_size", { format, size: formatBytes(file.bytes) }) : format;
 }
 
-/** The endings of a source of a model, as the server records it, with their texts. */
-const SOURCE_ENDINGS = {
-  " (fp16-rounded)": (/** @type {string} */ source) => word("report_rounded", { source }),
-  " (its cache)": (/** @type {string} */ source) => word("report_from_cache", { source }),
-  "official file (origin not recorded)": () => word("report_unrecorded"),
-};
+/** The ending of a source of a model with rounded weights, as the server records it. */
+const ROUNDED = " (fp16-rounded)";
 
 /**
  * Returns the sources of a model and of the networks that are part of it.
@@ -206,8 +202,8 @@ const SOURCE_ENDINGS = {
  */
 function sources(recorded) {
   const texts = recorded.split(" · ").map((source) => {
-    const found = Object.entries(SOURCE_ENDINGS).find(([ending]) => source.endsWith(ending));
-    return found ? found[1](source.slice(0, -found[0].length)) : source;
+    if (!source.endsWith(ROUNDED)) return source;
+    return word("report_rounded", { source: source.slice(0, -ROUNDED.length) });
   });
   return texts.join(" · ");
 }
