@@ -3,7 +3,6 @@ program."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.overrides import TorchFunctionMode
 
 from ..errors import WeightsError, optional_packages
 from .graphs import Graph, State, Unsupported
@@ -23,8 +21,7 @@ if TYPE_CHECKING:
     from spandrel import Architecture
 
 LARGEST_FILE = 1 << 30
-"""The maximum bytes of a file and of its tensors. The largest models in use have a quarter of
-that."""
+"""The maximum bytes of a file. The largest models in use have a quarter of that."""
 _LARGEST_SCALE = 16
 
 _UNDETECTED = {
@@ -69,7 +66,7 @@ def read_network(path: Path) -> Detected:
         if error.key.startswith("weights_add_"):
             raise
         raise WeightsError("weights_add_unreadable", file=file, reason=error) from error
-    except (OSError, ValueError, MemoryError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         reason = WeightsError("file_damaged")
         raise WeightsError("weights_add_unreadable", file=file, reason=reason) from error
     _check_result(detected, file)
@@ -104,23 +101,15 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
     with optional_packages("models"):
         from spandrel import canonicalize_state_dict
 
-    if zipfile.is_zipfile(path):  # A .pth file is one, and its entries can be compressed.
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-            _check_bytes(size, path.name)
     content: Any = read_tensors(path)
     try:
         state = canonicalize_state_dict(dict(content))
     except _BAD_STATE as error:
         raise WeightsError("weights_add_unknown", file=path.name) from error
     tensors: dict[str, torch.Tensor] = {}
-    size = 0
     for key, value in state.items():
         if isinstance(key, str) and isinstance(value, torch.Tensor):
             tensors[key] = value
-            # An expanded tensor is small in the file and large in memory.
-            size += value.numel() * value.element_size()
-    _check_bytes(size, path.name)
     return tensors
 
 
@@ -129,27 +118,9 @@ def _check_file(path: Path) -> None:
         size = path.stat().st_size
     except OSError as error:
         raise WeightsError("weights_add_no_file", file=path, reason=error) from error
-    if not path.is_file():
-        raise WeightsError("weights_add_other_ending", file=path.name)
-    _check_bytes(size, path.name)
-
-
-def _check_bytes(size: int, file: str) -> None:
     if size > LARGEST_FILE:
-        raise WeightsError("weights_add_large", file=file, size=size / 1e6, most=LARGEST_FILE / 1e6)
-
-
-class _MetaInitialisation(TorchFunctionMode):
-    """Allow MoSR and RCAN, which read or set values in their constructors, to be built on the meta
-    device."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.linspace:  # MoSR reads its values.
-            kwargs = {**(kwargs or {}), "device": "cpu"}
-        # RCAN's mean of the image.
-        elif func.__name__ in ("__set__", "div_") and isinstance(args[1], torch.Tensor):
-            args = args[0], args[1].to("meta")
-        return func(*args, **(kwargs or {}))
+        most = LARGEST_FILE / 1e6
+        raise WeightsError("weights_add_large", file=path.name, size=size / 1e6, most=most)
 
 
 def _read_pytorch(path: Path) -> Detected:
@@ -164,7 +135,7 @@ def _read_pytorch(path: Path) -> Detected:
     if module is None:
         raise WeightsError("weights_add_unsupported", file=file, network=architecture.name)
     try:
-        graph, tensors = module.convert(_build(architecture, state))
+        graph, tensors = module.convert(architecture.load(dict(state)).model)
         check_state(tensors, graph, file)
     except Unsupported as error:
         raise WeightsError("weights_add_unsupported", file=file, network=str(error)) from error
@@ -186,14 +157,3 @@ def _architecture(state: State, file: str) -> Architecture[Any]:
     except _BAD_STATE as error:
         raise WeightsError("weights_add_unknown", file=file) from error
     raise WeightsError("weights_add_unknown", file=file)
-
-
-def _build(architecture: Architecture[Any], state: State) -> Any:
-    """Return spandrel's network with the tensors of a file.
-
-    Raises what spandrel raises for unexpected ones.
-    """
-    # Names and shapes are checked before memory is allocated for a forged size.
-    with torch.device("meta"), _MetaInitialisation():
-        architecture.load({key: tensor.to("meta") for key, tensor in state.items()})
-    return architecture.load(dict(state)).model
