@@ -69,14 +69,7 @@ def read_ncnn(param: str, data: bytes) -> tuple[Graph, Arrays]:
                 name=layer.name,
                 line=layer.line,
             ) from error
-        except (
-            KeyError,
-            ValueError,
-            TypeError,
-            IndexError,
-            ZeroDivisionError,
-            OverflowError,
-        ) as error:
+        except (LookupError, ValueError, TypeError, ArithmeticError) as error:
             raise WeightsError("ncnn_odd_line", line=layer.line) from error
         reader.blobs |= dict.fromkeys(layer.outputs, blob)
     reader.weights.check_end()
@@ -110,17 +103,16 @@ class _Layer:
 
 
 def _read_layers(param: str) -> list[_Layer]:
-    lines = param.splitlines()
-    if not lines or lines[0].strip() != _MAGIC:
-        raise WeightsError("ncnn_no_magic")
+    magic, *lines = param.splitlines() or [""]
+    if magic.strip() != _MAGIC:
+        raise WeightsError("ncnn_odd_line", line=1)
     layers = []
-    for number, line in enumerate(lines[2:], start=3):
-        if not line.strip():
-            continue
-        try:
-            layers.append(_read_layer(number, line))
-        except ValueError as error:
-            raise WeightsError("ncnn_odd_line", line=number) from error
+    for number, line in enumerate(lines[1:], start=3):
+        if line.strip():
+            try:
+                layers.append(_read_layer(number, line))
+            except ValueError as error:
+                raise WeightsError("ncnn_odd_line", line=number) from error
     return layers
 
 
@@ -153,26 +145,29 @@ class _Weights:
         size = prod(shape)
         end = self.offset + size * np.dtype(dtype).itemsize
         if end > len(self.data):
-            raise WeightsError("ncnn_too_short", size=len(self.data))
+            raise WeightsError("ncnn_other_size", size=len(self.data))
         values = np.frombuffer(self.data, dtype, size, self.offset).astype(np.float32)
         self.offset = end
         return values.reshape(shape)
 
     def take_tagged(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Read values that begin with a tag for their dtype."""
+        """Read values that begin with a tag for their dtype.
+
+        Raises NotImplementedError for quantised values.
+        """
         tag = int.from_bytes(self.data[self.offset : self.offset + 4], "little")
         self.offset += 4
         if tag in _FP32_TAGS:
             return self.take(shape)
         if tag != _FP16_TAG:
-            raise WeightsError("ncnn_odd_tag", tag=tag, at=self.offset - 4)
+            raise NotImplementedError
         values = self.take(shape, "<f2")
         self.offset += -self.offset % 4  # ncnn pads an odd number of fp16 values to 4 bytes.
         return values
 
     def check_end(self) -> None:
         if self.offset != len(self.data):
-            raise WeightsError("ncnn_too_long", size=len(self.data), needed=self.offset)
+            raise WeightsError("ncnn_other_size", size=len(self.data))
 
 
 @dataclass
@@ -190,15 +185,14 @@ class _Reader:
     blobs: dict[str, Blob] = field(default_factory=dict)
     doubled: set[str] = field(default_factory=set)
 
-    def convolution_before(self, blob: str) -> Conv | None:
-        """Return the convolution whose output is this blob, if only one layer reads it."""
-        readers = [layer for layer in self.layers if blob in layer.inputs]
+    def readers(self, blob: str) -> list[_Layer]:
+        """Return the layers that read a blob."""
+        return [layer for layer in self.layers if blob in layer.inputs]
+
+    def is_convolved(self, blob: str) -> bool:
+        """Return whether a blob is the output of a convolution."""
         convolutions = [layer for layer in self.layers if layer.kind == "Convolution"]
-        is_convolved = any(blob in layer.outputs for layer in convolutions)
-        node = self.graph.nodes[self.node(blob)]
-        if isinstance(node, Conv) and is_convolved and len(readers) == 1:
-            return node
-        return None
+        return any(blob in layer.outputs for layer in convolutions)
 
     def nodes(self, blob: str) -> tuple[int, ...]:
         return _nodes(self.blobs[blob])
@@ -224,27 +218,20 @@ class _Reader:
 
     def weighted_sum(self, nodes: list[int], factors: list[float]) -> int:
         """Return the node of a sum of nodes, each times its factor."""
-        first, second, *others = zip(nodes, factors, strict=True)
-        # `add` multiplies only its first operand, so the first node of the sum has the factor 1 or
-        # needs a node of its own.
-        if first[1] != 1 and second[1] == 1:
-            first, second = second, first
-        total, factor = first
+        # `add` multiplies only its first operand, so the sum begins with a node of the factor 1.
+        terms = sorted(zip(nodes, factors, strict=True), key=lambda term: term[1] != 1)
+        total, factor = terms[0]
         if factor != 1:
             total = self.graph.append(Affine, total, gain=factor)
-        for other, factor in (second, *others):
+        for other, factor in terms[1:]:
             self._check_sizes(total, other)
             total = self.graph.add(other, total, factor)
         return total
 
     def check_output(self) -> None:
-        """Raise WeightsError unless the last layer has the output, and every other node is read."""
-        last = len(self.graph.nodes) - 1
-        unused = set(range(last)).difference(*(node.sources for node in self.graph.nodes))
-        output: Blob = ()
-        if self.layers and self.layers[-1].outputs:
-            output = self.blobs[self.layers[-1].outputs[0]]
-        if unused or isinstance(output, np.ndarray) or output != (last,):
+        """Raise WeightsError unless every node but the last, which is the output, is read."""
+        *others, last = self.graph.readers() or [[0]]
+        if last or not all(others):
             raise WeightsError("ncnn_no_output")
 
     def _check_sizes(self, first: int, second: int) -> None:
@@ -343,9 +330,11 @@ def _activation(reader: _Reader, layer: _Layer) -> Blob:
             activation = Activation("silu")
         case _:
             activation = Activation("sigmoid")
-    convolution = reader.convolution_before(layer.inputs[0])
-    if convolution and not convolution.activation:
-        reader.graph.nodes[source] = replace(convolution, activation=activation)
+    blob = layer.inputs[0]
+    node = reader.graph.nodes[source]
+    is_only_reader = reader.is_convolved(blob) and len(reader.readers(blob)) == 1
+    if isinstance(node, Conv) and not node.activation and is_only_reader:
+        reader.graph.nodes[source] = replace(node, activation=activation)
         return (source,)
     return (reader.graph.append(Activate, source, activation=activation),)
 
@@ -400,7 +389,7 @@ def _interp(reader: _Reader, layer: _Layer) -> Blob:
     layer.require(all(layer.get(number) == "0" for number in (3, 4, 5)))  # no fixed size
     source = reader.node(layer.inputs[0])
     (output,) = layer.outputs
-    readers = [(other.kind, other.get(1)) for other in reader.layers if output in other.inputs]
+    readers = [(other.kind, other.get(1)) for other in reader.readers(output)]
     if factor == 2 and readers == [("Convolution", "3")]:
         reader.doubled.add(output)
     elif factor > 1:

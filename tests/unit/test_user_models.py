@@ -151,8 +151,8 @@ def save_ncnn(path, text=NCNN, size=NCNN_BYTES):
 @pytest.mark.parametrize(
     ("text", "size", "reason"),
     [
-        (NCNN, NCNN_BYTES - 4, "ncnn_too_short"),
-        (NCNN, NCNN_BYTES + 4, "ncnn_too_long"),
+        (NCNN, NCNN_BYTES - 4, "ncnn_other_size"),
+        (NCNN, NCNN_BYTES + 4, "ncnn_other_size"),
         (NCNN.replace("6=324", "6=many"), NCNN_BYTES, "ncnn_odd_line"),
     ],
 )
