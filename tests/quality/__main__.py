@@ -14,7 +14,7 @@ from enhance import Enhancer
 
 from . import characters, presets
 from .cases import Networks
-from .tables import replace_section, values_table
+from .tables import replace_section
 
 ROOT = Path(__file__).parents[2]
 ANALYSIS = "docs/analysis.md"
@@ -27,7 +27,6 @@ def _tables(parts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     networks = Networks(Enhancer("cpu"))
     if "presets" in parts:
         yield ANALYSIS, "presets", presets.table(networks)
-        yield FIDELITY, "values", values_table()
     if "text" in parts:
         changes, labels = characters.tables(networks)
         yield FIDELITY, "text", changes
