@@ -22,7 +22,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from logging.handlers import QueueHandler
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,6 +40,7 @@ from ..metadata.png_chunks import read_metadata, scan_chunks
 from ..metadata.profiles import profile_name
 from .colour import BLOCK, Pixels, decode_pixels, fill_transparent
 from .downscaling import spans
+from .file_types import detect_format
 from .header import Header, read_header
 from .image import Box, FileFacts, SourceImage
 
@@ -70,6 +71,7 @@ _REVERSED_COLUMNS = (2, 3, 6, 7)
 """Orientations that reverse rows or columns, after rows and columns are exchanged for 5 to 8."""
 _STRIP_PIXELS = 1 << 20
 
+_WEBP_CANVASES = 2 * 4 * 16_383**2
 _MAX_BYTES_PER_PIXEL = 8  # 16-bit RGBA without compression
 _MAX_METADATA_BYTES = 64 << 20
 
@@ -85,7 +87,7 @@ class DecodeBudget:
 def read_file_facts(path: Path, max_pixels: int, max_bytes: int | None) -> FileFacts:
     """Return the facts in the file's header without decoding a pixel. Raises PictureError."""
     with _picture_errors(), _open_checked(path, max_pixels, max_bytes) as (file, size):
-        header = read_header(file, max_pixels=max_pixels, decoding=False)
+        header = read_header(file, max_pixels=max_pixels)
     height, width = header.upright_size
     dpi = header.metadata.dpi or ()
     return FileFacts(
@@ -135,13 +137,10 @@ def decode(
         begin(_budget(header, size))
         sha256 = _sha256(file)
         pixels = decode_pixels(header, file)
-        decoded = header
-        if header.format == "TIFF":
-            decoded = _without_orientation(header)
-        if (pixels.width, pixels.height) != (decoded.width, decoded.height):
-            stated = f"{decoded.width} x {decoded.height}"
+        if (pixels.width, pixels.height) != (header.width, header.height):
+            stated = f"{header.width} x {header.height}"
             raise ValueError(f"the size is {pixels.width} x {pixels.height} instead of {stated}")
-        height, width = decoded.upright_size
+        height, width = header.upright_size
         channels = 4 if pixels.has_alpha else 3
         dtype = "uint16" if pixels.deep else "uint8"
         image = SourceImage(
@@ -157,21 +156,15 @@ def decode(
             variants=header.metadata.upright().variants(),
             jpeg_table=_upright_table(header.jpeg_table, header.orientation),
             jpeg_chroma_table=_upright_table(header.jpeg_chroma_table, header.orientation),
-            first_block=_first_block(decoded),
+            first_block=_first_block(header),
             gain_map=_gain_map(header, file),
         )
         yield (height, width, channels), image
-        strips = _upright_strips(pixels, decoded)
+        strips = _upright_strips(pixels, header)
         if pixels.has_alpha:
             strips = fill_transparent(strips)
         yield from strips
-        _check_unchanged(file, before, sha256, header, max_pixels)
-
-
-def _without_orientation(header: Header) -> Header:
-    """Return the header of decoded TIFF pixels: both decoders apply the orientation."""
-    height, width = header.upright_size
-    return replace(header, width=width, height=height, orientation=1)
+        _check_unchanged(file, before, sha256)
 
 
 def _first_block(header: Header) -> tuple[int, int]:
@@ -186,23 +179,14 @@ def _first_block(header: Header) -> tuple[int, int]:
     return row, column
 
 
-def _check_unchanged(
-    file: BinaryIO,
-    before: os.stat_result,
-    sha256: str,
-    header: Header,
-    max_pixels: int,
-) -> None:
-    """Raise ValueError if the content of the file is not what `sha256` and the header belong to.
+def _check_unchanged(file: BinaryIO, before: os.stat_result, sha256: str) -> None:
+    """Raise ValueError if the content of the file has changed.
 
     A file in use gets a new time every few seconds, so that it is not deleted. That is no change of
-    its content. The checksum and the header were read before the pixels, so either could belong to
-    other content.
+    its content.
     """
     after = os.fstat(file.fileno())
-    if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
-        return
-    if _sha256(file) != sha256 or read_header(file, max_pixels=max_pixels) != header:
+    if before.st_mtime_ns != after.st_mtime_ns and _sha256(file) != sha256:
         raise ValueError("the file changed while it was read")
 
 
@@ -384,7 +368,7 @@ def _answer(parent: _Parent, task: str, path: Path, max_pixels: int, max_bytes: 
 
     with suppress(OSError, ValueError):  # The reader reports these errors.
         # For the header, until the budget of the pixels is known.
-        _limit_memory(4 * path.stat().st_size)
+        _limit_memory(_header_memory(path))
     if task == "facts":
         parent.send(read_file_facts(path, max_pixels, max_bytes))
         return
@@ -394,6 +378,19 @@ def _answer(parent: _Parent, task: str, path: Path, max_pixels: int, max_bytes: 
     for message in decode(path, max_pixels, max_bytes, begin):
         parent.send(message)
     parent.send(None)
+
+
+def _header_memory(path: Path) -> int:
+    """Return the bytes that reading a header needs.
+
+    For a WebP, Pillow reserves two canvases of RGBA already then.
+    """
+    size = 4 * path.stat().st_size
+    if path.is_file():
+        with path.open("rb") as file:
+            if detect_format(file.read(64)) == "WEBP":
+                size += _WEBP_CANVASES
+    return size
 
 
 def _limit_memory(more: int) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -17,15 +16,7 @@ from PIL import ImageFile
 
 from ..errors import PictureError
 from ..metadata import Metadata, png_chunks
-from ..metadata.containers import (
-    Chunk,
-    chunk_content,
-    cut_block,
-    first_chunks,
-    map_file,
-    read_block,
-    riff_chunks,
-)
+from ..metadata.containers import chunk_content, cut_block, first_chunks
 from ..metadata.exif import (
     INTEROP_IFD,
     MAKER_NOTE,
@@ -34,14 +25,13 @@ from ..metadata.exif import (
     without_prefix,
 )
 from ..metadata.gain_map import MapHeader, find_heic_map, find_jpeg_map
-from ..metadata.jpeg_segments import JPEG_PIXELS_PER_BYTE, check_jpeg_markers
 from ..metadata.profiles import limit_profile
 from ..metadata.reading import pillow_metadata, tiff_metadata
 from ..metadata.xmp import accept_xmp
 from . import jxl_reader, raw
 from .downscaling import Size
 from .file_types import detect_format, open_with_pillow
-from .limits import check_compression, check_size
+from .limits import check_size
 from .pages import count_pages, tiff_tags
 
 logger = logging.getLogger(__name__)
@@ -59,12 +49,6 @@ _DEEP_TIFF_MODES = {
 unsigned, 3 float."""
 _CAMERA_PHOTOMETRIC = (32803, 34892)
 """The values of a sensor: a colour filter array, and linear raw."""
-
-# The most pixels in a byte, of a flat image. Measured: 1,340 as GIF. By definition: LZW 2,700 bytes
-# per byte, deflate 1,032, PackBits 64. Lossless WebP, AVIF, HEIC, LZMA and Zstandard have no such
-# limit; for them only the memory budget applies.
-_PIXELS_PER_BYTE = {"JPEG": JPEG_PIXELS_PER_BYTE, "GIF": 4096, "PNG": 8 * 1032}
-_TIFF_RATIOS = {1: 3, 5: 4096, 8: 1100, 32946: 1100, 32773: 64}
 
 
 @dataclass(frozen=True)
@@ -98,11 +82,8 @@ class Header:
         return self.height, self.width
 
 
-def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> Header:
+def read_header(file: BinaryIO, *, max_pixels: int) -> Header:
     """Return the header of an open file, after checking its size.
-
-    Without `decoding`, all frames are counted, but not the scans of a JPEG, because that requires
-    reading the whole file.
 
     Raises PictureError if the file is no image, too large or not supported, and EOFError or any
     other exception of a decoder if it is damaged.
@@ -116,28 +97,22 @@ def read_header(file: BinaryIO, *, max_pixels: int, decoding: bool = True) -> He
         "TIFF": _tiff_header,
         "RAW": _raw_header,
         "JXL": _jxl_header,
-        "WEBP": _webp_header,
     }
     if kind in readers:
         header = readers[kind](file, max_pixels)
     else:
-        header = _pillow_header(kind, file, max_pixels, decoding)
+        header = _pillow_header(kind, file, max_pixels)
     metadata = header.metadata
     if header.frames > 1:
         metadata = metadata.with_note("first_frame")
     return replace(header, metadata=metadata.without_large_blocks())
 
 
-def _pillow_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) -> Header:
-    """Read a JPEG, GIF, BMP, HEIC or AVIF."""
-    if kind == "JPEG":
-        with map_file(file) as data:
-            check_jpeg_markers(data, count_scans=decoding)
+def _pillow_header(kind: str, file: BinaryIO, max_pixels: int) -> Header:
+    """Read a JPEG, WebP, GIF, BMP, HEIC or AVIF."""
     opened: Any = open_with_pillow(kind, file)
     with opened as image:
         check_size(image.width, image.height, max_pixels)
-        if kind in _PIXELS_PER_BYTE:
-            check_compression(file.seek(0, 2), image.width, image.height, _PIXELS_PER_BYTE[kind])
         metadata = pillow_metadata(image)
         header = Header(
             kind,
@@ -148,7 +123,7 @@ def _pillow_header(kind: str, file: BinaryIO, max_pixels: int, decoding: bool) -
             icc=image.info.get("icc_profile"),
             has_alpha=image.has_transparency_data,
             orientation=read_orientation(metadata.exif),
-            frames=_count_frames(image, exact=not decoding),
+            frames=_count_frames(image),
         )
         if kind == "HEIF":
             # libheif applies the orientation itself, from the container's own flags.
@@ -177,73 +152,13 @@ def _with_jpeg_data(header: Header, image: Any, file: BinaryIO) -> Header:
     )
 
 
-def _count_frames(image: ImageFile.ImageFile, *, exact: bool) -> int:
-    """Return the number of frames.
-
-    If it need not be `exact`, a GIF with several has 2: a count takes seconds.
-    """
+def _count_frames(image: ImageFile.ImageFile) -> int:
     try:
-        if exact or image.format != "GIF":
-            return max(1, getattr(image, "n_frames", 1))
-        return 2 if getattr(image, "is_animated", False) else 1
+        return getattr(image, "n_frames", 1)
     # Only the first frame is used, so damage in a later one does not matter.
     except Exception as error:
         logger.info("The frames cannot be counted: %s", error)
         return 1
-
-
-def _webp_header(file: BinaryIO, max_pixels: int) -> Header:
-    """Read the chunks.
-
-    Pillow's reader would allocate two canvases (WebP container specification).
-    """
-    file.seek(0)
-    start = file.read(64)
-    width, height = _webp_size(start)
-    check_size(width, height, max_pixels)
-    chunks = riff_chunks(file)
-    first = first_chunks(chunks)
-    has_alpha = _webp_has_alpha(file, start, first)
-    exif = without_prefix(read_block(file, first.get(b"EXIF")))
-    xmp = accept_xmp(read_block(file, first.get(b"XMP ")))
-    frames = [chunk for chunk in chunks if chunk.kind == b"ANMF"]
-    mode = "RGB"
-    if has_alpha:
-        mode = "RGBA"
-    return Header(
-        "WEBP",
-        mode,
-        width,
-        height,
-        Metadata(exif, xmp, dpi=read_dpi(exif)),
-        icc=limit_profile(read_block(file, first.get(b"ICCP"))),
-        has_alpha=has_alpha,
-        orientation=read_orientation(exif),
-        frames=max(1, len(frames)),
-    )
-
-
-def _webp_size(start: bytes) -> tuple[int, int]:
-    """Return width and height from the first 30 bytes."""
-    kind = start[12:16]
-    if kind == b"VP8X":
-        width = int.from_bytes(start[24:27], "little")
-        height = int.from_bytes(start[27:30], "little")
-        return 1 + width, 1 + height
-    if kind == b"VP8L":
-        packed = int.from_bytes(start[21:25], "little")
-        return 1 + (packed & 0x3FFF), 1 + (packed >> 14 & 0x3FFF)
-    width, height = struct.unpack_from("<HH", start, 26)
-    return width & 0x3FFF, height & 0x3FFF
-
-
-def _webp_has_alpha(file: BinaryIO, start: bytes, first: Mapping[bytes, Chunk]) -> bool:
-    if b"VP8L" in first:
-        flags = chunk_content(file, first[b"VP8L"])[4]
-        return flags & 0x10 != 0
-    if b"ALPH" in first:
-        return True
-    return b"VP8X" in first and start[20] & 0x10 != 0
 
 
 def _png_header(file: BinaryIO, max_pixels: int) -> Header:
@@ -253,8 +168,6 @@ def _png_header(file: BinaryIO, max_pixels: int) -> Header:
         raise ValueError("not a PNG with pixels")
     width, height, depth, colour_type = struct.unpack_from(">IIBB", chunk_content(file, chunks[0]))
     check_size(width, height, max_pixels)
-    compressed = sum(chunk.length for chunk in chunks if chunk.kind == b"IDAT")
-    check_compression(compressed + 64, width, height, _PIXELS_PER_BYTE["PNG"])
     bits = 16 if depth == 16 else 8
     mode = _mode_of_depth(_PNG_MODES[colour_type], bits)
     if mode == "L" and depth == 1:
@@ -296,6 +209,8 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     width = int(tags["ImageWidth"])
     height = int(tags["ImageLength"])
     check_size(width, height, max_pixels)
+    if tags.get("Orientation") in (5, 6, 7, 8):  # Both decoders apply the orientation.
+        width, height = height, width
     samples = tags.get("SamplesPerPixel", 1)
     bits = max(tags.get("BitsPerSample", (1,)))
     sample_format = max(tags.get("SampleFormat", (1,)))
@@ -305,18 +220,12 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     is_planar = tags.get("PlanarConfiguration", 1) != 1
     if is_deep and (not mode or is_planar):
         raise PictureError("image_rare_tiff", channels=samples, bits=bits)
-    ratio = _TIFF_RATIOS.get(tags.get("Compression", 1))
-    if ratio is not None:
-        check_compression(file.seek(0, 2), width, height, ratio * 8 / (bits * samples))
     if is_deep:
         has_alpha = samples == 4 and max(tags.get("ExtraSamples", (2,))) != 0
     else:
         with open_with_pillow("TIFF", file) as image:
             mode = image.mode
             has_alpha = image.has_transparency_data
-    orientation = tags.get("Orientation", 1)
-    if orientation not in range(1, 9):
-        orientation = 1
     return Header(
         "TIFF",
         mode,
@@ -326,7 +235,6 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         icc=limit_profile(tags.get("ICCProfile")),
         bits=kept_bits,
         has_alpha=has_alpha,
-        orientation=orientation,
         frames=count_pages(file),
     )
 

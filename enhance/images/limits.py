@@ -24,13 +24,3 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         size = {"width": width, "height": height, "megapixels": PixelCount(width * height)}
         raise PictureError("image_too_many_pixels", **size, limit=PixelCount(max_pixels))
-
-
-def check_compression(size: int, width: int, height: int, ratio: float) -> None:
-    """Raise PictureError if a file has too few bytes for its pixels.
-
-    `size` is in bytes, and `ratio` the most pixels in a byte.
-    """
-    if width * height > size * ratio:
-        kilobytes = f"{size / 1e3:,.1f}"
-        raise PictureError("image_too_few_bytes", kilobytes=kilobytes, width=width, height=height)

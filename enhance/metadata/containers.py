@@ -1,5 +1,4 @@
-"""Parts of a file: the chunks of a WebP, the boxes of ISO media, and blocks of metadata of limited
-size."""
+"""Parts of a file: chunks, the boxes of ISO media, and blocks of metadata of limited size."""
 
 from __future__ import annotations
 
@@ -18,29 +17,12 @@ MAX_CHUNKS = 1_000_000
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk of a PNG or WebP, or a box: its name of four letters, and the position and length of
+    """A chunk of a PNG, or a box: its name of four letters, and the position and length of
     its content."""
 
     kind: bytes
     start: int
     length: int
-
-
-def riff_chunks(file: BinaryIO) -> list[Chunk]:
-    """Return the chunks of a WebP (RIFF container). Raises EOFError if the file ends too early."""
-    size = file.seek(0, 2)
-    file.seek(4)
-    end = min(size, 8 + int.from_bytes(file.read(4), "little"))
-    position = 12
-    found: list[Chunk] = []
-    while position + 8 <= end and len(found) < MAX_CHUNKS:
-        file.seek(position)
-        kind, length = struct.unpack("<4sI", file.read(8))
-        if position + 8 + length > size:
-            raise EOFError("the file ends inside a chunk")
-        found.append(Chunk(kind, position + 8, length))
-        position += 8 + length + length % 2
-    return found
 
 
 def iso_boxes(file: BinaryIO) -> Iterator[Chunk]:

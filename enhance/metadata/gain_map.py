@@ -25,7 +25,7 @@ from PIL import Image, JpegImagePlugin
 
 from .containers import map_file
 from .exif import EXIF_IFD, MAKER_NOTE, read_directory
-from .jpeg_segments import JPEG_PIXELS_PER_BYTE, START_OF_IMAGE, check_jpeg_markers, segment
+from .jpeg_segments import START_OF_IMAGE, segment
 from .metadata import Metadata
 from .profiles import limit_profile
 from .xmp import with_properties
@@ -140,8 +140,7 @@ def find_jpeg_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader |
             start, length = position
             try:
                 found = _read_attached(data[start : start + length], position, metadata.exif)
-                is_bomb = found and found.pixels > length * JPEG_PIXELS_PER_BYTE
-                if found and not is_bomb and _fits(found, image):
+                if found and _fits(found, image):
                     return found
             except Exception as error:  # A decoder raises any type. The photo can be read.
                 logger.info("An attached image cannot be used: %s", error)
@@ -198,11 +197,10 @@ def _read_attached(attached: bytes, position: _Attached, exif: bytes | None) -> 
 
     `exif` is that of the photo.
 
-    Raises PictureError or any other exception if the image is damaged or unusual.
+    Raises any exception if the image is damaged or unusual.
     """
     if not attached.startswith(START_OF_IMAGE):
         return None
-    check_jpeg_markers(attached, count_scans=True)
     opened: Any = JpegImagePlugin.JpegImageFile(io.BytesIO(attached))
     with opened as image:
         stated = image.info.get("xmp") or b""

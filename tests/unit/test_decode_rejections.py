@@ -19,7 +19,7 @@ from tests.unit.image_files import encode, png, tiff, with_tags
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 PHOTO = Image.fromarray(skimage.data.astronaut()[100:164, 180:276])
-JPEG, PROGRESSIVE = encode(PHOTO, "JPEG"), encode(PHOTO, "JPEG", progressive=True)
+JPEG = encode(PHOTO, "JPEG")
 DEEP = np.zeros((3, 4, 3), np.uint16)
 FLAT = Image.new("L", (1500, 1500), 128)
 SIDE = 60_000
@@ -63,23 +63,10 @@ def sized_tiff(side):
     return with_tags(tiff(np.zeros((1, 1, 3), np.uint8)), {256: side, 257: side})
 
 
-def with_scans(count):
-    first = PROGRESSIVE.rindex(b"\xff\xda")
-    return PROGRESSIVE[:first] + PROGRESSIVE[first:-2] * count + b"\xff\xd9"
-
-
-def with_padding(fill, count):
-    """Return a JPEG with bytes or segments behind its first segment."""
-    end = JPEG.index(b"\xff\xdb")
-    return JPEG[:end] + fill * count + JPEG[end:]
-
-
-CANVAS = b"WEBPVP8X" + struct.pack("<II", 10, 0) + 2 * (SIDE - 1).to_bytes(3, "little")
 BOMBS = [
     png_header(SIDE, SIDE),
     sized_jpeg(SIDE),
     sized_gif(SIDE),
-    b"RIFF" + struct.pack("<I", len(CANVAS)) + CANVAS,
     sized_tiff(SIDE),
 ]
 """Small files that declare 60,000 x 60,000 px."""
@@ -97,16 +84,6 @@ REJECTED = {
     "image_damaged": [bytes(FLIPPED)],
     "image_no_pixels": [png_header(0, 10)],
     "image_too_many_pixels": BOMBS,
-    "image_too_few_bytes": [
-        sized_jpeg(9999),
-        sized_gif(9999),
-        sized_tiff(9999),
-    ],
-    "image_many_scans": [with_scans(10_000)],
-    "image_padding": [
-        with_padding(b"\xff", 20_000_000),
-        with_padding(b"\xff\xe5\0\2", 5_000_000),
-    ],
     "image_numbers_unclear": [
         tiff(np.array([[0, 255]], np.float32), 1),
         tiff(np.array([[0, np.nan]], np.float32), 1),
@@ -138,7 +115,7 @@ def test_truncated_file_is_rejected(error_of, kind):
     content = encode(PHOTO, kind)
     for length in (len(content) - 200, 40):
         key = error_of(content[:length])
-        assert key in ("image_incomplete", "image_damaged", "image_too_few_bytes")
+        assert key in ("image_incomplete", "image_damaged")
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
@@ -168,16 +145,12 @@ def test_limits_of_pixels_and_bytes(tmp_path, error_of):
         encode(FLAT, "JPEG", quality=1, progressive=True),
         encode(FLAT, "GIF"),
         encode(FLAT, "TIFF", compression="tiff_lzw"),
-        with_scans(80),
-        PROGRESSIVE + b"\xff\xda\0\2" * 500,
-        with_padding(b"\xff", 1000),
-        with_padding(b"\xff\xe5\0\2", 1000),
     ],
     ids=len,
 )
 def test_unusual_but_real_files_are_read(tmp_path, content):
     (tmp_path / "photo").write_bytes(content)
-    assert read_image(tmp_path / "photo").width in (96, 1500)
+    assert read_image(tmp_path / "photo").width == 1500
 
 
 READ = """

@@ -177,14 +177,12 @@ def unusable(photo):
     grey = Image.fromarray(gain_map_of(photo)[..., 1])
     good = encode(grey, "JPEG", xmp=MAP_XMP)
     frame = good.index(b"\xff\xc0")
-    scan = good.index(b"\xff\xda")
     maps = {
         "60,000 px": good[: frame + 5] + struct.pack(">HH", 60_000, 60_000) + good[frame + 9 :],
         "larger than the photo": encode(
             Image.fromarray(photo).resize((400, 20)), "JPEG", xmp=MAP_XMP
         ),
         "cut off": good[: len(good) // 2],
-        "in many scans": good[:-2] + good[scan:-2] * 200 + b"\xff\xd9",
         "apple without headroom": encode(grey, "JPEG", xmp=packet(APPLE)),
     }
     return {
