@@ -1,10 +1,10 @@
 """HDR gain maps in JPEG and HEIC files: finding and decoding them, and attaching the enlarged one
 to a JPEG.
 
-A gain map is a second JPEG behind the photo. An index (CIPA DC-007, "MPF") or a directory in XMP
-lists it, and its own XMP (Ultra HDR 1.1, Adobe Gain Map 1.0) or a segment (ISO 21496-1) states how
-it is applied. Apple's older maps, which are auxiliary images in a HEIC, state only how many times
-brighter than white the photo can be.
+A gain map is a second JPEG behind the photo. An index lists it (CIPA DC-007, "MPF"), and its own
+XMP (Ultra HDR 1.1, Adobe Gain Map 1.0) or a segment (ISO 21496-1) states how it is applied. Apple's
+older maps, which are auxiliary images in a HEIC, state only how many times brighter than white the
+photo can be.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -42,36 +41,21 @@ AUXILIARY_TYPE = "urn:com:apple:photo:2020:aux:hdrgainmap"
 """The type of a gain map in a HEIC."""
 
 _ISO_VERSION = 4
-_MAX_ISO_BYTES = 256
 _MAX_IMAGES = 4
 _MAX_BYTES = 64 << 20
 _QUALITY = 95
 
 _ENTRIES = 0xB002
-_ITEM = re.compile(rb"<Container:Item\s([^<>]{1,1000})>")
-_LENGTH = re.compile(rb"Item:Length\s*=\s*[\"'](\d{1,10})[\"']")
-_SEMANTIC = re.compile(rb"Item:Semantic\s*=\s*[\"']GainMap[\"']")
+_ENTRY_BYTES = 16
 
-_NUMBER = rb"[-+]?(?:\d{1,20}\.?\d{0,20}|\.\d{1,20})(?:[eE][-+]?\d{1,3})?"
-_VALUE = rb"\s{0,99}(?:%s|True|False)\s{0,99}" % _NUMBER
-_CHANNEL = rb"<rdf:li>%s</rdf:li>\s{0,99}" % _VALUE
-_ONE_OR_THREE = rb"%s(?:%s%s)?" % (_CHANNEL, _CHANNEL, _CHANNEL)
-_CHANNELS = rb"\s{0,99}<rdf:Seq>\s{0,99}%s</rdf:Seq>\s{0,99}" % _ONE_OR_THREE
-_NAME = (
-    rb"hdrgm:(?:Version|BaseRenditionIsHDR|GainMapM(?:in|ax)|Gamma"
-    rb"|Offset(?:SDR|HDR)|HDRCapacityM(?:in|ax))"
-)
-_ATTRIBUTE = re.compile(rb"\s(%s)\s{0,9}=\s{0,9}([\"'])%s\2" % (_NAME, _VALUE))
-_ELEMENT = re.compile(rb"<(%s)>(?:%s|%s)</\1>" % (_NAME, _VALUE, _CHANNELS))
-_REQUIRED = {b"hdrgm:Version", b"hdrgm:GainMapMax", b"hdrgm:HDRCapacityMax"}
-_VERSION = re.compile(rb"hdrgm:Version(?:\s{0,9}=\s{0,9}[\"']|>)\s{0,99}([-+.\w]{1,50})")
+_ATTRIBUTE = re.compile(rb"\shdrgm:\w{1,40}\s{0,9}=\s{0,9}(?:\"[^\"<]*\"|'[^'<]*')")
+_ELEMENT = re.compile(rb"<(hdrgm:\w{1,40})>.{0,500}?</\1>", re.DOTALL)
 
 _APPLE_VERSION = re.compile(rb"HDRGainMap:HDRGainMapVersion\s{0,9}[=>]")
 _APPLE_HEADROOM = re.compile(
-    rb"HDRGainMap:HDRGainMapHeadroom\s{0,9}(?:=\s{0,9}[\"']|>)(%s)" % _NUMBER
+    rb"HDRGainMap:HDRGainMapHeadroom\s{0,9}(?:=\s{0,9}[\"']|>)(\d{1,20}\.?\d{0,20})"
 )
 _APPLE_NOTE = b"Apple iOS\0"
-_APPLE_TAGS = (33, 48)
 _APPLE_PROPERTIES = (
     b' hdrgm:Version="1.0" hdrgm:GainMapMin="0" hdrgm:GainMapMax="%(stops).6f" hdrgm:Gamma="1"'
     b' hdrgm:OffsetSDR="0" hdrgm:OffsetHDR="0" hdrgm:HDRCapacityMin="0"'
@@ -88,10 +72,15 @@ _DIRECTORY = (
     b'Item:Mime="image/jpeg" Item:Length="%(length)d"/></%(rdf)sli></%(rdf)sSeq>'
     b"</Container:Directory>"
 )
-_LONG = 4
-_UNDEFINED = 7
-_PRIMARY = 0x030000  # "Baseline MP Primary Image", the type of the photo.
 _INDEX_START = b"MPF\0"
+_INDEX_TAGS = bytes.fromhex(
+    "4d4d002a 00000008 0003"  # a TIFF header and a directory of three tags
+    "b000 0007 00000004 30313030"  # the version
+    "b001 0004 00000001 00000002"  # two images
+    "b002 0007 00000020 00000032"  # 32 bytes about them, which are at 50
+    "00000000"
+)
+_PRIMARY = 0x030000  # "Baseline MP Primary Image", the type of the photo.
 INDEX_HEADER = 4 + len(_INDEX_START)
 """The position of the TIFF header in the index segment."""
 
@@ -135,61 +124,33 @@ class GainMap:
 
 def find_jpeg_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader | None:
     """Return the gain map of an opened JPEG, None if there is none that can be used."""
-    with map_file(file) as data:
-        for position in find_attached(image.info, metadata.xmp, len(data)):
-            start, length = position
-            try:
-                found = _read_attached(data[start : start + length], position, metadata.exif)
+    try:
+        with map_file(file) as data:
+            for start, length in find_attached(image.info):
+                attached = data[start : start + length]
+                found = _read_attached(attached, (start, length), metadata.exif)
                 if found and _fits(found, image):
                     return found
-            except Exception as error:  # A decoder raises any type. The photo can be read.
-                logger.info("An attached image cannot be used: %s", error)
+    except Exception as error:  # A decoder raises any type. The photo can be read.
+        logger.info("An attached image cannot be used: %s", error)
     return None
 
 
-def find_attached(segments: Mapping[str, Any], xmp: bytes | None, size: int) -> list[_Attached]:
-    """Return start and length of the images that a JPEG states to have behind the first one.
+def find_attached(segments: Mapping[str, Any]) -> Iterator[_Attached]:
+    """Yield start and length of the images that a JPEG lists behind the first one.
 
-    `size` is that of the file. These are at most 4 images of at most 64 MiB, so that a crafted file
-    does not keep the reader busy. `segments` has the content of the MPF segment as "mp", and its
-    position as "mpoffset".
+    These are at most 3 images of at most 64 MiB, so that a crafted file does not keep the reader
+    busy. `segments` has the content of the MPF segment as "mp", and its position as "mpoffset".
     """
-    found: list[_Attached] = []
-    for start, length in chain(_indexed_images(segments), _announced_images(xmp or b"", size)):
-        is_inside = 0 < start < start + length <= size
-        if is_inside and length <= _MAX_BYTES and (start, length) not in found:
-            found.append((start, length))
-        if len(found) == _MAX_IMAGES:
-            break
-    return found
-
-
-def _indexed_images(segments: Mapping[str, Any]) -> Iterator[_Attached]:
-    """Yield start and length of the images that the MPF segment lists."""
     block = bytes(segments.get("mp", b""))
     _, entries = read_directory(block).get(_ENTRIES, (0, b""))
     order = "<" if block.startswith(b"II") else ">"
-    whole_entries = entries[: len(entries) // 16 * 16]
     # Each entry has attributes, a size, an offset from the start of the index and two dependent
     # images.
-    for _, length, offset, _, _ in struct.iter_unpack(order + "IIIHH", whole_entries):
-        yield segments["mpoffset"] + offset, length
-
-
-def _announced_images(xmp: bytes, size: int) -> Iterator[_Attached]:
-    """Yield start and length of the gain maps that XMP announces.
-
-    XMP states lengths only: the images follow each other, and the last one ends with the file.
-    """
-    end = size
-    for item in reversed(_ITEM.findall(xmp)):
-        stated = _LENGTH.search(item)
-        if stated is None:
-            continue
-        length = int(stated[1])
-        end -= length
-        if _SEMANTIC.search(item):
-            yield end, length
+    listed = struct.iter_unpack(order + "III4x", entries[: _ENTRY_BYTES * _MAX_IMAGES])
+    for _, length, offset in listed:
+        if offset and length <= _MAX_BYTES:
+            yield segments["mpoffset"] + offset, length
 
 
 def _read_attached(attached: bytes, position: _Attached, exif: bytes | None) -> MapHeader | None:
@@ -220,11 +181,9 @@ def _iso_segment(image: Any) -> bytes:
     The result is empty if there is none.
     """
     for name, content in image.applist:
-        if name == "APP2" and content.startswith(ISO_SEGMENT):
-            size = len(content) - len(ISO_SEGMENT)
-            if _ISO_VERSION < size <= _MAX_ISO_BYTES:
-                return segment(0xE2, content)
-            return b""
+        has_parameters = len(content) > len(ISO_SEGMENT) + _ISO_VERSION
+        if name == "APP2" and content.startswith(ISO_SEGMENT) and has_parameters:
+            return segment(0xE2, content)
     return b""
 
 
@@ -243,19 +202,16 @@ def find_heic_map(image: Any, file: BinaryIO, exif: bytes | None) -> MapHeader |
     except Exception as error:  # The photo itself can be read.
         logger.info("An auxiliary image cannot be used: %s", error)
         return None
-    # A map of another aspect ratio was not rotated with the photo.
-    is_skewed = abs(width * image.height - height * image.width) > image.width + image.height
-    if found is None or is_skewed or not _fits(found, image):
-        return None
-    return found
+    return found if found and _fits(found, image) else None
 
 
 def _fits(found: MapHeader, image: Any) -> bool:
-    """Return whether a map has no more rows and columns than the photo.
+    """Return whether a map has the aspect ratio of the photo, and no more rows and columns.
 
-    A larger one could keep a decoder busy.
+    A larger one could keep a decoder busy, and one of another ratio was not rotated with the photo.
     """
-    return 0 < found.width <= image.width and 0 < found.height <= image.height
+    skew = abs(found.width * image.height - found.height * image.width)
+    return 0 < found.width <= image.width and skew <= image.width + image.height
 
 
 def _apple_header(
@@ -265,9 +221,8 @@ def _apple_header(
 
     `text` is the XMP of the map or contains it, and `exif` that of the photo.
     """
-    headroom = _stated_headroom(text)
-    if headroom is None:
-        headroom = _camera_headroom(exif or b"")
+    stated = _APPLE_HEADROOM.search(text)
+    headroom = float(stated[1]) if stated else _camera_headroom(exif or b"")
     if headroom is None or not 1 < headroom <= 64:
         return None
     properties = _APPLE_PROPERTIES % {b"stops": math.log2(headroom)}
@@ -278,22 +233,14 @@ def _apple_header(
 def _select_properties(xmp: bytes) -> bytes:
     """Return a packet with the properties of a gain map as XMP states them.
 
-    The result is empty if a required one is missing. Anything else in the XMP, such as a location,
-    is left out.
+    The result is empty if there are none. Anything else in the XMP, such as a location, is left
+    out.
     """
-    attributes = {found[1]: found[0] for found in _ATTRIBUTE.finditer(xmp)}
-    elements = {found[1]: found[0] for found in _ELEMENT.finditer(xmp)}
-    elements = {name: element for name, element in elements.items() if name not in attributes}
-    if not attributes.keys() | elements.keys() >= _REQUIRED:
-        return b""
-    all_attributes = b"".join([_NAMESPACE, *attributes.values()])
-    return with_properties(None, all_attributes, b"".join(elements.values()))
-
-
-def _stated_headroom(text: Any) -> float | None:
-    """Return how many times brighter than white an Apple photo can be, as XMP states it."""
-    stated = _APPLE_HEADROOM.search(text)
-    return float(stated[1]) if stated else None
+    attributes = _ATTRIBUTE.findall(xmp)
+    elements = [found[0] for found in _ELEMENT.finditer(xmp)]
+    properties = b"".join([_NAMESPACE, *attributes])
+    packet = with_properties(None, properties, b"".join(elements))
+    return packet if b"hdrgm:GainMapMax" in packet else b""
 
 
 def _camera_headroom(exif: bytes) -> float | None:
@@ -307,7 +254,9 @@ def _camera_headroom(exif: bytes) -> float | None:
     start = struct.pack(">I", len(_APPLE_NOTE) + 4)
     tags = read_directory(b"MM\0*" + start + note[8:])
     try:
-        tag_33, tag_48 = (_signed_ratio(tags[tag][1]) for tag in _APPLE_TAGS)
+        first, second, third, fourth = struct.unpack(">4i", tags[33][1] + tags[48][1])
+        tag_33 = first / second
+        tag_48 = third / fourth
     except (KeyError, struct.error, ZeroDivisionError):
         return None
     if tag_33 < 1 and tag_48 <= 0.01:
@@ -319,11 +268,6 @@ def _camera_headroom(exif: bytes) -> float | None:
     else:
         stops = -0.303 * tag_48 + 2.303
     return 2**stops
-
-
-def _signed_ratio(value: bytes) -> float:
-    numerator, denominator = struct.unpack(">ii", value)
-    return numerator / denominator
 
 
 def decode_map(file: BinaryIO, header: MapHeader) -> np.ndarray | None:
@@ -390,12 +334,10 @@ def with_directory(xmp: bytes | None, gain_map: bytes) -> bytes | None:
 
     A map with only the metadata of ISO 21496-1 needs none.
     """
-    version = _VERSION.search(gain_map)
-    if version is None:
+    if _NAMESPACE not in gain_map:
         return xmp
-    attributes = b'%s hdrgm:Version="%s"' % (_NAMESPACE, version[1])
     directory = _DIRECTORY.replace(b"%(length)d", b"%d" % len(gain_map))
-    return with_properties(xmp, attributes, directory)
+    return with_properties(xmp, _NAMESPACE + b' hdrgm:Version="1.0"', directory)
 
 
 def version_segment(gain_map: bytes) -> bytes:
@@ -416,14 +358,6 @@ def index_segment(photo: int, start: int, length: int) -> bytes:
     `start` is the position of the map behind that of the TIFF header of the segment (CIPA DC-007,
     5.2).
     """
-    header = b"MM\0*" + struct.pack(">I", 8)
-    # The version, the number of images and their list. The list is after the three tags, at 8 + 2 +
-    # 3 * 12 + 4 = 50.
-    tags = struct.pack(">H", 3)
-    tags += struct.pack(">HHI4s", 0xB000, _UNDEFINED, 4, b"0100")
-    tags += struct.pack(">HHII", 0xB001, _LONG, 1, 2)
-    tags += struct.pack(">HHII", _ENTRIES, _UNDEFINED, 32, 50)
-    tags += bytes(4)
     primary = struct.pack(">IIIHH", _PRIMARY, photo, 0, 0, 0)
     attached = struct.pack(">IIIHH", 0, length, start, 0, 0)
-    return segment(0xE2, _INDEX_START + header + tags + primary + attached)
+    return segment(0xE2, _INDEX_START + _INDEX_TAGS + primary + attached)
