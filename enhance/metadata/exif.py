@@ -1,8 +1,8 @@
 """EXIF blocks, read and patched by bytes.
 
-A block is a TIFF structure of directories, without the `Exif\\0\\0` prefix of JPEG. Nothing in it
-moves, because maker notes contain offsets from the start of the block: values are changed in place
-and new directories are appended. Functions that change a block raise an error of `_DAMAGE` if it is
+A block is a TIFF structure of directories, without the `Exif\\0\\0` prefix of JPEG. Values stay
+where they are, because maker notes contain offsets from the start of the block: they are changed in
+place and new ones are appended. Functions that change a block raise an error of `_DAMAGE` if it is
 damaged, which `change_exif` handles.
 """
 
@@ -14,7 +14,7 @@ import re
 import struct
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any, BinaryIO, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 
 from PIL import Image
 
@@ -28,8 +28,8 @@ _RESOLUTION_UNIT = 0x0128
 EXIF_IFD = 0x8769
 GPS_IFD = 0x8825
 INTEROP_IFD = 0xA005
-_THUMBNAIL_TAGS = ((0x0201, 0x0202), (0x0111, 0x0117))
-"""The tags of the offset and the length of a thumbnail: as JPEG, and uncompressed."""
+_THUMBNAIL_START = 0x0201
+_THUMBNAIL_LENGTH = 0x0202
 _POSITION_TAGS = {
     2,  # GPSLatitude
     4,  # GPSLongitude
@@ -85,7 +85,6 @@ TYPE_SIZES = {
     18: 8,  # offset of a directory of BigTIFF
 }
 """Bytes of a number of each type (TIFF 6.0, section 2, and BigTIFF)."""
-_LONGEST_VALUE = 32_000
 _PREFIXES = re.compile(rb"\A(?:Exif\0\0)+")
 
 EMPTY = b"II*\0" + struct.pack("<IHI", 8, 0, 0)
@@ -176,20 +175,6 @@ class _Block:
             for entry in intact
         }
 
-    def numbers(self, directory: int) -> dict[int, float]:
-        """Return the first number of each entry of a directory, 0 for one that is damaged."""
-        return {entry.tag: self._first_number(entry) for entry in self.entries(directory)}
-
-    def _first_number(self, entry: _Entry) -> float:
-        if entry.kind == _SHORT:
-            return self.unpack("H", entry.position + 8)[0]
-        if entry.kind != _RATIONAL:
-            return self.long(entry.position + 8)
-        with suppress(struct.error, ZeroDivisionError):
-            numerator, denominator = self.unpack("II", entry.start)
-            return numerator / denominator
-        return 0.0
-
     def clear(self, start: int, length: int) -> None:
         """Replace bytes by zeros, as far as there are any."""
         count = len(self.data[start : start + length])
@@ -202,15 +187,22 @@ class _Block:
         self.data += content
         return start
 
-    def append_directory(self, entries: Mapping[int, bytes]) -> int:
-        """Append a directory of these entries, by tag, and return its offset."""
-        sorted_entries = [entries[tag] for tag in sorted(entries)]
-        return self.append(b"".join([self.pack("H", len(entries)), *sorted_entries, bytes(4)]))
+    def remove(self, tags: Collection[int]) -> None:
+        """Remove tags of the main directory and of the EXIF directory, and their values."""
+        for directory in filter(None, [self.main, self.directory(EXIF_IFD)]):
+            kept = []
+            for entry in self.entries(directory):
+                if entry.tag in tags:
+                    self.clear(entry.start, entry.length)
+                else:
+                    kept.append(self.bytes_of(entry))
+            end = self.end_of(directory) + 4
+            next_directory = self.data[end - 4 : end]
+            content = self.pack("H", len(kept)) + b"".join(kept) + next_directory
+            self.data[directory:end] = content.ljust(end - directory, b"\0")
 
-    def copied_entries(self, directory: int, without: Collection[int]) -> dict[int, bytes]:
-        """Return the bytes of the entries of a directory by tag, except the tags `without`."""
-        entries = [entry for entry in self.entries(directory) if entry.tag not in without]
-        return {one.tag: bytes(self.data[one.position : one.position + 12]) for one in entries}
+    def bytes_of(self, entry: _Entry) -> bytes:
+        return bytes(self.data[entry.position : entry.position + 12])
 
     def new_entry(self, tag: int, layout: str, *numbers: int) -> bytes:
         """Return an entry with one value; `layout` is "H", "I" or, for a ratio, "II"."""
@@ -236,13 +228,6 @@ def read_directory(content: bytes, tag: int | None = None) -> _Values:
     return {}
 
 
-def _main_numbers(content: bytes | None) -> dict[int, float]:
-    with suppress(*_DAMAGE):
-        block = _Block(content or b"")
-        return block.numbers(block.main)
-    return {}
-
-
 def has_plausible_values(content: bytes) -> bool:
     """Return whether the values of all directories are together at most twice as long as the block.
 
@@ -260,21 +245,36 @@ def without_prefix(block: bytes | None) -> bytes | None:
     return _PREFIXES.sub(b"", block or b"") or None
 
 
+def _byte_order(block: bytes) -> Literal["little", "big"]:
+    return "little" if block.startswith(b"II") else "big"
+
+
 def read_orientation(block: bytes | None) -> int:
     """Return the orientation, 1 to 8; 1 if the block states none or is damaged."""
-    value = int(_main_numbers(block).get(ORIENTATION, 1))
-    if value in range(1, 9):
-        return value
-    return 1
+    block = block or b""
+    _, value = read_directory(block).get(ORIENTATION, (_SHORT, b""))
+    number = int.from_bytes(value, _byte_order(block))
+    return number if number in range(1, 9) else 1
 
 
 def read_dpi(block: bytes | None) -> tuple[float, float] | None:
     """Return the resolution in dots per inch, across and down, if the block states one."""
-    found = _main_numbers(block)
-    across = found.get(_X_RESOLUTION, 0)
-    down = found.get(_Y_RESOLUTION, 0)
-    units_per_inch = {2: 1.0, 3: 2.54}.get(int(found.get(_RESOLUTION_UNIT, 2)), 0)
-    return plausible_dpi(across * units_per_inch, down * units_per_inch)
+    block = block or b""
+    order = _byte_order(block)
+    values = read_directory(block)
+
+    def ratio(tag: int) -> float:
+        _, value = values.get(tag, (_RATIONAL, b""))
+        denominator = int.from_bytes(value[4:8], order)
+        return int.from_bytes(value[:4], order) / max(denominator, 1)
+
+    across = ratio(_X_RESOLUTION)
+    down = ratio(_Y_RESOLUTION)
+    _, unit = values.get(_RESOLUTION_UNIT, (_SHORT, b""))
+    if int.from_bytes(unit, order) == 3:  # centimetres
+        across *= 2.54
+        down *= 2.54
+    return plausible_dpi(across, down)
 
 
 def plausible_dpi(across: float, down: float) -> tuple[float, float] | None:
@@ -305,35 +305,32 @@ def with_numbers(content: bytes, numbers: Mapping[int, int]) -> bytes:
 def _remove_thumbnail(block: _Block) -> None:
     """Remove the thumbnail, and the directory after the main one, which describes it."""
     link = block.end_of(block.main)
-    thumbnail: dict[int, float] = {}
-    with suppress(*_DAMAGE):
-        thumbnail = block.numbers(block.long(link))
-    block.clear(link, 4)
-    for offset_tag, length_tag in _THUMBNAIL_TAGS:
-        start = int(thumbnail.get(offset_tag, 0))
-        length = int(thumbnail.get(length_tag, 0))
-        end = start + length
-        if not link + 4 <= start < end <= len(block.data):
-            continue
-        block.clear(start, length)
+    with suppress(*_DAMAGE, KeyError):
+        entries = block.entries(block.long(link))
+        numbers = {entry.tag: block.long(entry.position + 8) for entry in entries}
+        start = numbers[_THUMBNAIL_START]
+        end = start + numbers[_THUMBNAIL_LENGTH]
+        block.clear(start, end - start)
         if len(block.data) - end < 4:  # Only padding follows.
             del block.data[start:]
+    block.clear(link, 4)
 
 
 def with_dpi(content: bytes | None, across: float, down: float) -> bytes:
-    """Return the block, or a new one, with a resolution in dots per inch."""
-    block = _Block(content or EMPTY)
-    entries = _copied_directories(block)
-    entries[_X_RESOLUTION] = block.new_entry(_X_RESOLUTION, "II", *_ratio(across))
-    entries[_Y_RESOLUTION] = block.new_entry(_Y_RESOLUTION, "II", *_ratio(down))
-    entries[_RESOLUTION_UNIT] = block.new_entry(_RESOLUTION_UNIT, "H", 2)
-    return _with_main(block, entries)
+    """Return the block with a resolution in dots per inch, a new block if it is damaged or None."""
 
+    def change(content: bytes) -> bytes:
+        block = _Block(content)
+        entries = {entry.tag: block.bytes_of(entry) for entry in block.entries(block.main)}
+        entries[_X_RESOLUTION] = block.new_entry(_X_RESOLUTION, "II", *_ratio(across))
+        entries[_Y_RESOLUTION] = block.new_entry(_Y_RESOLUTION, "II", *_ratio(down))
+        entries[_RESOLUTION_UNIT] = block.new_entry(_RESOLUTION_UNIT, "H", 2)
+        sorted_entries = [entries[tag] for tag in sorted(entries)]
+        directory = [block.pack("H", len(entries)), *sorted_entries, bytes(4)]
+        block.data[4:8] = block.pack("I", block.append(b"".join(directory)))
+        return bytes(block.data)
 
-def _with_main(block: _Block, entries: Mapping[int, bytes]) -> bytes:
-    """Return the block with a new main directory."""
-    block.data[4:8] = block.pack("I", block.append_directory(entries))
-    return bytes(block.data)
+    return change_exif(change, content) or change(EMPTY)
 
 
 def _ratio(dpi: float) -> tuple[int, int]:
@@ -351,73 +348,44 @@ def has_position(block: bytes | None) -> bool:
 def without_position(content: bytes) -> bytes:
     """Remove the GPS directory, and maker notes, whose own formats can contain positions."""
     block = _Block(content)
-    removed = [entry for entry in block.all_entries(EXIF_IFD) if entry.tag == MAKER_NOTE]
     gps = block.directory(GPS_IFD)
     if gps is not None:
-        removed += block.entries(gps)
-    for entry in removed:
-        block.clear(entry.start, entry.length)
-    if gps is not None:
+        for entry in block.entries(gps):
+            block.clear(entry.start, entry.length)
         block.clear(gps, block.end_of(gps) - gps)
-    return without_tags(bytes(block.data), (GPS_IFD, MAKER_NOTE))
+    block.remove((GPS_IFD, MAKER_NOTE))
+    return bytes(block.data)
 
 
-def without_tags(content: bytes, tags: Collection[int]) -> bytes:
-    """Remove tags of the main directory and of the EXIF directory.
-
-    New directories at the end of the block replace these two.
-    """
+def without_orientation(content: bytes) -> bytes:
     block = _Block(content)
-    return _with_main(block, _copied_directories(block, tags))
-
-
-def _copied_directories(block: _Block, without: Collection[int] = ()) -> dict[int, bytes]:
-    """Append a copy of the EXIF directory, and return the entries of a new main directory.
-
-    Both are without these tags.
-    """
-    entries = block.copied_entries(block.main, without)
-    photo = block.directory(EXIF_IFD)
-    if photo is not None:
-        directory = block.append_directory(block.copied_entries(photo, without))
-        entries[EXIF_IFD] = block.new_entry(EXIF_IFD, "I", directory)
-    return entries
+    block.remove((ORIENTATION,))
+    return bytes(block.data)
 
 
 def shorten_block(block: bytes) -> bytes | None:
-    """Return the block without maker notes, unusual tags and long values, or None if that is not
-    possible."""
-    without = (INTEROP_IFD, MAKER_NOTE)
-    return block_from_tiff(io.BytesIO(block), without, longest=_LONGEST_VALUE)
+    """Return the block without maker notes and unusual tags, or None if that is not possible."""
+    return block_from_tiff(io.BytesIO(block), (INTEROP_IFD, MAKER_NOTE))
 
 
-def block_from_tiff(
-    file: BinaryIO, without: Collection[int], longest: int = 1 << 24
-) -> bytes | None:
+def block_from_tiff(file: BinaryIO, without: Collection[int]) -> bytes | None:
     """Return an EXIF block with the tags of a TIFF that describe the photo; None if there are none.
 
-    Texts and other bytes longer than `longest` are left out.
+    `without` are tags of the EXIF directory that are left out.
     """
-
-    def is_long(value: object) -> bool:
-        return isinstance(value, bytes | str) and len(value) > longest
-
-    def select(values: Mapping[int, Any]) -> dict[int, Any]:
-        selected = {tag: value for tag, value in values.items() if tag not in without}
-        return {tag: value for tag, value in selected.items() if not is_long(value)}
-
     try:
         source = _read_with_pillow(file)
         block = Image.Exif()
-        block.update(select({tag: source[tag] for tag in _PHOTO_TAGS if tag in source}))
+        block.update({tag: source[tag] for tag in _PHOTO_TAGS if tag in source})
+        has_tags = bool(block)
         for directory in (EXIF_IFD, GPS_IFD):
-            new_values = block.get_ifd(directory)
-            if directory in source:
-                new_values.update(select(source.get_ifd(directory)))
-        if not block and not block.get_ifd(EXIF_IFD) and not block.get_ifd(GPS_IFD):
-            return None
+            values = source.get_ifd(directory)
+            block.get_ifd(directory).update(
+                {tag: value for tag, value in values.items() if tag not in without}
+            )
+            has_tags = has_tags or bool(values)
         block[ORIENTATION] = 1
-        return without_prefix(block.tobytes())
+        return without_prefix(block.tobytes()) if has_tags else None
     except Exception as error:  # Pillow raises many types of errors for unusual tags.
         logger.info("The TIFF tags cannot be carried over: %s", error)
         return None

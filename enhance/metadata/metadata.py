@@ -131,9 +131,7 @@ class Metadata:
 
     def with_resolution(self, dpi: float) -> Metadata:
         """Return the metadata with this resolution, also in EXIF and, if it states one, in XMP."""
-        exif = change_exif(lambda block: with_dpi(block, dpi, dpi), self.exif)
-        if exif is None:
-            exif = with_dpi(None, dpi, dpi)
+        exif = with_dpi(self.exif, dpi, dpi)
         ratio = f"{round(dpi * 1000)}/1000"
         names = {"tiff:XResolution": ratio, "tiff:YResolution": ratio, "tiff:ResolutionUnit": "2"}
         return replace(self, exif=exif, xmp=with_values(self.xmp, names), dpi=(dpi, dpi))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .exif import ORIENTATION, change_exif, shorten_block, with_dpi, without_tags
+from .exif import change_exif, shorten_block, with_dpi, without_orientation
 from .metadata import Metadata
 
 SEGMENT = 65_533
@@ -39,13 +39,12 @@ def fit_to_format(
     notes = []
     if metadata.texts:
         notes.append("texts_left")
-    without = ()
+    exif = metadata.exif
     if format != "tiff":
-        without = (ORIENTATION,)
+        exif = change_exif(without_orientation, exif)
         if metadata.iptc:
             metadata = replace(metadata, iptc=None)
             notes.append("iptc_left")
-    exif = change_exif(lambda block: without_tags(block, without), metadata.exif)
     if metadata.dpi:
         exif = with_dpi(exif, *metadata.dpi)
     return replace(metadata, exif=exif, texts=()), notes
