@@ -185,11 +185,8 @@ def _on_background(values: np.ndarray, level: int) -> np.ndarray:
 
     `values` have alpha last, and are uint8 or uint16.
     """
-    levels = int(np.iinfo(values.dtype).max)
-    background = np.uint64(levels // 255 * level)
-    colour = values[..., :-1].astype(np.uint64)
-    alpha = values[..., -1:].astype(np.uint64)
-    mixed = colour * alpha + background * (levels - alpha)
-    divisor = np.uint64(levels * (levels // 255))  # `levels` squared becomes 255.
-    rounded = (mixed + divisor // 2) // divisor
-    return rounded.astype(np.uint8)
+    levels = np.iinfo(values.dtype).max
+    colour = values[..., :-1] * (255 / levels)
+    alpha = values[..., -1:] / levels
+    mixed = colour * alpha + level * (1 - alpha)
+    return np.rint(mixed).astype(np.uint8)

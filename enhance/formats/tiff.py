@@ -3,7 +3,7 @@
 
 A TIFF has the structure of an EXIF block. The file starts with the block as it is, so that the
 offsets in maker notes stay right, and a new main directory at the end adds the pixels. BigTIFF has
-longer offsets. There, the directories of the block are written again.
+longer offsets. There, the directories of the block are written again, in its byte order.
 """
 
 from __future__ import annotations
@@ -22,12 +22,8 @@ from .format import FinishedImage, Format
 _BYTE = 1
 _SHORT = 3
 _LONG = 4
-_RATIONAL = 5
 _UNDEFINED = 7
-_SIGNED_RATIONAL = 10
 _LONG8 = 16
-_NUMBER_SIZES = TYPE_SIZES | {_RATIONAL: 4, _SIGNED_RATIONAL: 4}
-"""Bytes of the numbers that a change of the byte order reverses; a fraction has two."""
 _CLASSIC_BYTES = (1 << 32) - (64 << 20)
 """Pixels of more bytes need BigTIFF. The rest is for metadata and for strips that cannot be
 compressed."""
@@ -69,20 +65,17 @@ class _Layout:
         return struct.pack(f"{self.order}{len(numbers)}{kind}", *numbers)
 
 
-_LITTLE_ENDIAN = _Layout("<", "H", "I", _LONG, main_offset=4)
-_BIG_ENDIAN = _Layout(">", "H", "I", _LONG, main_offset=4)
-_BIG_TIFF = _Layout("<", "Q", "Q", _LONG8, main_offset=8)
-
-
 def _write(file: BinaryIO, image: FinishedImage) -> None:
     """Write a TIFF. It is a BigTIFF if the pixels have more than about 4 GB."""
     exif = image.metadata.exif or EMPTY
     height, _ = image.png.size
-    if height * image.png.row_bytes > _CLASSIC_BYTES:
-        layout = _BIG_TIFF
-        file.write(b"II" + struct.pack("<HHHQ", 43, 8, 0, 0))
+    order = ">" if exif.startswith(b"MM") else "<"
+    is_big = height * image.png.row_bytes > _CLASSIC_BYTES
+    if is_big:
+        layout = _Layout(order, "Q", "Q", _LONG8, main_offset=8)
+        file.write(exif[:2] + layout.pack("H", 43, 8, 0) + bytes(8))
     else:
-        layout = _BIG_ENDIAN if exif.startswith(b"MM") else _LITTLE_ENDIAN
+        layout = _Layout(order, "H", "I", _LONG, main_offset=4)
         file.write(exif)
     starts: list[int] = []
     lengths: list[int] = []
@@ -91,10 +84,9 @@ def _write(file: BinaryIO, image: FinishedImage) -> None:
         starts.append(file.tell())
         lengths.append(len(packed))
         file.write(packed)
-    if layout is _BIG_TIFF:
-        exif_entries = _copy_directories(file, exif)
-    else:
-        exif_entries = read_directory(exif)
+    exif_entries = read_directory(exif)
+    if is_big:
+        exif_entries |= _copy_directories(file, exif, layout)
     entries = {tag: entry for tag, entry in exif_entries.items() if tag not in _PIXEL_TAGS}
     entries |= _image_entries(image, layout)
     entries[_STRIP_OFFSETS] = (layout.offset_type, layout.pack(layout.offset, *starts))
@@ -109,35 +101,17 @@ def _write(file: BinaryIO, image: FinishedImage) -> None:
 TIFF = Format("tiff", "TIFF", (".tif", ".tiff"), _write, bits=16, lossless=1)
 
 
-def _copy_directories(file: BinaryIO, exif: bytes) -> dict[int, _Entry]:
-    """Write the directories of an EXIF block into a BigTIFF.
-
-    The entries of the main one are returned instead.
-    """
-    entries = _read_little_endian(exif)
-    for tag in {EXIF_IFD, GPS_IFD} & entries.keys():
-        values = _read_little_endian(exif, tag)
+def _copy_directories(file: BinaryIO, exif: bytes, layout: _Layout) -> dict[int, _Entry]:
+    """Write the directories in an EXIF block into a BigTIFF, and return references to them."""
+    references = {}
+    for tag in (EXIF_IFD, GPS_IFD):
+        values = read_directory(exif, tag)
         # The interoperability directory is not written again, so a reference to it would be wrong.
         values.pop(INTEROP_IFD, None)
-        entries[tag] = (_LONG8, struct.pack("<Q", _write_directory(file, values, _BIG_TIFF)))
-    return entries
-
-
-def _read_little_endian(exif: bytes, tag: int | None = None) -> dict[int, _Entry]:
-    """Return the values of a directory in the byte order of a BigTIFF.
-
-    Pillow reads no other one.
-    """
-    entries = read_directory(exif, tag)
-    if not exif.startswith(b"MM"):
-        return entries
-    return {one: (kind, _swapped(kind, value)) for one, (kind, value) in entries.items()}
-
-
-def _swapped(kind: int, value: bytes) -> bytes:
-    """Return the bytes of a value in the other byte order."""
-    numbers = np.frombuffer(value, f"u{_NUMBER_SIZES[kind]}")
-    return numbers.byteswap().tobytes()
+        if values:
+            offset = layout.pack("Q", _write_directory(file, values, layout))
+            references[tag] = (_LONG8, offset)
+    return references
 
 
 def _predict(rows: np.ndarray, order: str) -> bytes:

@@ -8,10 +8,19 @@ read.
 
 from __future__ import annotations
 
-import importlib
 from typing import BinaryIO
 
-from PIL import ImageFile
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from pillow_heif import HeifImageFile
 
 from ..metadata.jpeg_segments import START_OF_IMAGE
 from ..metadata.png_chunks import SIGNATURE
@@ -22,23 +31,26 @@ _STARTS = {
     "PNG": SIGNATURE,
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     "GIF": (b"GIF87a", b"GIF89a"),
+    "BMP": b"BM",
     "JXL": jxl_reader.STARTS,
     "RAW": raw.STARTS,
 }
-_AVIF_BRANDS = {b"avif", b"avis"}
-_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-_BMP_HEADER_SIZES = tuple(bytes([size]) for size in (12, 16, 40, 52, 56, 64, 108, 124))
-_CLASSES = {
-    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
-    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
-    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
-    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
-    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
-    "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
-    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
-    "HEIF": ("pillow_heif", "HeifImageFile"),
+_BRANDS = {
+    "RAW": (b"crx ",),
+    "AVIF": (b"avif", b"avis"),
+    "HEIF": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
 }
-"""The module and the class for each format that Pillow, or a plug-in of it, reads."""
+"""The names of kinds of files in the first box of ISO media."""
+_CLASSES: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "HEIF": HeifImageFile,
+}
 
 
 def detect_format(start: bytes) -> str | None:
@@ -48,30 +60,15 @@ def detect_format(start: bytes) -> str | None:
             return kind
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
         return "WEBP"
-    if start.startswith(b"BM") and start[14:15] in _BMP_HEADER_SIZES and start[15:18] == bytes(3):
-        return "BMP"
     if start[4:8] == b"ftyp":
-        return _detect_iso_media(start)
-    return None
-
-
-def _detect_iso_media(start: bytes) -> str | None:
-    """Return the format that the brands in the first box state."""
-    major = start[8:12]
-    end = min(start[3], 64)
-    brands = {major, *(start[offset : offset + 4] for offset in range(16, end, 4))}
-    if major == b"crx ":
-        return "RAW"
-    if brands & _AVIF_BRANDS:
-        return "AVIF"
-    if brands & _HEIF_BRANDS:
-        return "HEIF"
+        box = start[8 : start[3]]
+        for kind, brands in _BRANDS.items():
+            if any(brand in box for brand in brands):
+                return kind
     return None
 
 
 def open_with_pillow(kind: str, file: BinaryIO) -> ImageFile.ImageFile:
     """Open a file lazily as this format."""
-    module, name = _CLASSES[kind]
-    file_class = getattr(importlib.import_module(module), name)
     file.seek(0)
-    return file_class(file, "")
+    return _CLASSES[kind](file, "")

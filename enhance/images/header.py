@@ -140,7 +140,7 @@ def _with_jpeg_data(header: Header, image: Any, file: BinaryIO) -> Header:
     tables = [tuple(image.quantization.get(number, ())) for number in table_numbers]
     chrominance = tables[1] if len(tables) > 1 else ()
     metadata = header.metadata
-    gain_map = find_jpeg_map(image, file, metadata)
+    gain_map = find_jpeg_map(image, file, metadata.exif)
     if gain_map is not None:
         metadata = metadata.with_note("gain_map_left")
     return replace(

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
-import unicodedata
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def list_images(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Li
     known = set[str]()
     for path in inputs:
         images = [ListedPath(path, Path(path.name))]
-        if stat.S_ISDIR(_mode(path)):
+        if _is_folder(path):
             images = _list_folder(path, is_result, listing)
         for one in images:
             real = os.path.realpath(one.path)
@@ -107,7 +106,7 @@ def _list_folder(
                 listing.hidden += 1
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
-            elif path.suffix.lower() not in SUFFIXES or not _can_be_file(path):
+            elif path.suffix.lower() not in SUFFIXES:
                 listing.others += 1
             elif not is_result(path):
                 images.append(ListedPath(path, path.relative_to(folder)))
@@ -115,25 +114,12 @@ def _list_folder(
     return sorted(images, key=_sort_key)
 
 
-def _mode(path: Path) -> int:
-    """Return the mode of a file, following links; 0 if that is not possible."""
-    try:
-        return path.stat().st_mode
-    except OSError:
-        return 0
+def _is_folder(path: Path) -> bool:
+    with suppress(OSError):  # The error is reported when the file is read.
+        return path.is_dir()
+    return False
 
 
-def _can_be_file(path: Path) -> bool:
-    """Return whether it is a file, or a link that cannot be followed, which is listed and fails."""
-    mode = _mode(path)
-    return mode == 0 or stat.S_ISREG(mode)
-
-
-def _sort_key(found: ListedPath) -> tuple[bytes, bytes]:
-    """Return a sort key that language and file system do not change.
-
-    It is the composed path in UTF-8, and the path.
-    """
-    place = found.relative_path.as_posix()
-    composed = unicodedata.normalize("NFC", place)
-    return composed.encode("utf-8", "surrogateescape"), os.fsencode(place)
+def _sort_key(found: ListedPath) -> bytes:
+    """Return a sort key that the language does not change."""
+    return os.fsencode(found.relative_path.as_posix())

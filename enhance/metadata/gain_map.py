@@ -9,7 +9,6 @@ photo can be.
 
 from __future__ import annotations
 
-import importlib
 import io
 import logging
 import math
@@ -21,11 +20,11 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
+from pillow_heif import open_heif
 
 from .containers import map_file
 from .exif import EXIF_IFD, MAKER_NOTE, read_directory
 from .jpeg_segments import START_OF_IMAGE, segment
-from .metadata import Metadata
 from .profiles import limit_profile
 from .xmp import with_properties
 
@@ -122,13 +121,13 @@ class GainMap:
     header: MapHeader
 
 
-def find_jpeg_map(image: Any, file: BinaryIO, metadata: Metadata) -> MapHeader | None:
+def find_jpeg_map(image: Any, file: BinaryIO, exif: bytes | None) -> MapHeader | None:
     """Return the gain map of an opened JPEG, None if there is none that can be used."""
     try:
         with map_file(file) as data:
             for start, length in find_attached(image.info):
                 attached = data[start : start + length]
-                found = _read_attached(attached, (start, length), metadata.exif)
+                found = _read_attached(attached, (start, length), exif)
                 if found and _fits(found, image):
                     return found
     except Exception as error:  # A decoder raises any type. The photo can be read.
@@ -302,7 +301,7 @@ def _open_auxiliary(file: BinaryIO, number: int) -> Any:
     Raises an error of pillow-heif if it is of another kind.
     """
     file.seek(0)
-    return importlib.import_module("pillow_heif").open_heif(file).get_aux_image(number)
+    return open_heif(file).get_aux_image(number)
 
 
 def _from_apple(pixels: np.ndarray, headroom: float) -> np.ndarray:

@@ -45,12 +45,11 @@ def test_hidden_and_other_files_are_skipped_and_damaged_images_and_links_fail(tm
 
 
 def test_the_order_does_not_depend_on_disk_or_locale_and_each_file_is_processed_once(tmp_path):
-    decomposed = unicodedata.normalize("NFD", "é.png")
-    for name in ("b.png", "a/z.png", "a.png", "Z.png", decomposed, "z.png"):
+    for name in ("b.png", "a/z.png", "a.png", "Z.png", "é.png", "z.png"):
         image(tmp_path / name)
 
     again = (tmp_path / "a.png", tmp_path / "a" / ".." / "a.png")
-    assert places(tmp_path, *again) == ["Z.png", "a.png", "a/z.png", "b.png", "z.png", decomposed]
+    assert places(tmp_path, *again) == ["Z.png", "a.png", "a/z.png", "b.png", "z.png", "é.png"]
 
 
 def test_an_unreadable_folder_fails(tmp_path, monkeypatch, capsys):
