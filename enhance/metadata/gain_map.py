@@ -135,7 +135,7 @@ def find_jpeg_map(image: Any, file: BinaryIO, exif: bytes | None) -> MapHeader |
     return None
 
 
-def find_attached(segments: Mapping[str, Any]) -> Iterator[_Attached]:
+def find_attached(segments: Mapping[Any, Any]) -> Iterator[_Attached]:
     """Yield start and length of the images that a JPEG lists behind the first one.
 
     These are at most 3 images of at most 64 MiB, so that a crafted file does not keep the reader
