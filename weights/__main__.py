@@ -2,6 +2,6 @@
 
 import sys
 
-from enhance.cli.weights import main
+from enhance.cli import program
 
-sys.exit(main())
+program(["weights", *sys.argv[1:]])

@@ -1,7 +1,4 @@
-"""The command `enhance weights`: list, find, fetch, verify, add and remove models.
-
-The exit status is 0 if everything succeeded, 1 if something failed and 2 for a wrong command line.
-"""
+"""The command `enhance weights`: list, find, fetch, verify, add and remove models."""
 
 from __future__ import annotations
 
@@ -9,11 +6,11 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ..errors import EnhanceError, WeightsError
 from ..models.catalogue import add_by_name, find, get
@@ -22,8 +19,6 @@ from ..models.manifest import UNKNOWN_LICENCE, Model, allows_commercial_use
 from ..models.user_models import add, files_in, own_models, remove
 from ..models.weights import ModelFiles, WeightStore, ensure, rename_corrupt_files, verify_files
 from ..models.weights_folder import forget_digests
-
-DESCRIPTION = "List, find, download, verify, add and remove models."
 
 DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
 OPTIONAL = ("span-x4", "realesr-general-x4v3", "realesr-general-wdn-x4v3")
@@ -42,32 +37,9 @@ class Outcome:
     status: int = 0
 
 
-def main(arguments: Sequence[str] | None = None, store: WeightStore | None = None) -> int:
-    """Run one command and return its exit status."""
-    parser = argparse.ArgumentParser(prog="enhance weights", description=DESCRIPTION)
-    add_commands(parser)
-    return run_weights(parser.parse_args(arguments), store)
-
-
-def run_weights(options: argparse.Namespace, store: WeightStore | None = None) -> int:
+def run_weights(options: argparse.Namespace) -> int:
     """Run the command that `add_commands` parsed and return its exit status."""
-    store = store or WeightStore()
-    wrong_usage: Callable[[str], NoReturn] = options.wrong_usage
-    unknown = [name for name in getattr(options, "names", []) if name not in store.models]
-    if unknown:
-        wrong_usage(f"Unknown model {unknown[0]!r}. Choose from {', '.join(store.models)}.")
-    if getattr(options, "all", False) and options.names:
-        wrong_usage("Names and --all cannot be used together. Use one of them.")
-    if getattr(options, "name", None) is not None and options.file.is_dir():
-        wrong_usage("--name cannot be used with a folder. Use the path of a single file.")
-    try:
-        outcome: Outcome = options.work(options, store)
-    except EnhanceError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nCancelled. Run the command again to resume the download.", file=sys.stderr)
-        return 1
+    outcome: Outcome = options.work(options, WeightStore())
     if options.json:
         print(json.dumps(outcome.records, indent=2))
     else:
@@ -82,7 +54,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     def command(name: str, work: object, text: str) -> argparse.ArgumentParser:
         part = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         part.add_argument("--json", action="store_true", help="print the result as a JSON array")
-        part.set_defaults(work=work, wrong_usage=part.error)
+        part.set_defaults(work=work)
         return part
 
     command("list", _list, "list all models with their status and source")
@@ -99,9 +71,12 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     finding.add_argument(
         "--commercial", action="store_true", help="only models whose licence permits commercial use"
     )
-    fetch = command("fetch", _fetch, "download models")
+    fetch = command("fetch", _fetch, "download models").add_mutually_exclusive_group()
     text = f"model, as shown by list (default: {', '.join((*DEFAULT_SET, *OPTIONAL))})"
-    fetch.add_argument("names", nargs="*", metavar="NAME", help=text)
+    names: Any = fetch.add_argument(
+        "names", nargs="*", type=_shipped_model, default=[], metavar="NAME", help=text
+    )
+    names.completer = lambda **_: WeightStore().models
     fetch.add_argument("--all", action="store_true", help="download all models")
     command(
         "verify",
@@ -121,6 +96,14 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _shipped_model(name: str) -> str:
+    known = WeightStore().models
+    if name not in known:
+        text = f"Unknown model {name!r}. Choose from {', '.join(known)}."
+        raise argparse.ArgumentTypeError(text)
+    return name
+
+
 def _list(options: argparse.Namespace, store: WeightStore) -> Outcome:
     records = [_record(verify_files(name, store), store.folder) for name in _all_names(store)]
     text = _table(records, "name", "size", "status", "licence", "source", "purpose")
@@ -129,9 +112,8 @@ def _list(options: argparse.Namespace, store: WeightStore) -> Outcome:
         text += "\n\nRun `enhance weights fetch NAME` to download a model, "
         text += f"or put its file into {store.folder}:"
     for record in missing:
-        text += f"\n  {record['name']}"
         file = record["by_hand"]
-        text += f": {file['file']} from {file['url']}"
+        text += f"\n  {record['name']}: {file['file']} from {file['url']}"
     return Outcome(records, text)
 
 

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import patch
 
+from enhance.cli import main
 from enhance.models import download
 from enhance.models.manifest import Model, WeightSource
 
@@ -38,6 +40,12 @@ def made_up_model(content: bytes, name: str = "tiny") -> Model:
     source = WeightSource("hub", "someone/models", COMMIT, f"small/{file}", file, **facts)
     purpose = "Stands in for a real model."
     return Model(name, purpose, "srvgg", file, licence="MIT", sources=(source,), **facts)
+
+
+def weights_command(arguments, store):
+    """Run `enhance weights` with these arguments and return its exit status."""
+    with patch("enhance.cli.weights.WeightStore", lambda: store):
+        return main(["weights", *arguments])
 
 
 def go_online(monkeypatch):

@@ -13,11 +13,10 @@ import torch
 from spandrel.architectures.SwinIR import SwinIR
 
 from enhance import PRESETS
-from enhance.cli.weights import main
 from enhance.errors import StorageError, WeightsError
 from enhance.models import WeightStore, ensure, locate, own_models
 from enhance.models.user_models import add, remove
-from tests.unit.hub_server import limit_file_size, weight_files
+from tests.unit.hub_server import limit_file_size, weight_files, weights_command
 from tests.user_models import random_network, save_model
 
 NAME = "2x-some_model-v1.5"
@@ -42,15 +41,15 @@ def error_of(path, store, name=None):
 
 def test_an_added_model_is_listed_located_and_removed(store, file, capsys):
     before = file.read_bytes()
-    assert main(["add", str(file), "--json"], store) == 0
+    assert weights_command(["add", str(file), "--json"], store) == 0
     (record,) = json.loads(capsys.readouterr().out)
 
     assert (record["name"], record["network"], record["scale"]) == (NAME, "srvgg", 2)
     assert (record["source"], record["own"], record["status"]) == (file.name, True, "verified")
     assert ensure(NAME, store=store).sha256 == record["sha256"]
-    assert main(["list"], store) == 0
+    assert weights_command(["list"], store) == 0
     assert f"srvgg, 2x, from {file.name}." in capsys.readouterr().out
-    assert main(["remove", NAME], store) == 0
+    assert weights_command(["remove", NAME], store) == 0
     assert weight_files(store.folder) == {"own.toml"}
     assert NAME not in own_models(store.folder)
     assert file.read_bytes() == before
@@ -61,7 +60,7 @@ def test_a_changed_file_is_not_loaded_but_renamed_and_can_be_added_again(store, 
     (store.folder / model.file).write_bytes(b"something else")
 
     assert locate("mine", store) is None
-    assert main(["verify"], store) == 1
+    assert weights_command(["verify"], store) == 1
     (corrupt,) = store.folder.glob(f"{model.file}.*.corrupt")
     assert corrupt.read_bytes() == b"something else"
     with pytest.raises(WeightsError) as error:
@@ -116,7 +115,7 @@ def test_a_bad_file_is_rejected_and_changes_nothing(
     torch.save(content, path)
 
     assert error_of(path, store).key == f"weights_add_{reason}"
-    assert main(["add", str(path)], store) == 1
+    assert weights_command(["add", str(path)], store) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert weight_files(store.folder) == set()
     assert not (tmp_path / "executed").exists()
@@ -170,7 +169,7 @@ def test_a_folder_adds_each_pair_and_reports_the_rejected_ones(tmp_path, store, 
     save_ncnn(folder / "B.param", NCNN.replace("PixelShuffle", "Reorg"))
     save_ncnn(folder / "C.param")
 
-    assert main(["add", str(folder)], store) == 1
+    assert weights_command(["add", str(folder)], store) == 1
 
     assert "Reorg" in capsys.readouterr().err
     assert list(own_models(store.folder)) == ["a", "c"]
@@ -229,6 +228,6 @@ def test_a_damaged_record_is_reported_and_does_not_affect_shipped_models(
     record = store.folder / "own.toml"
     record.write_text(record.read_text().replace(old, new), encoding="latin-1")
 
-    assert main(["list"], store) == 1
+    assert weights_command(["list"], store) == 1
     assert "own.toml" in capsys.readouterr().err
     assert locate("realesrgan-x4plus", store) is None

