@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from argcomplete import autocomplete
+
 from ..config import version
 from ..i18n import translate
-from ..settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, USUAL, WHOLE, print_sides
+from ..settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, WHOLE, print_sides
 from . import weights
-from .completion import DEVICES, FORMATS, PRECISIONS, complete
 
 if TYPE_CHECKING:
     from argparse import _ArgumentGroup
@@ -58,7 +59,7 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
     command("mcp", "serve tools for agents (MCP) over standard input and output")
     text = "list, find, download, verify, add and remove models"
     weights.add_commands(command("weights", text))
-    complete(parser)
+    autocomplete(parser)  # Print the possible next words and exit, if a shell asks for them.
     _reject_withdrawn(parser, arguments)
     options = parser.parse_args(arguments)
     if options.command == "run" and not options.input and options.files is None:
@@ -96,13 +97,14 @@ def _add_run(run: ArgumentParser) -> None:
         "no file at all",
     )
     names = ", ".join(PRESETS)
-    run.add_argument(
+    preset: Any = run.add_argument(
         "-p",
         "--preset",
         default=DEFAULT_PRESET,
         help=f"{names} or a user model, as shown by `enhance weights list` (default: "
         f"{DEFAULT_PRESET})",
     )
+    preset.completer = _complete_preset
     _add_size(run)
     _add_sliders(run)
     _add_format(run)
@@ -127,12 +129,14 @@ def _add_sliders(run: ArgumentParser) -> None:
     direct = "save the direct output of the model"
     group.add_argument("--no-tuning", action="store_true", help=direct)
     for name, (low, high) in RANGES.items():
-        text = translate("en", f"takes_{name}", low=f"{low:g}", high=f"{high:g}").rstrip(".")
-        text, _, default = text.partition(". Default: ")
-        default = default or f"{USUAL[name]:g}"
-        meaning, stop, more = text.partition(". ")
-        about = f"{meaning[0].lower()}{meaning[1:]} (default: {default}){stop}{more}"
-        _add_number(group, name, about, "N")
+        text = translate("en", f"takes_{name}", low=f"{low:g}", high=f"{high:g}")
+        _add_number(group, name, text, "N")
+
+
+def _complete_preset(**_: object) -> Sequence[str]:
+    from ..presets import available_presets  # It delays the shell, so only this completion has it.
+
+    return available_presets()
 
 
 def _add_format(run: ArgumentParser) -> None:
@@ -140,7 +144,8 @@ def _add_format(run: ArgumentParser) -> None:
     group.add_argument(
         "-f",
         "--format",
-        help=f"{_alternatives(FORMATS)} (default: the extension of the output file, otherwise png)",
+        choices=("png", "jpeg", "webp", "avif", "tiff", "jxl"),
+        help="default: the extension of the output file, otherwise png",
     )
     group.add_argument(
         "--quality",
@@ -150,6 +155,7 @@ def _add_format(run: ArgumentParser) -> None:
     )
     group.add_argument(
         "--metadata",
+        choices=("keep", "no-location", "none"),
         default="keep",
         help="keep (default): all metadata, including a GPS location. no-location: no GPS location "
         "in EXIF, XMP, IPTC and text. none: only the colour profile, the resolution and the label",
@@ -162,10 +168,10 @@ def _add_format(run: ArgumentParser) -> None:
     )
     group.add_argument(
         "--background",
-        metavar="COLOUR",
+        choices=("white", "black"),
         default="white",
-        help="colour of transparent areas in a format without transparency, such as JPEG: white "
-        "(default) or black",
+        help="colour of transparent areas in a format without transparency, such as JPEG "
+        "(default: white)",
     )
 
 
@@ -197,11 +203,6 @@ def _add_batch(run: ArgumentParser) -> None:
         "cluster of this machine, or local to start one on this machine. All machines need the "
         "folders at the same paths",
     )
-
-
-def _alternatives(names: Sequence[str]) -> str:
-    """Return names as words of a sentence: a, b or c."""
-    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def path_or_address(text: str) -> Path | str:
@@ -277,7 +278,6 @@ def _add_compare(compare: ArgumentParser) -> None:
 
 def _add_device(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("device")
-    device = f"{_alternatives(DEVICES)} (default: auto)"
-    group.add_argument("--device", default="auto", help=device)
-    precision = f"{_alternatives(PRECISIONS)} (default: auto)"
-    group.add_argument("--precision", default="auto", help=precision)
+    group.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    precisions = ("auto", "fp32", "bf16", "fp16")
+    group.add_argument("--precision", choices=precisions, default="auto", help="default: auto")
