@@ -21,7 +21,7 @@ from .metadata.provenance import Origin
 from .preview import Preview
 from .report.contact_sheet import SheetCell, draw_sheet
 from .restore.fidelity import fidelity_grade
-from .settings import Settings, network_key
+from .settings import Settings
 
 _FROM_PREVIEW = ("fidelity_db", "fidelity_worst_db", "signature", "settings", "model", "precision")
 _STEPS = 1000
@@ -92,26 +92,21 @@ def compare_settings(
 ) -> tuple[Cell, ...]:
     """Return a cell for each of the settings, computed model by model, quick ones first.
 
-    `estimate` returns the seconds of a network, for the order and the progress. `on_cell` is called
-    with each finished cell. Raises Cancelled, and the first error if all fail.
+    `estimate` returns the seconds of a network, for the order. `on_cell` is called with each
+    finished cell. Raises Cancelled, and the first error if all fail.
     """
-    # Without a network, the estimate is 0.
-    estimates = {_network(one): max(estimate(one), 1e-3) for one in settings}
-    total = sum(estimates.values())
 
     def order(one: Settings) -> tuple[float, bool]:
         # Presets with the same model have the same estimate, so each is loaded once. Faces unload
         # it and are last.
-        return estimates[_network(one)], one.scene == "face"
+        return estimate(one), one.scene == "face"
 
-    remaining = dict(estimates)
     cells: dict[Settings, Cell] = {}
     previews: dict[str, Preview] = {}
     for one in sorted(settings, key=order):
-        seconds = remaining.pop(_network(one), 0.0)  # A network runs for its first preset only.
         own_progress = None
         if progress is not None:
-            own_progress = _part_of(progress, seconds, sum(remaining.values()), total)
+            own_progress = _progress_of(progress, len(cells), len(settings))
         cell = _create_cell(one, create, previews, own_progress)
         cells[one] = cell
         if cell.preview is not None:
@@ -124,18 +119,12 @@ def compare_settings(
     return ordered
 
 
-def _part_of(whole: Progress, seconds: float, later: float, total: float) -> Progress:
-    """Return the progress of a network of `seconds`, which adds to that of `total` seconds.
+def _progress_of(whole: Progress, finished: int, count: int) -> Progress:
+    """Return the progress of the next cell of `count`, which is added to the `finished` ones."""
 
-    The networks after it need `later` seconds.
-    """
-
-    def report(done: int, rows: int, left: float | None) -> None:
-        own = seconds * (1 - done / rows)
-        share = 1 - (later + own) / total
-        if left is not None:
-            left += later
-        whole(round(share * _STEPS), _STEPS, left)
+    def report(done: int, rows: int, _: float | None) -> None:
+        share = (finished + done / rows) / count
+        whole(round(share * _STEPS), _STEPS, None)
 
     return report
 
@@ -156,18 +145,14 @@ def _create_cell(
         return Cell(settings, error=expected_error(error, what))
 
 
-def _network(settings: Settings) -> str:
-    return network_key("", settings, settings.model, "")
-
-
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One region by several presets; at least one cell has a preview. `seconds` has those of
-    decoding and in total."""
+    """One region by several presets; at least one cell has a preview. `seconds` is the time of
+    all."""
 
     box: Box
     cells: tuple[Cell, ...]
-    seconds: dict[str, float]
+    seconds: float
 
     @property
     def previews(self) -> list[Preview]:
@@ -179,19 +164,17 @@ class Comparison:
         return self.facts(DEFAULT_LANGUAGE)
 
     def facts(self, language: str) -> dict[str, Any]:
-        """Return the facts, with the keys of a run's `info`; `presets` has those of each preset."""
+        """Return the facts, with the keys of a run's `info`; `presets` has those of each preset.
+
+        A network that several presets share counts for each of them.
+        """
         known = self.previews[0].info
         infos = [preview.info for preview in self.previews]
-        seconds = {}
-        for stage in ("wait", "scene", "tuning", "encode"):
-            seconds[stage] = float(sum(info["seconds"].get(stage, 0) for info in infos))
-        # Several presets can share the output of a network.
-        by_network = {
-            preview.region.network_key: preview.info["seconds"]["network"]
-            for preview in self.previews
+        stages = ("wait", "decode", "scene", "network", "tuning", "encode")
+        seconds = {
+            stage: sum(info["seconds"].get(stage, 0.0) for info in infos) for stage in stages
         }
-        seconds["network"] = sum(by_network.values())
-        seconds |= self.seconds
+        seconds["total"] = self.seconds
         return {
             "task_id": None,
             "status": "done",

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from PIL.Image import Image
@@ -81,7 +82,6 @@ _SECONDS_PER_MEGAPIXEL = 0.04
 network."""
 _RUNS_AT_ONCE = 2
 """Runs of `run_many`: one has the device, and the next one decodes its image."""
-_CACHED_ANALYSES = 64
 _NO_OPTIONS = RunOptions()
 _FOCUS_SIDE = 896
 """The longer side of the small image in which the most detailed point is found."""
@@ -98,18 +98,6 @@ class Faster:
     def as_dict(self) -> dict[str, Any]:
         """Return the preset and its seconds as JSON."""
         return {"preset": self.preset, "estimated_seconds": round(self.seconds, 2)}
-
-
-class Recommendation(TypedDict):
-    """What `auto` recommends for an image and a size, as JSON.
-
-    `faster` has the `preset` of `suggest_faster` and its `estimated_seconds`, or is None.
-    """
-
-    auto: AutoInfo
-    settings: dict[str, Any]
-    estimated_seconds: float
-    faster: dict[str, Any] | None
 
 
 class Status(TypedDict):
@@ -154,7 +142,7 @@ class Enhancer:
         self.scheduler = Scheduler()
         self._engine: Engine | None = None
         self._lock = threading.Lock()
-        self._analyses: dict[tuple[str, bool], Analysis] = {}
+        self._analyses: WeakKeyDictionary[SourceImage, Analysis] = WeakKeyDictionary()
         self._face_cache = FaceCache(lambda: models.ensure(_DETECTOR).path, self._restore_faces)
         self._data = data or self.config.data
         self._tasks: TaskStore | None = None
@@ -378,15 +366,9 @@ class Enhancer:
         A comparison does not wait for runs, because their steps alternate. If a preset fails, its
         cell has the error. Raises EnhanceError if all fail.
         """
-        self.check()
-        started = time.perf_counter()
         image = self.read(source)
-        decoded = time.perf_counter() - started
         box = choose_box(image.width, image.height, x, y, size)
-        job = _job("comparison", stop)
-        comparison = self.compare_region(image, box, job, settings)
-        total = time.perf_counter() - started
-        return replace(comparison, seconds={"decode": decoded, "total": total})
+        return self.compare_region(image, box, _job("comparison", stop), settings)
 
     @memory_errors()
     def compare_region(
@@ -420,7 +402,7 @@ class Enhancer:
             settings = [Settings(name) for name in names or [REFERENCE_PRESET]]
         chosen = [self.resolve(image, one)[0] for one in settings]
         cells = compare_settings(chosen, create, estimate, progress, on_cell)
-        return Comparison(box, cells, {"decode": 0.0, "total": time.perf_counter() - started})
+        return Comparison(box, cells, time.perf_counter() - started)
 
     @memory_errors()
     def analyse(self, source: AnyImage) -> Analysis:
@@ -430,19 +412,11 @@ class Enhancer:
         EnhanceError.
         """
         image = self.read(source)
-        located = models.locate(_DETECTOR)
-        detector = located and located.path
-        # The detector can be installed after the first analysis.
-        key = (image.sha256, detector is not None)
-        with self._lock:
-            known = self._analyses.get(key)
-        if known is not None:
-            return known
-        analysis = analyse(image, detector)
-        with self._lock:
-            self._analyses[key] = analysis
-            while len(self._analyses) > _CACHED_ANALYSES:
-                del self._analyses[next(iter(self._analyses))]
+        analysis = self._analyses.get(image)
+        if analysis is None:
+            located = models.locate(_DETECTOR)
+            analysis = analyse(image, located and located.path)
+            self._analyses[image] = analysis
         return analysis
 
     def focus(self, image: SourceImage) -> tuple[float, float]:
@@ -490,22 +464,6 @@ class Enhancer:
         facts = asdict(analysis)
         del facts["face"]  # No stored result has the position of a face.
         return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": facts}
-
-    def recommend(self, image: SourceImage, settings: Settings) -> Recommendation:
-        """Return what `auto` recommends for an image and the size in `settings`.
-
-        Raises EnhanceError.
-        """
-        analysis = self.analyse(image)
-        chosen, auto = self.resolve_for(settings, analysis)
-        seconds = self.estimate(image.width, image.height, chosen, image.bits)
-        faster = self.suggest_faster(analysis, chosen)
-        return {
-            "auto": auto,
-            "settings": chosen.as_dict(),
-            "estimated_seconds": round(seconds, 2),
-            "faster": faster and faster.as_dict(),
-        }
 
     def suggest_faster(self, analysis: Analysis, settings: Settings) -> Faster | None:
         """Return the preset to suggest for a run of more than two minutes, or None.
@@ -636,7 +594,6 @@ class Enhancer:
         self,
         task_id: str,
         language: str = DEFAULT_LANGUAGE,
-        image: SourceImage | None = None,
         overrides: Mapping[str, Any] | None = None,
         encoding: Encoding | None = None,
         stop: threading.Event | None = None,
@@ -644,7 +601,6 @@ class Enhancer:
         """Return the PDF report of a finished task. It is stored for the next call.
 
         - `language`: one of `enhance.i18n.LANGUAGES`.
-        - `image`: the decoded input, if available.
         - `overrides`: replace keys of the stored `info`.
         - `encoding`: the format of the file to report on, by default the stored PNG.
 
@@ -658,7 +614,7 @@ class Enhancer:
         with self.tasks.using(path, upload, png), ExitStack() as hold:
             if not path.exists():
                 result = self.export(Result(png, info, png), encoding, stop=stop, hold=hold)
-                self.write_report(result, image or upload, path, language, stop=stop)
+                self.write_report(result, upload, path, language, stop=stop)
         return path
 
     @memory_errors()
@@ -679,12 +635,10 @@ class Enhancer:
             from .report.photo_report import make_report
 
         path = Path(path)
-        check_stop(stop)
         image = self.read(source, path)
         if result.png is None:
             raise StorageError("result_png_gone", name=result.path.name)
         with PngReader(result.png) as rows:
-            check_stop(stop)
             report = make_report(result.info, rows, image, self.focus(image), language=language)
         check_stop(stop)
         write_atomically(path, lambda temporary: temporary.write_bytes(report))

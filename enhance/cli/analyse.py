@@ -6,7 +6,7 @@ import json
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import EnhanceError
 from ..i18n import describe_choice
@@ -14,6 +14,9 @@ from ..settings import Settings
 from .arguments import size_of
 from .messages import print_error
 from .reporter import faster_text
+
+if TYPE_CHECKING:
+    from ..enhancer import Enhancer
 
 
 def analyse(options: Namespace) -> int:
@@ -25,17 +28,31 @@ def analyse(options: Namespace) -> int:
     with Enhancer(options.device, options.precision) as enhancer:
         for path in options.photo:
             try:
-                facts = enhancer.recommend(enhancer.read(path), settings)
+                facts = _recommend(enhancer, path, settings)
             except EnhanceError as error:
                 status = 1
                 print_error(error, path)
                 continue
             if options.json:
-                facts = {"input": {"name": path.name, "path": str(path)}, **facts}
                 print(json.dumps(facts, ensure_ascii=False), flush=True)
             else:
                 _print_text(path, facts)
     return status
+
+
+def _recommend(enhancer: Enhancer, path: Path, settings: Settings) -> dict[str, Any]:
+    image = enhancer.read(path)
+    analysis = enhancer.analyse(image)
+    chosen, auto = enhancer.resolve_for(settings, analysis)
+    faster = enhancer.suggest_faster(analysis, chosen)
+    seconds = enhancer.estimate(image.width, image.height, chosen, image.bits)
+    return {
+        "input": {"name": path.name, "path": str(path)},
+        "auto": auto,
+        "settings": chosen.as_dict(),
+        "estimated_seconds": round(seconds, 2),
+        "faster": faster and faster.as_dict(),
+    }
 
 
 def _print_text(path: Path, facts: Mapping[str, Any]) -> None:

@@ -184,7 +184,8 @@ def test_a_faster_preset_is_suggested_before_a_long_run(photos, enhancer, capsys
     monkeypatch.setattr(Enhancer, "estimate", lambda *given: seconds[given[3].preset])
     monkeypatch.setattr("enhance.presets.available_presets", lambda: ("gentle", "fast"))
 
-    facts = enhancer.recommend(enhancer.read(noisy), Settings())
+    assert main(["analyse", str(noisy), "--json", "--device", "cpu"]) == 0
+    facts = json.loads(capsys.readouterr().out)
     assert (facts["auto"]["preset"], facts["estimated_seconds"]) == ("gentle", 500)
     assert facts["faster"] == {"preset": "fast", "estimated_seconds": 40}
 
