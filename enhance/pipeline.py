@@ -17,7 +17,7 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -28,7 +28,6 @@ from .errors import StorageError, WeightsError
 from .files import check_writable, put_in_place
 from .formats.encoding import Encoding, export
 from .formats.png_reader import is_intact
-from .formats.thumbnails import Thumbnail
 from .images import Box, SourceImage
 from .info import (
     AutoInfo,
@@ -60,10 +59,9 @@ from .store.remote import StoredFile
 
 if TYPE_CHECKING:
     from .engine.engine import Engine
+    from .restore.live_view import LiveView
 
 
-_COPIED_PIXELS = 1 << 22
-"""Pixels of an image without a network that are copied at once."""
 _MEASURED_ONCE = (
     "faces",
     "fidelity_db",
@@ -110,18 +108,6 @@ class RunOptions:
     hold: ExitStack | None = None
     replaces: Replaceable = "result"
     stored: StoredFile | None = None
-
-
-class StripCallback(Protocol):
-    """Receives a result while it is computed."""
-
-    def strip(self, strip: np.ndarray) -> None:
-        """Receive the next strip of the network's output: [n, W, 3], or [H, n, 3] if the image is
-        wider than high."""
-
-    def create_thumbnail(self, rows: ResultRows) -> Thumbnail | None:
-        """Return a thumbnail that the rows of the result are added to while they are written, or
-        None."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +162,9 @@ class Run:
     job: Job
     started: float
     progress: Progress | None = None
-    watch: StripCallback | None = None
+    watch: LiveView | None = None
+    """Receives the output of the first network and the rows of the result while they are
+    computed."""
     auto: AutoInfo | None = None
     on_compute: Callable[[Run], object] | None = None
     """Called before a result is computed, but not for a cached result."""
@@ -405,7 +393,7 @@ class Run:
         image = part.network_input
         self.has_run_network = bool(settings.model)
         if not settings.model:
-            self._copy_input(output, image)
+            output.add(image.rgb)
         elif second is None:
             rgb = scene.network_pixels(image, settings, part.network_box, folder)
             self._run_network(output, rgb, settings.weights, folder)
@@ -473,22 +461,6 @@ class Run:
                 output.add(strip)
                 if self.watch is not None and before == 0:
                     self.watch.strip(strip)
-
-    def _copy_input(self, output: NetworkOutput, image: SourceImage) -> None:
-        """Add the image itself to `output`, for settings without a network."""
-        shape = output.shape
-        count = max(1, _COPIED_PIXELS // shape.across)
-        for first in range(0, shape.along, count):
-            self.job.check()
-            last = min(first + count, shape.along)
-            strip = image.rgb[first:last]
-            if shape.columns:
-                strip = image.rgb[:, first:last]
-            output.add(np.ascontiguousarray(strip))
-            if self.progress is not None:
-                self.progress(last, shape.along, None)
-            if self.watch is not None:
-                self.watch.strip(strip)
 
 
 def _stored_output(path: Path | None) -> NetworkOutput | None:
@@ -592,10 +564,8 @@ def run_as_task(run: Run, source: Path, tasks: TaskStore, hold: ExitStack | None
     with tasks.using(tasks.upload_path(image.sha256, image.name), path, network_path):
         tasks.keep_upload(source, image.name, image.sha256, image.bytes)
         info = _find_stored(run, tasks, path)
-        if info is None and tasks.temporary:
-            info = run.create_result(path)
-        elif info is None:
-            info = run.create_result(path, network_path)
+        if info is None:
+            info = run.create_result(path, None if tasks.temporary else network_path)
         info["task_id"] = task_id
         tasks.finish(task_id, info)
     return Result(path, info, path, tasks.temporary)
