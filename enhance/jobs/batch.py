@@ -10,7 +10,7 @@ import math
 import secrets
 import threading
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
@@ -34,7 +34,7 @@ from .parallel import work_in_parallel
 from .scheduler import Job
 
 _LEAST_SHARE = 0.03
-"""The share of the work, without cached files, after which the time left is estimated."""
+"""The share of the work after which the time left is estimated."""
 _REMOTE_AT_ONCE = 3
 """Files of addresses at once: one has the device, while others are downloaded, decoded and
 uploaded."""
@@ -105,9 +105,9 @@ class BatchFile:
 class Batch:
     """The files of a batch and its progress.
 
-    `share` is the finished part of the work, 0 to 1. `rows_of_file`, its finished and all rows, and
-    `seconds_left_of_file` belong to the current file. All `Batch` objects of one run share
-    `by_key`, which changes during the run.
+    `share` is the finished part of the work, 0 to 1, without cached files. `rows_of_file`, its
+    finished and all rows, and `seconds_left_of_file` belong to the current file. All `Batch`
+    objects of one run share `by_key`, which changes during the run.
     """
 
     by_key: dict[str, BatchFile]
@@ -165,26 +165,23 @@ class RunningBatch:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._waiting = deque[str]()  # keys in order, also of files that no longer wait
+        self._keys = iter(list(self.batch.by_key))  # of the files that were not started yet
         self._jobs = dict[str, Job]()  # of the files that were started, by key
         self._newest_job: Job | None = None
-        self._work: defaultdict[str, float] = defaultdict(float)  # by state
+        # The work for the estimate, in pixels. Cached files take hardly any time and do not count.
+        self._pending_work = float(sum(map(_pending_work, self.batch.files)))
         self._running_work = dict[str, float]()  # finished work of the running files, by key
-        self._computed_work = 0.0  # of finished files that were not cached
-        remote = [file for file in self.batch.files if self._is_remote(file)]
-        self._at_once = max(1, min(len(remote), _REMOTE_AT_ONCE))
+        self._finished_work = 0.0
+        self._at_once = 1
         """The number of files that are processed at the same time."""
-        for file in self.batch.files:
-            self._work[file.state] += file.pixels
+        if any(map(self._is_remote, self.batch.files)):
+            self._at_once = _REMOTE_AT_ONCE
 
     def run(self) -> Batch:
         """Process the files in order and return the batch at its end. After `stop`, finished
         results are kept."""
         self._started = time.perf_counter()
-        with self._lock:
-            self._waiting.clear()
-            files = self.batch.files
-        for file in files:
+        for file in self.batch.files:
             if file.state == "waiting" and not file.address:
                 file = self._check(file)
             if file.state in ("waiting", "failed"):  # Failed files are also reported.
@@ -228,19 +225,19 @@ class RunningBatch:
     def _next(self) -> BatchFile | None:
         """Start the next file and return it, or None at the end."""
         with self._lock:
-            while self.batch.count("waiting") and not self.stop.is_set():
-                file = self.batch.by_key[self._waiting.popleft()]
-                if file.state == "waiting":
-                    file = replace(file, state="running")
-                    self._newest_job = Job("run", self.caller, _StopOfFile(self.stop))
-                    self._jobs[file.key] = self._newest_job
-                    self.batch = replace(self.batch, rows_of_file=(0, 0), seconds_left_of_file=None)
-                    self._put(file)
-                    return file
-            if self.batch.count("waiting"):
-                for file in self.batch.files:
-                    if file.state == "waiting":
-                        self._put(replace(file, state="cancelled"))
+            for key in self._keys:
+                file = self.batch.by_key[key]
+                if file.state != "waiting":
+                    continue
+                if self.stop.is_set():
+                    self._put(replace(file, state="cancelled"))
+                    continue
+                file = replace(file, state="running")
+                self._newest_job = Job("run", self.caller, _StopOfFile(self.stop))
+                self._jobs[key] = self._newest_job
+                self.batch = replace(self.batch, rows_of_file=(0, 0), seconds_left_of_file=None)
+                self._put(file)
+                return file
             return None
 
     def _process(self, file: BatchFile) -> BatchFile:
@@ -391,7 +388,7 @@ class RunningBatch:
         with self._lock:
             self._put(file)
             if file.info and not file.info["cached"]:
-                self._computed_work += file.pixels
+                self._finished_work += file.pixels
             self._running_work.pop(file.key, None)
             self._update_share()
 
@@ -400,10 +397,7 @@ class RunningBatch:
         with self._lock:
             before = self.batch.by_key[file.key]
             self.batch.by_key[file.key] = file
-            if file.state == "waiting":
-                self._waiting.append(file.key)
-            self._work[before.state] -= before.pixels
-            self._work[file.state] += file.pixels
+            self._pending_work += _pending_work(file) - _pending_work(before)
             counts = self.batch.counts.copy()
             counts[before.state] -= 1
             counts[file.state] += 1
@@ -420,24 +414,28 @@ class RunningBatch:
 
     def _update_share(self, **others: Any) -> None:
         """Update the finished share, the time left and `others`. The caller holds the lock."""
-        running = sum(self._running_work.values())
-        # Cached files take hardly any time, so only the others show the speed.
-        done = self._work["done"] + running
-        computed = self._computed_work + running
-        total = sum(self._work.values()) - self._work["failed"] - self._work["cancelled"] or 1
-        elapsed = time.perf_counter() - self._started
-        # The start of the first file is not typical, because models are loaded then.
-        cached = self._work["done"] - self._computed_work
+        done = self._finished_work + sum(self._running_work.values())
+        total = self._finished_work + self._pending_work
+        share = 1.0
+        if total:
+            share = min(1.0, done / total)
         left = None
-        if computed > _LEAST_SHARE * (total - cached):
-            left = elapsed / computed * max(total - done, 0)
-        share = min(1.0, done / total)
+        # The start of the first file is not typical, because models are loaded then.
+        if share > _LEAST_SHARE:
+            left = (time.perf_counter() - self._started) * (1 / share - 1)
         self._change(share=share, seconds_left=left, latest=None, **others)
 
     def _change(self, **values: Any) -> None:
         """Change the batch and report that. The caller holds the lock."""
         self.batch = replace(self.batch, **values)
         self.on_change(self.batch)
+
+
+def _pending_work(file: BatchFile) -> int:
+    """Return the work of a file that has not ended."""
+    if file.state in ("waiting", "running"):
+        return file.pixels
+    return 0
 
 
 class _StopOfFile(threading.Event):
