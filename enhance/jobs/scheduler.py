@@ -9,7 +9,6 @@ same process. The jobs of all enhancers run their steps on the thread of the dev
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
@@ -17,7 +16,6 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeAlias, TypeVar
-from weakref import WeakSet
 
 from ..errors import Cancelled, EnhanceError
 
@@ -79,7 +77,6 @@ class Scheduler:
         self._changed = threading.Condition()
         self._holders: dict[Job, int] = {}
         self._queues = {name: _JobQueue() for name in ("run", "comparison", "preview")}
-        _SCHEDULERS.add(self)
 
     @contextmanager
     def admit(
@@ -290,18 +287,3 @@ def _parts(caller: Hashable) -> tuple[Hashable, ...]:
 def _prefixes(caller: Hashable) -> list[tuple[Hashable, ...]]:
     parts = _parts(caller)
     return [parts[: count + 1] for count in range(len(parts))]
-
-
-_SCHEDULERS = WeakSet[Scheduler]()
-"""All schedulers of the process, because a fork affects all of them."""
-
-
-def _reset_after_fork() -> None:
-    """Reset all schedulers in a forked process, which has no threads of the jobs, so locks would
-    never be released."""
-    for scheduler in list(_SCHEDULERS):
-        scheduler.__init__()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)

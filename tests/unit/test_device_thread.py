@@ -147,17 +147,14 @@ except KeyboardInterrupt:
 FORKED = """
 import os, threading
 from enhance.engine.device_thread import DEVICE_THREAD
-from enhance.jobs.scheduler import Scheduler, Job
-begun, end, done, scheduler = threading.Event(), threading.Event(), [], Scheduler()
+begun, end, done = threading.Event(), threading.Event(), []
 DEVICE_THREAD.submit(lambda: (begun.set(), end.wait(60)))
 DEVICE_THREAD.submit(lambda: done.append(os.getpid()))
 begun.wait(60)
-with scheduler._changed, scheduler.queue_job(Job()):
-    child = os.fork()
-    if not child:
-        with scheduler.queue_job(Job()):
-            os._exit(0 if scheduler.count() == 1 and DEVICE_THREAD.call(lambda: not done) else 1)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+child = os.fork()
+if not child:
+    os._exit(0 if DEVICE_THREAD.call(lambda: not done) else 1)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 end.set()
 print(status, DEVICE_THREAD.call(lambda: done == [os.getpid()]))
 """
@@ -179,7 +176,7 @@ def test_an_interrupt_reaches_a_waiting_main_thread():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork processes")
-def test_a_forked_process_has_its_own_device_thread_and_no_jobs_of_its_parent():
+def test_a_forked_process_has_its_own_device_thread():
     """The test forks another process, because a fork copies pytest."""
     assert (
         subprocess.check_output([sys.executable, "-c", FORKED], text=True, timeout=PATIENCE)
