@@ -7,15 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .analysis import Analysis
-from .analysis.auto import LONG_SECONDS
 from .analysis.haze import HAZY
-from .enhancer import Enhancer, Faster
+from .enhancer import Faster
 from .errors import EnhanceError, SettingsError
 from .formats.encoding import FORMATS, Encoding
 from .i18n import catalogue, format_duration, name_of, translate
 from .presets import available_presets
-from .restore.resample import has_second_pass, with_largest_print, with_possible_size
-from .settings import DEFAULT_PRESET, SIZE_FIELDS, Settings, network_scale
+from .restore.resample import with_possible_size
+from .settings import DEFAULT_PRESET, SIZE_FIELDS, Settings
 
 _SETTINGS_OF_ERRORS = {
     "preset_unknown": "preset",
@@ -69,35 +68,16 @@ def tips(
     return found
 
 
-def smaller_size(
-    enhancer: Enhancer, analysis: Analysis, settings: Settings, seconds: float, language: str
-) -> Advice | None:
-    """Return the suggestion of 4x, if a larger size takes long. A run with the settings takes
-    `seconds`."""
-    if seconds <= LONG_SECONDS or network_scale(settings) != 4:
-        return None
-    if not has_second_pass(settings, analysis.height, analysis.width):
-        return None
-    smaller = settings.changed(scale=4)
-    less = enhancer.estimate(analysis.width, analysis.height, smaller, analysis.bits)
-    label = _use_faster(language, translate(language, "scale_of", scale=4), less, seconds)
-    solution = Solution(label, _changed_size(settings, smaller))
-    return Advice(translate(language, "slow_size"), (solution,))
-
-
 def size_problem(error: SettingsError, settings: Settings, language: str) -> Advice:
     """Return the problem of a size that is too large or too small for a photo.
 
-    Its solution is the nearest possible size. A print keeps its size or its resolution.
+    Its solution is the nearest possible size. A print keeps its size at another resolution.
     """
     height = error.values["height"]
     width = error.values["width"]
-    is_large = error.key == "size_large"
     problem = "too_small_here"
-    button = "use_size"
-    if is_large:
+    if error.key == "size_large":
         problem = "too_large_here"
-        button = "use_largest"
     possible = with_possible_size(settings, height, width)
     bound = possible.describe_size(language)
     text = translate(
@@ -108,19 +88,10 @@ def size_problem(error: SettingsError, settings: Settings, language: str) -> Adv
         width=width,
         height=height,
     )
-    if not settings.is_print or replace(possible, dpi=settings.dpi) != settings:
-        label = translate(language, button, size=bound)
-        return Advice(text, (Solution(label, _changed_size(settings, possible)),))
-    label = translate(language, "use_dpi", dpi=possible.dpi)
-    solutions = [Solution(label, _changed_size(settings, possible))]
-    if is_large:
-        largest = with_largest_print(settings, height, width)
-        given_sides = [side for side in (largest.print_width, largest.print_height) if side]
-        sides = " × ".join(f"{side:.3g}" for side in given_sides)
-        size = translate(language, "print_sides", sides=sides)
-        label = translate(language, "use_largest", size=size)
-        solutions.append(Solution(label, _changed_size(settings, largest)))
-    return Advice(text, tuple(solutions))
+    label = translate(language, "use_size", size=bound)
+    if settings.is_print and replace(possible, dpi=settings.dpi) == settings:
+        label = translate(language, "use_dpi", dpi=possible.dpi)
+    return Advice(text, (Solution(label, _changed_size(settings, possible)),))
 
 
 def _capitalise(text: str) -> str:
@@ -155,30 +126,17 @@ def _message(language: str, error: SettingsError) -> str:
 
 
 def _solution(error: SettingsError, given: Mapping[str, Any], language: str) -> Solution:
-    """Return the nearest possible value of a wrong setting, otherwise its default."""
+    """Return the largest scale of a preset, otherwise the default of a wrong setting."""
     if error.key == "setting_one_size":
         sizes = {name: None for name in SIZE_FIELDS if given[name] is not None}
         return Solution(translate(language, "use_default"), sizes)
     if error.key == "format_unknown":
         return _use_png(language)
+    if error.key == "scale_of_preset":
+        scale = float(error.values["high"])
+        return Solution(translate(language, "use_instead", name=f"{scale:g}"), {"scale": scale})
     name = error.values.get("setting") or _SETTINGS_OF_ERRORS[error.key]
-    if "low" in error.values:
-        value = _nearest(given[name], error.values)
-        if value is not None:
-            return Solution(translate(language, "use_instead", name=f"{value:g}"), {name: value})
     return Solution(translate(language, "use_default"), {name: _DEFAULTS.get(name)})
-
-
-def _nearest(value: object, limits: Mapping[str, Any]) -> float | None:
-    """Return the number between two limits that is nearest to a value, or None if the value is not
-    a number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        return None
-    low = float(limits["low"])
-    high = float(limits["high"])
-    if low <= value <= high:  # A fraction, but the setting is a whole number.
-        return round(value)
-    return max(low, min(value, high))
 
 
 def format_problem(encoding: Encoding, width: int, height: int, language: str) -> Advice | None:

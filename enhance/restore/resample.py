@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..images import Box, Size, Span, ceil_div, spans, widen
-from ..settings import PRINT_SIDES, SECOND_SCALE, Settings, largest_scale, network_scale
+from ..settings import SECOND_SCALE, Settings, largest_scale, network_scale
 
 _INCH = 2.54
 _MAX_REDUCTION = 16
@@ -113,23 +113,6 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
     if wanted.value > wanted.most:
         limit = wanted.largest
     return settings.changed(**{wanted.setting: float(limit)})
-
-
-def with_largest_print(settings: Settings, height: int, width: int) -> Settings:
-    """Return the settings of a print with the largest possible size of the same shape.
-
-    Its resolution stays.
-    """
-    wanted = _wanted_size(settings, height, width)
-    if wanted.value <= wanted.most:
-        return settings
-    share = float(wanted.largest) / wanted.value
-    smaller = {}
-    for name in PRINT_SIDES:
-        side = getattr(settings, name)
-        if side is not None:
-            smaller[name] = math.floor(100 * share * side) / 100
-    return settings.changed(**smaller)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 from weakref import WeakKeyDictionary
 
-from ..advice import Advice, format_problem, setting_problem, size_problem, smaller_size, tips
+from ..advice import Advice, format_problem, setting_problem, size_problem, tips
 from ..analysis import Analysis
 from ..enhancer import Enhancer
 from ..errors import SettingsError
@@ -102,15 +102,12 @@ class Planner:
             return plan
         seconds = self._seconds(analysis, settings)
         faster = enhancer.suggest_faster(analysis, settings)
-        advice = tips(analysis, settings, faster, language)
-        if smaller := smaller_size(enhancer, analysis, settings, seconds, language):
-            advice.append(smaller)
         plan["auto"] |= self._auto_texts(choice, self._seconds(analysis, chosen), language)
         plan["estimated_seconds"] = round(seconds, 2)
         plan["faster"] = faster and faster.as_dict()
         plan["presets"] = self._presets(analysis, wanted, {settings.preset: seconds}, language)
         plan["time"] = self._time(analysis, settings, seconds, language)
-        plan["tips"] = [asdict(one) for one in advice]
+        plan["tips"] = [asdict(one) for one in tips(analysis, settings, faster, language)]
         self.has_times = True
         return plan
 
