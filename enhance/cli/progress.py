@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from typing import Self
@@ -13,22 +12,6 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 _BAR = "{desc} {percentage:3.0f}%|{bar}|{postfix}"
-
-
-class _StandardError:
-    """Standard error for a progress bar. tqdm would keep its lock after an error of a closed
-    pipe."""
-
-    def write(self, text: str) -> None:
-        with suppress(BrokenPipeError):
-            sys.stderr.write(text)
-
-    def flush(self) -> None:
-        with suppress(BrokenPipeError):
-            sys.stderr.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(sys.stderr, name)
 
 
 class ProgressOutput:
@@ -43,9 +26,7 @@ class ProgressOutput:
         self._is_json = kind == "json"
         self._last_line = ""
         is_hidden = kind != "bar" or not sys.stderr.isatty()
-        self._bar: tqdm[NoReturn] = tqdm(
-            total=100, file=_StandardError(), leave=False, bar_format=_BAR, disable=is_hidden
-        )
+        self._bar: tqdm[NoReturn] = tqdm(total=100, leave=False, bar_format=_BAR, disable=is_hidden)
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +54,7 @@ class ProgressOutput:
         facts = {"file": file, "share": round(share, 3), "seconds_left": seconds_left}
         line = json.dumps(facts, ensure_ascii=False)
         if line != self._last_line:
-            print(line, file=_StandardError(), flush=True)
+            print(line, file=sys.stderr, flush=True)
         self._last_line = line
 
     def _move_bar(self, share: float, seconds_left: float | None, file: str, position: str) -> None:

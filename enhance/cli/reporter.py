@@ -28,7 +28,7 @@ class Reporter(ProgressOutput):
     If the result goes to standard output (`is_piped`), these lines go to standard error.
     """
 
-    def __init__(self, batch: Batch, options: Namespace, *, is_piped: bool = False):
+    def __init__(self, options: Namespace, *, is_piped: bool = False):
         super().__init__(options.progress)
         self._is_json_wanted = options.json
         self._failures = options.failures
@@ -37,9 +37,7 @@ class Reporter(ProgressOutput):
         if self._failures:
             with storage_errors(self._failures):
                 self._failures.open("a").close()
-        self._positions = {key: position for position, key in enumerate(batch.by_key, 1)}
         self._current_file = ""
-        self._current_position = ""
 
     def report(self, batch: Batch) -> None:
         """Print what has changed, as `RunningBatch` reports it."""
@@ -54,8 +52,9 @@ class Reporter(ProgressOutput):
             self._print_file(file)
         elif file is not None and file.state == "running":
             self._current_file = PIPE if file.place == PIPE else file.name
-            self._current_position = f"{self._positions[file.key]} of {len(batch.by_key)}"
-        self.update(batch.share, batch.seconds_left, self._current_file, self._current_position)
+        begun = len(batch.by_key) - batch.count("waiting")
+        position = f"{begun} of {len(batch.by_key)}"
+        self.update(batch.share, batch.seconds_left, self._current_file, position)
 
     def suggest_faster(self, enhancer: Enhancer, file: BatchFile, run: Run) -> None:
         """Print a faster preset for a file whose preset Auto selected, if that is slow."""

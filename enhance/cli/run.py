@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from .reporter import PIPE, Reporter
 if TYPE_CHECKING:
     from ..enhancer import Enhancer
     from ..formats.encoding import Encoding
-    from ..jobs.batch import Batch, BatchFile
+    from ..jobs.batch import Batch
     from ..jobs.inputs import Shard
 
 
@@ -50,7 +49,7 @@ def run(options: Namespace) -> int:
             batch = _named_by_pipe(batch)
         if options.ray is None:  # The workers of a cluster check their own devices.
             enhancer.check()
-        with Reporter(batch, options, is_piped=piped_result is not None) as reporter:
+        with Reporter(options, is_piped=piped_result is not None) as reporter:
             ended = _process(options, enhancer, settings, batch, encoding, reporter)
             reporter.conclude(ended)
         if piped_result and ended.count("done"):
@@ -142,25 +141,24 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     Raises SettingsError if the output cannot be used.
     """
     from ..jobs.batch import plan
+    from ..jobs.inputs import find_images
     from ..processes import remove_leftovers
     from ..store.remote import RemoteFile, check_bucket
 
     output = None
     if options.output:
         output = path_or_address(options.output)
-    ends_as_folder = (options.output or "").endswith(("/", os.sep))
-    file = None
-    if not (options.files or shard.count > 1 or ends_as_folder):
-        file = _only_file(options.input, output)
-    if file is None:
+    if output is None or not _is_file(options, output, shard):
         return _plan_folder(options, output, shard)
+    encoding = _encoding(options, Path(output))
+    batch = find_images(options.input)
+    if len(batch.by_key) != 1:
+        raise SettingsError("folder_required", output=output)
     if isinstance(output, Path):
-        encoding = _encoding(options, output)
         remove_leftovers(output.parent)
-        return plan([replace(file, output=output)]), encoding
-    address = str(output)
-    check_bucket(address)
-    return plan([file], RemoteFile(address)), _encoding(options, Path(address))
+        return plan([replace(file, output=output) for file in batch.files]), encoding
+    check_bucket(output)
+    return plan(batch.files, RemoteFile(output)), encoding
 
 
 def _plan_folder(
@@ -184,27 +182,18 @@ def _plan_folder(
     return batch, encoding
 
 
-def _only_file(inputs: Sequence[Path | str], output: Path | str | None) -> BatchFile | None:
-    """Return the only input if it is a file and its output is one, too.
+def _is_file(options: Namespace, output: Path | str, shard: Shard) -> bool:
+    """Return whether the output is a file, not a folder.
 
-    An output at an address is a file if it has the extension of an image.
+    If the input or the output has an address, it is a file if it has the extension of an image.
     """
     from ..formats.encoding import ENDINGS
-    from ..jobs.batch import BatchFile
-    from ..jobs.inputs import find_images
 
-    if len(inputs) != 1 or output is None:
-        return None
-    if isinstance(output, Path) and is_folder(output):
-        return None
-    source = inputs[0]
+    if len(options.input) != 1 or options.files or shard.count > 1:
+        return False
+    if options.output.endswith(("/", os.sep)) or is_folder(Path(output)):
+        return False
+    source = options.input[0]
     if isinstance(source, Path) and isinstance(output, Path):
-        if is_folder(source):
-            return None
-        return BatchFile(source, Path(source.name))
-    if not str(output).lower().endswith(tuple(ENDINGS)):
-        return None
-    files = find_images(inputs).files
-    if len(files) == 1 and files[0].place == str(source):
-        return files[0]
-    return None
+        return not is_folder(source)
+    return Path(output).suffix.lower() in ENDINGS
