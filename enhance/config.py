@@ -200,16 +200,12 @@ def read_config(environment: Mapping[str, str] | None = None) -> Config:
     return Config(**values)
 
 
-def unknown_variables(environment: Iterable[str]) -> list[str]:
-    """Return the names in `environment` that begin with ENHANCE_ but are not used by the
-    program."""
-    known = {one.metadata["variable"] for one in fields(Config)} | _OTHER_VARIABLES
-    return sorted(name for name in environment if name.startswith("ENHANCE_") and name not in known)
-
-
 def log_unknown_variables(environment: Iterable[str]) -> None:
-    for name in unknown_variables(environment):
-        log.warning("The environment variable %s is unknown and has no effect", name)
+    """Log a warning about each name that begins with ENHANCE_ but is not used by the program."""
+    known = {one.metadata["variable"] for one in fields(Config)} | _OTHER_VARIABLES
+    for name in sorted(environment):
+        if name.startswith("ENHANCE_") and name not in known:
+            log.warning("The environment variable %s is unknown and has no effect", name)
 
 
 def version() -> str:

@@ -15,15 +15,13 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
-from ..config import unknown_variables
 from ..engine.device_thread import DEVICE_THREAD
 from ..errors import Cancelled, SettingsError, expected_error
 from ..files import storage_error
-from ..i18n import translate
 from .analyse import analyse
 from .arguments import parse_arguments
 from .compare import compare
-from .messages import OneLineFormatter, discard_unread_output, print_error, print_message
+from .messages import OneLineFormatter, discard_unread_output, print_error
 from .run import run
 from .server import app, mcp
 from .weights import run_weights
@@ -80,12 +78,10 @@ def main(arguments: list[str] | None = None) -> int:
         arguments = sys.argv[1:]
     options = parse_arguments(arguments)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setLevel(logging.ERROR)
     handler.setFormatter(OneLineFormatter("enhance: %(message)s"))
-    log.addHandler(handler)
+    if options.command != "app":  # The server sets up its own log.
+        log.addHandler(handler)
     try:
-        if options.command != "app":  # The server logs them.
-            _print_unknown_variables()
         return _COMMANDS[options.command](options)
     except KeyboardInterrupt as interrupt:
         number = next(iter(interrupt.args), signal.SIGINT)
@@ -107,8 +103,3 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     finally:
         log.removeHandler(handler)
-
-
-def _print_unknown_variables() -> None:
-    for name in unknown_variables(os.environ):
-        print_message(translate("en", "config_unknown", variable=name))
