@@ -335,8 +335,7 @@ class Settings:
         """Return these settings with changes. None leaves a setting as it is.
 
         A new size replaces the previous one. `dpi` is kept unless it is the resolution of a print
-        that ends. If `reduce` changes, a scale that was the scale of the model becomes the new one,
-        and any other scale is limited to the new maximum.
+        that ends.
         """
         _check_names(changes)
         given = {name: value for name, value in changes.items() if value is not None}
@@ -346,11 +345,6 @@ class Settings:
             if not ends_print:
                 size["dpi"] = self.dpi
             given = size | given
-        elif "reduce" in given and self.scale is not None:
-            given["scale"] = None
-            if self.scale != network_scale(self):
-                largest = largest_scale(replace(self, reduce=given["reduce"], scale=None))
-                given["scale"] = min(self.scale, largest)
         return replace(self, **given)
 
     def resolved(self, preset: str, **usual: Any) -> Settings:
@@ -418,10 +412,6 @@ class Settings:
         return translate(language, "scale_of", scale=f"{scale:.3g}")
 
     def _describe_print(self, language: str) -> str:
-        own = (self.print_width, self.print_height)
-        for name, sides in PAPERS.items():
-            if sides == own:
-                return name_of(language, "paper", name)
         width = f"{self.print_width:.3g}" if self.print_width else "…"
         height = f"{self.print_height:.3g}" if self.print_height else "…"
         return translate(language, "print_sides", sides=f"{width} × {height}")
