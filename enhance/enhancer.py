@@ -333,12 +333,9 @@ class Enhancer:
         of a run, which gets at least every third step. Its `info` has the signature of the complete
         run. Raises EnhanceError.
         """
-        self.check()
-        started = time.perf_counter()
         image = self.read(source)
         box = choose_box(image.width, image.height, x, y, size)
-        job = _job("preview", stop)
-        return self._start_run(image, as_settings(settings), job, started).create_preview(box)
+        return self.preview_region(image, as_settings(settings), box, _job("preview", stop))
 
     @memory_errors()
     def preview_region(self, image: SourceImage, settings: Settings, box: Box, job: Job) -> Preview:
@@ -347,7 +344,6 @@ class Enhancer:
 
         Raises EnhanceError.
         """
-        self.check()
         return self._start_run(image, settings, job, time.perf_counter()).create_preview(box)
 
     @memory_errors()
@@ -384,7 +380,6 @@ class Enhancer:
 
         `on_cell` is called with each finished cell. Raises EnhanceError.
         """
-        self.check()
         started = time.perf_counter()
 
         def create(

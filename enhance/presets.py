@@ -38,8 +38,8 @@ class PresetInfo(TypedDict):
 
 
 _SCENE_MODELS = {"face": ("gfpgan-v1.4", "yunet")}
-_SCENE_PACKAGES = {"face": ("models", "spandrel")}
-"""The extra and the package that each scene requires."""
+_FACE_PACKAGE = {"extra": "models", "package": "spandrel"}
+"""The extra and the package that restores faces."""
 
 
 def is_installed(model: str) -> bool:
@@ -71,19 +71,14 @@ def available_presets() -> tuple[str, ...]:
     """Return the presets whose models and packages are installed, in order."""
     names = []
     for name, preset in all_presets().items():
-        if not missing_models(preset) and not _missing_package(preset):
+        if not missing_models(preset) and not _lacks_package(preset):
             names.append(name)
     return tuple(names)
 
 
-def _missing_package(preset: Preset) -> dict[str, str] | None:
-    """Return the `extra` and the `package` that a preset needs, if the package is not installed."""
-    if preset.scene not in _SCENE_PACKAGES:
-        return None
-    extra, package = _SCENE_PACKAGES[preset.scene]
-    if importlib.util.find_spec(package) is not None:
-        return None
-    return {"extra": extra, "package": package}
+def _lacks_package(preset: Preset) -> bool:
+    """Return whether the package that a preset needs is not installed."""
+    return preset.scene == "face" and importlib.util.find_spec(_FACE_PACKAGE["package"]) is None
 
 
 def missing_models(preset: Preset) -> list[str]:
@@ -175,9 +170,8 @@ def _network_name(network: str) -> str:
 
 def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
     """Return why a preset is not available, or None if it is."""
-    package = _missing_package(preset)
-    if package:
-        return translate(language, "extra_missing", **package)
+    if _lacks_package(preset):
+        return translate(language, "extra_missing", **_FACE_PACKAGE)
     if not missing:
         return None
     if preset.own:
