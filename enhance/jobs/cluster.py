@@ -38,24 +38,19 @@ def plan_workers(
 ) -> tuple[int, int, int]:
     """Return the number of workers, and the cores and GPUs of each.
 
-    There is one worker for each GPU with a core, or without GPUs for each group of cores. `nodes`
-    are the resources of the machines as Ray names them. Raises EnhanceError if they have no cores,
-    or if no machine with GPUs has any.
+    There is one worker for each GPU, or without GPUs for each group of cores. `nodes` are the
+    resources of the machines as Ray names them; those without cores are not used. Raises
+    EnhanceError if no machine has cores.
     """
-    gpus = [int(node.get("GPU", 0)) for node in nodes]
-    cores = [int(node.get("CPU", 0)) for node in nodes]
-    if any(gpus) and device != "cpu":
-        cores_each = 1
-        gpus_each = 1
-        # Ray never starts a worker that no machine has room for.
-        workers = sum(map(min, gpus, cores))
-    else:
-        cores_each = min(filter(None, [_MAX_CORES, *cores]))
-        gpus_each = 0
-        workers = sum(count // cores_each for count in cores)
-    if not workers:
+    usable = [node for node in nodes if node.get("CPU", 0) >= 1]
+    if not usable:
         raise EnhanceError("cluster_no_cores")
-    return workers, cores_each, gpus_each
+    gpus = sum(int(node.get("GPU", 0)) for node in usable)
+    if gpus and device != "cpu":
+        return gpus, 1, 1
+    cores = [int(node["CPU"]) for node in usable]
+    cores_each = min(_MAX_CORES, *cores)
+    return sum(cores) // cores_each, cores_each, 0
 
 
 @contextmanager
