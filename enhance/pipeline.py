@@ -436,7 +436,7 @@ class Run:
         """
         before, after = shares
         queued = nullcontext()
-        if self.job.queue_name == "run":
+        if self.job.kind == "run":
             queued = self.scheduler.queue_job(self.job)
 
         def report(done: int, total: int, seconds_left: float | None) -> None:

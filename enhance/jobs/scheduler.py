@@ -22,7 +22,7 @@ from ..errors import Cancelled, EnhanceError
 Progress = Callable[[int, int, float | None], object]
 """Called between steps with the finished rows, all rows and the seconds left (None if unknown)."""
 
-JobKind = Literal["run", "batch", "comparison", "preview"]
+JobKind = Literal["run", "comparison", "preview"]
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
@@ -30,9 +30,8 @@ _POLL_SECONDS = 0.1
 _ACTIVE_JOBS = 2
 """Jobs of one queue that can hold a decoded image: the one that has the device, and the next
 one."""
-_MAX_JOBS = {"run": 20, "batch": 20, "comparison": 16, "preview": 16}
-"""Jobs that can wait. Runs and batches are counted together."""
-_MAX_BATCHES = 8
+_MAX_JOBS = {"run": 20, "comparison": 16, "preview": 16}
+"""Jobs that can wait."""
 _TYPICAL_SECONDS = 30.0
 """The duration of a job before any was measured."""
 
@@ -41,7 +40,7 @@ _TYPICAL_SECONDS = 30.0
 class Job:
     """A job of the scheduler.
 
-    Steps of a `preview` are urgent. A `run` and each image of a `batch` get the device one after
+    Steps of a `preview` are urgent. Runs, such as the images of a batch, get the device one after
     the other, and so do comparisons, whose steps alternate with the steps of the run.
 
     - `caller`: callers are served in rotation. In a tuple such as address and session, the
@@ -56,13 +55,6 @@ class Job:
     wait_seconds: float = 0.0
     began: float | None = field(default=None, init=False)
     """The `time.monotonic` at which the job got the device."""
-
-    @property
-    def queue_name(self) -> str:
-        """The queue of the job: run, comparison or preview."""
-        if self.kind == "batch":
-            return "run"
-        return self.kind
 
     def check(self) -> None:
         """Raise Cancelled if the job is cancelled."""
@@ -118,7 +110,7 @@ class Scheduler:
         Cancelled if the job is cancelled.
         """
         with self._changed:
-            queue = self._queues[job.queue_name]
+            queue = self._queues[job.kind]
             if job not in queue.active and job not in queue.waiting:
                 queue.waiting.add(job.caller, job)
                 self._advance(queue)
@@ -131,7 +123,7 @@ class Scheduler:
     def leave_queue(self, job: Job) -> None:
         """Remove a job from its queue, if it is there."""
         with self._changed:
-            queue = self._queues[job.queue_name]
+            queue = self._queues[job.kind]
             queue.waiting.remove(job)
             if job in queue.active:
                 queue.active.remove(job)
@@ -144,7 +136,7 @@ class Scheduler:
     def ahead(self, job: Job) -> int:
         """Return how many jobs are ahead of a queued job; 0 for any other job."""
         with self._changed:
-            queue = self._queues[job.queue_name]
+            queue = self._queues[job.kind]
             if job in queue.active:
                 return queue.active.index(job)
             if job not in queue.waiting:
@@ -158,32 +150,30 @@ class Scheduler:
             queued = len(self._queues[name].active) + len(self._queues[name].waiting)
             if not admitted:
                 return queued
-            of_queue = [one for one in self._holders if one.queue_name == name]
+            of_queue = [one for one in self._holders if one.kind == name]
             return max(queued, len(of_queue))
 
     def _check_limits(self, job: Job, limit: int) -> None:
-        jobs = [one for one in self._holders if one.queue_name == job.queue_name]
+        jobs = [one for one in self._holders if one.kind == job.kind]
         own = sum(one.caller == job.caller for one in jobs)
         of_address = sum(_parts(one.caller)[0] == _parts(job.caller)[0] for one in jobs)
         share = max(2, limit // 4)
-        is_full = len(jobs) > limit  # One more than can wait, because one job has the device.
-        if job.kind == "batch":
-            is_full = is_full or sum(one.kind == "batch" for one in jobs) >= _MAX_BATCHES
         reached = {
-            "queue_full": is_full,
+            # One more than can wait, because one job has the device.
+            "queue_full": len(jobs) > limit,
             "queue_share": own >= share,
             "queue_address": of_address >= max(share, limit - share),
         }
         for key, is_reached in reached.items():
             if is_reached:
-                minutes = max(1, round(len(jobs) * self._queues[job.queue_name].seconds / 60))
+                minutes = max(1, round(len(jobs) * self._queues[job.kind].seconds / 60))
                 raise EnhanceError(
                     key, place=len(jobs) + 1, minutes=minutes, own=own, count=of_address
                 )
 
     def _wait_in_queue(self, job: Job, ahead: int) -> None:
         started = time.perf_counter()
-        active = self._queues[job.queue_name].active
+        active = self._queues[job.kind].active
         try:
             while not job.stop.is_set():
                 with self._changed:

@@ -67,9 +67,8 @@ def _begin(call: JobCall) -> LocalJob | JobRecord:
     Return a LocalJob if this process runs the job, otherwise a JobRecord. Raises EnhanceError.
     """
     services = call.services
-    kind = "batch" if call.is_batch else "run"
     if not call.name:
-        with services.enter(call.owner.caller, kind) as admitted:
+        with services.enter(call.owner.caller, "run") as admitted:
             return LocalJob(call, admitted)
     jobs = JobStore(services.enhancer.tasks)
     with services.threads.starting:
@@ -77,7 +76,7 @@ def _begin(call: JobCall) -> LocalJob | JobRecord:
         runs_here = running is not None
         stored = jobs.find(call.job, runs_here=runs_here)
         if stored is None:
-            with services.enter(call.owner.caller, kind) as admitted:
+            with services.enter(call.owner.caller, "run") as admitted:
                 stored = jobs.begin(call.job, runs_here=runs_here)
                 if stored is None:
                     started = LocalJob(call, admitted)

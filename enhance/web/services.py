@@ -57,7 +57,7 @@ class Services:
 
     def enter(self, caller: Hashable, kind: JobKind) -> AbstractContextManager[Job]:
         """Admit a job of a caller. Raises EnhanceError if the queue is full."""
-        limit = self.enhancer.config.queue if kind in ("run", "batch") else None
+        limit = self.enhancer.config.queue if kind == "run" else None
         return self.enhancer.scheduler.admit(caller, kind, limit)
 
     def start(
