@@ -79,9 +79,8 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".enhance-{this_process()}-{secrets.token_hex(6)}.part")
 
 
-def remove_leftovers(folder: Path) -> int:
-    """Remove the temporary files of ended processes in `folder` and return their number."""
-    removed = 0
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of ended processes in `folder`."""
     paths: list[Path] = []
     # The error of an unusable folder is reported when a file in it is written.
     with suppress(OSError):
@@ -91,8 +90,6 @@ def remove_leftovers(folder: Path) -> int:
             # A file that is open in another process is removed the next time.
             with suppress(OSError):
                 path.unlink()
-                removed += 1
-    return removed
 
 
 def temporary_folder() -> TemporaryDirectory[str]:

@@ -17,7 +17,7 @@ from ..models.catalogue import add_by_name, find, get
 from ..models.download import DownloadProgress
 from ..models.manifest import UNKNOWN_LICENCE, Model, allows_commercial_use
 from ..models.user_models import add, files_in, own_models, remove
-from ..models.weights import ModelFiles, WeightStore, ensure, rename_corrupt_files, verify_files
+from ..models.weights import WeightStore, ensure, rename_corrupt_files, verify_files
 from ..models.weights_folder import forget_digests
 
 DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevideov3")
@@ -105,7 +105,7 @@ def _shipped_model(name: str) -> str:
 
 
 def _list(options: argparse.Namespace, store: WeightStore) -> Outcome:
-    records = [_record(verify_files(name, store), store.folder) for name in _all_names(store)]
+    records = [_record(name, store) for name in _all_names(store)]
     text = _table(records, "name", "size", "status", "licence", "source", "purpose")
     missing = [record for record in records if record.get("by_hand")]
     if missing:
@@ -173,7 +173,7 @@ def _fetch(options: argparse.Namespace, store: WeightStore) -> Outcome:
                 text = error
                 status = 1
             print(text, file=sys.stderr)
-        record = _record(verify_files(name, store), store.folder)
+        record = _record(name, store)
         record["error"] = error
         records.append(record)
     return Outcome(records, _table(records, "name", "size", "status", "source"), status)
@@ -205,7 +205,7 @@ def _verify(options: argparse.Namespace, store: WeightStore) -> Outcome:
             status = 1
         elif not files.located:
             continue
-        record = _record(files, store.folder)
+        record = _record(name, store)
         record["set_aside"] = [str(path) for path in renamed]
         if renamed:
             record["status"] = "corrupt"
@@ -230,7 +230,7 @@ def _add(options: argparse.Namespace, store: WeightStore) -> Outcome:
                     raise
                 print(error, file=sys.stderr)
                 status = 1
-    records = [_record(verify_files(model.name, store), store.folder) for model in added]
+    records = [_record(model.name, store) for model in added]
     columns = "name", "scale", "size", "network", "licence", "source"
     return Outcome(records, _table(records, *columns), status)
 
@@ -258,8 +258,9 @@ def _all_names(store: WeightStore) -> list[str]:
     return [*store.models, *own_models(store.folder)]
 
 
-def _record(files: ModelFiles, folder: Path) -> dict[str, Any]:
+def _record(name: str, store: WeightStore) -> dict[str, Any]:
     """Return the JSON object of a model."""
+    files = verify_files(name, store)
     model = files.model
     located = files.located
     description = f"User model: {model.network}, {model.scale}x, from {model.origin}."
@@ -288,7 +289,7 @@ def _record(files: ModelFiles, folder: Path) -> dict[str, Any]:
         record["by_hand"] = None
         file = model.manual_download
         if file:
-            record["by_hand"] = {"file": file.file, "url": file.url, "folder": str(folder)}
+            record["by_hand"] = {"file": file.file, "url": file.url, "folder": str(store.folder)}
     return record
 
 
