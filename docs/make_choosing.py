@@ -1,9 +1,9 @@
-"""Make the images of docs/choosing.md: `python docs/make_choosing.py`.
+"""Make the images of docs/choosing.md and docs/library.md: `python docs/make_choosing.py`.
 
 Photos of skimage.data, which are free to use (see NOTICE), are downscaled by 4, so that the
 original is known. One of them is then degraded like a small JPEG of a phone. Each image shows an
 area with several presets or settings. Two images show an example of each rule of Auto. Their
-drawings and pages are those of the tests.
+drawings and pages are those of the tests. The image of docs/library.md shows a whole photo.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from skimage import data
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from enhance import Enhancer, Settings
+from enhance import Enhancer, Settings, enhance
 from enhance.comparison import Comparison
 from tests.quality.kind_images import drawing, page
 from tests.unit.test_analysis import add_noise, soften_with_grain
@@ -174,8 +174,19 @@ def make(
     )
 
 
+def make_first_example(photo: np.ndarray) -> None:
+    """Write docs/library.jpg: what the first example of docs/library.md makes of the photo, next to
+    bicubic upscaling."""
+    small = Image.fromarray(photo)
+    large = enhance(small)
+    bicubic = small.resize(large.size, Image.Resampling.BICUBIC)
+    cells = {"bicubic upscaling": np.asarray(bicubic), "enhance(photo)": np.asarray(large)}
+    sheet(cells).save(HERE / "library.jpg", quality=85, optimize=True)
+
+
 def main() -> None:
     astronaut, cat = data.astronaut(), data.chelsea()
+    make_first_example(downscale(astronaut))
     with tempfile.TemporaryDirectory() as folder:
         enhancer = Enhancer(data=folder)
         for name, wanted in zip(("photos", "graphics"), examples(), strict=True):
