@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 
 from ..errors import EnhanceError
-from ..processes import is_process_alive, this_process
+from ..processes import this_process
 from .recent_runs import RecentRun, parse_entry, save_entry
 from .tasks import TaskStore
 
@@ -69,23 +69,22 @@ class JobStore:
         self._tasks = tasks
         self._database = tasks.database
 
-    def find(self, new: NewJob, *, runs_here: bool) -> JobRecord | None:
+    def find(self, new: NewJob) -> JobRecord | None:
         """Return the job of this name, or None if the caller must start it.
 
         A job must be started again if it was interrupted, if its process has ended or if a result
-        was deleted. `runs_here` is whether this process runs the job. Raises EnhanceError if the
-        name belongs to other images or settings.
+        was deleted. Raises EnhanceError if the name belongs to other images or settings.
         """
         with self._database.transaction() as db:
-            return self._find(db, new, runs_here)
+            return self._find(db, new)
 
-    def begin(self, new: NewJob, *, runs_here: bool) -> JobRecord | None:
+    def begin(self, new: NewJob) -> JobRecord | None:
         """Record that this process starts a job. Return the job if it must not be started.
 
         The entries of finished files stay as they are.
         """
         with self._database.transaction() as db:
-            job = self._find(db, new, runs_here)
+            job = self._find(db, new)
             if job is not None:
                 return job
             started = JobRecord(new.whose, new.name, new.checksum, "running", this_process())
@@ -165,17 +164,15 @@ class JobStore:
             save_entry(db, replace(entry, state="cancelled"))
         return True, "cancelled"
 
-    def _find(self, db: sqlite3.Connection, new: NewJob, runs_here: bool) -> JobRecord | None:
+    def _find(self, db: sqlite3.Connection, new: NewJob) -> JobRecord | None:
         job = _load(db, new.whose, new.name)
         if job is None or job.is_forgotten:
             return None
         if job.checksum not in ("", new.checksum):
             raise EnhanceError("job_other", name=new.name)
         is_valid = job.state != "interrupted"
-        if job.state == "running" and job.process == this_process():
-            is_valid = runs_here
-        elif job.state == "running":
-            is_valid = is_process_alive(job.process)
+        if job.state == "running":
+            is_valid = self._tasks.is_running(job.process, job.whose, job.name)
         elif job.state == "done":
             is_valid = all(self._has_ended(db, entry) for entry in new.entries)
         if not is_valid:

@@ -56,6 +56,11 @@ class RecentRun:
     fidelity_worst_db: float | None = None
     call: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def job(self) -> str:
+        """The name of its job, which is its id unless it is a file of a batch."""
+        return self.batch or self.id
+
 
 _FIELDS = {one.name for one in fields(RecentRun)}
 """The fields of an entry. Entries of earlier versions can have other fields."""
@@ -94,7 +99,7 @@ def group_runs(entries: Iterable[RecentRun]) -> list[list[RecentRun]]:
     """Return the runs of these entries, newest first, with the files of a batch in one list."""
     runs: dict[str, list[RecentRun]] = {}
     for entry in entries:
-        runs.setdefault(entry.batch or entry.id, []).append(entry)
+        runs.setdefault(entry.job, []).append(entry)
     for files in runs.values():
         files.sort(key=lambda one: (one.number, one.id))
     return sorted(

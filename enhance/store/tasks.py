@@ -6,7 +6,7 @@ import json
 import logging
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -63,8 +63,8 @@ class TaskStore(DataFolder):
         max_disk: int | None = None,
     ):
         super().__init__(folder, hours=hours, max_disk=max_disk)
-        self.running = set[tuple[str, str]]()
-        """The entries that this process runs, by the digest of the owner and the id."""
+        self.running: Container[tuple[str, str]] = ()
+        """The jobs that this process runs, by the digest of the owner and the name."""
 
     def new_id(self) -> str:
         """Return a random task id."""
@@ -161,8 +161,6 @@ class TaskStore(DataFolder):
         """Write an entry of the recent results. Raises StorageError."""
         with self.database.transaction() as db:
             save_entry(db, entry)
-        if entry.state == "running":
-            self.running.add((entry.whose, entry.id))
 
     def input_of(self, entry: RecentRun) -> Path:
         """Return the path of the stored input of an entry, which can have been deleted."""
@@ -170,7 +168,7 @@ class TaskStore(DataFolder):
 
     def state_of(self, entry: RecentRun) -> str:
         """Return the current state, which is `gone` if the result was deleted."""
-        if entry.state == "running" and self.is_running(entry):
+        if entry.state == "running" and self.is_running(entry.process, entry.whose, entry.job):
             return "running"
         if entry.state == "done" and self.info(entry.task_id or "") is None:
             return "gone"
@@ -178,11 +176,12 @@ class TaskStore(DataFolder):
             return entry.state
         return "interrupted"  # Earlier versions had several names for it.
 
-    def is_running(self, entry: RecentRun) -> bool:
-        """Return whether an entry is being processed, even if a full disk prevented its update."""
-        if entry.process == this_process():
-            return (entry.whose, entry.id) in self.running
-        return is_process_alive(entry.process)
+    def is_running(self, process: str, whose: str, job: str) -> bool:
+        """Return whether a process still runs a job, even if a full disk prevented the record of
+        its end."""
+        if process == this_process():
+            return (whose, job) in self.running
+        return is_process_alive(process)
 
     def runs(self, whose: str) -> list[list[RecentRun]]:
         """Return the recent results of a user, newest first, each batch as one list."""
@@ -213,8 +212,8 @@ class TaskStore(DataFolder):
         """
         entries = self.own_entries(whose, wanted)
         # A file of a running batch would take the job of the batch along.
-        job = entries[0].batch or entries[0].id
-        if any(self.state_of(entry) == "running" for entry in self.entries_of(whose, job)):
+        job = self.entries_of(whose, entries[0].job)
+        if any(self.state_of(entry) == "running" for entry in job):
             raise EnhanceError("entry_running")
         self.remove(entries)
         return [entry.id for entry in entries]
@@ -257,6 +256,6 @@ class TaskStore(DataFolder):
                 outputs = db.execute(query, (entry.task_id,)).fetchall()
                 sources |= {output for (output,) in outputs}
                 delete_entry(db, entry)
-                job = (entry.whose, entry.batch or entry.id)
+                job = (entry.whose, entry.job)
                 db.execute("DELETE FROM jobs WHERE whose = ? AND name = ?", job)
             self._delete_sources(db, sources)

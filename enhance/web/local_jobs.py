@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -45,10 +45,10 @@ class LocalJob(JobThread[None]):
         self.call = call
         self.tasks = call.services.enhancer.tasks
         self.key = (call.job.whose, call.name)
-        self.entries = {entry.id: entry for entry in call.entries}
+        entries: Sequence[RecentRun] = call.entries
         if call.name:
-            stored = {entry.id: entry for entry in self.tasks.entries_of(*self.key)}
-            self.entries |= {id: stored[id] for id in self.entries.keys() & stored.keys()}
+            entries = self.tasks.entries_of(*self.key)
+        self.entries = {entry.id: entry for entry in entries}
         self.last_read = time.time()
         self.is_cancelled_by_user = False
         self._hold = ExitStack()
@@ -80,7 +80,6 @@ class LocalJob(JobThread[None]):
         if call.name:
             # Before the job starts, because it releases its name at its end.
             threads.named[self.key] = self
-            self.tasks.running.update(self._ids)
         try:
             inputs = tuple(file.source for file in call.files)
             super().__init__(threads, job, LocalJob._run, inputs)
@@ -88,11 +87,6 @@ class LocalJob(JobThread[None]):
             self._release()
             self._hold.close()
             raise
-
-    @property
-    def _ids(self) -> list[tuple[str, str]]:
-        """The owner and the id of each entry."""
-        return [(self.call.job.whose, id) for id in self.entries]
 
     @property
     def is_waiting(self) -> bool:
@@ -347,7 +341,6 @@ class LocalJob(JobThread[None]):
         threads = self.call.services.threads
         with threads.starting:
             if threads.named.get(self.key) is self:
-                self.tasks.running.difference_update(self._ids)
                 del threads.named[self.key]
 
 

@@ -73,11 +73,10 @@ def _begin(call: JobCall) -> LocalJob | JobRecord:
     jobs = JobStore(services.enhancer.tasks)
     with services.threads.starting:
         running = services.threads.named.get((call.job.whose, call.name))
-        runs_here = running is not None
-        stored = jobs.find(call.job, runs_here=runs_here)
+        stored = jobs.find(call.job)
         if stored is None:
             with services.enter(call.owner.caller, "run") as admitted:
-                stored = jobs.begin(call.job, runs_here=runs_here)
+                stored = jobs.begin(call.job)
                 if stored is None:
                     started = LocalJob(call, admitted)
                     with suppress(StorageError):

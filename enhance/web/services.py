@@ -134,6 +134,7 @@ def create_services(
     addresses = Addresses(read_secret(tasks.folder), shown)
     planner = Planner(enhancer, previews, addresses)
     owners = TaskOwners(tasks)
+    tasks.running = threads.named
     return Services(enhancer, previews, folder, owners, metrics, addresses, planner, threads)
 
 

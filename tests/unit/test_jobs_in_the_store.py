@@ -36,14 +36,15 @@ def request(checksum="request", name=NAME, whose=OWNER):
 
 def start(jobs, tasks, **changes):
     """Start the job, and change it in the database."""
-    assert jobs.begin(request(), runs_here=False) is None
+    assert jobs.begin(request()) is None
+    tasks.running = {(OWNER, NAME)}
     with tasks.database.transaction() as db:
         for name, value in changes.items():
             db.execute(f"UPDATE jobs SET {name} = ?", (value,))
 
 
-def found(jobs, runs_here=False):
-    return jobs.find(request(), runs_here=runs_here)
+def found(jobs):
+    return jobs.find(request())
 
 
 def states(jobs, tasks):
@@ -63,14 +64,15 @@ def states(jobs, tasks):
 )
 def test_a_job_starts_again_if_its_process_has_ended(jobs, tasks, changes, is_started_again):
     start(jobs, tasks, **changes)
-    assert (found(jobs, runs_here=True) is None) is is_started_again
-    assert (jobs.begin(request(), runs_here=True) is None) is is_started_again
+    assert (found(jobs) is None) is is_started_again
+    assert (jobs.begin(request()) is None) is is_started_again
 
 
 def test_a_job_of_this_process_that_nothing_runs_starts_again(jobs, tasks):
     start(jobs, tasks)
-    assert found(jobs, runs_here=True) is not None
-    assert found(jobs, runs_here=False) is None
+    assert found(jobs) is not None
+    tasks.running = ()
+    assert found(jobs) is None
 
 
 def test_the_end_of_a_job_is_recorded_with_its_entry(jobs, tasks):

@@ -42,7 +42,7 @@ def start_entry(store, file, key=KEY):
         bytes=len(content),
         process=this_process(),
     )
-    store.running.add((entry.whose, entry.id))
+    store.running = {(entry.whose, entry.id)}
     store.keep_upload(file, entry.name, entry.sha256, entry.bytes)
     return entry
 
