@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from ..files import MARKER, file_sha256
+from ..files import file_sha256
 from .file_list import list_file, source_of
 from .recent_runs import parse_entry, save_entry
 from .results import add_result, read_facts, read_info
@@ -19,8 +17,6 @@ from .results import add_result, read_facts, read_info
 _IN_USE_SECONDS = 3600
 """How long the files count as in use, because only the damaged database listed which of them other
 processes use."""
-_EARLIER_NAME = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}|tmp[a-z0-9_]{8}")
-"""The names of the page's files in an earlier version."""
 _PATTERNS = ("uploads/*/*", "processed/*.png", "network/*.raw", "reports/*.pdf", "encoded/*")
 
 
@@ -71,21 +67,3 @@ def _files_in(folder: Path, pattern: str) -> Iterator[Path]:
         is_link = path.is_symlink() or path.parent.is_symlink()
         if path.is_file() and not is_link and os.access(path, os.R_OK):
             yield path
-
-
-def earlier_page_files(root: Path | None) -> Iterator[Path]:
-    """Yield the page's files of an earlier version, which listed the files of others in its
-    folder."""
-    names: dict[str, list[str]] = {}
-    if root is None:
-        return
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        names = dict(json.loads((root / MARKER).read_text("utf-8"))["not its own"])
-    for name, foreign in names.items():
-        for path in (root / name).glob("*"):
-            if (
-                _EARLIER_NAME.fullmatch(path.name)
-                and path.name not in foreign
-                and not path.is_symlink()
-            ):
-                yield from (path, *path.rglob("*"))

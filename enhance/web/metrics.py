@@ -9,11 +9,9 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
-import psutil
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -58,19 +56,9 @@ class Metrics:
         self._refusals = Counter("enhance_refusals", text, ("reason",), registry=registry)
         self._running = Gauge("enhance_running", "Runs on the device", registry=registry)
         self._waiting = Gauge("enhance_waiting", "Runs and batches in the queue", registry=registry)
-        ProcessCollector(registry=registry)
-        Info("enhance_build", "Version of the server", registry=registry).info(
-            {"version": version()}
-        )
-        self._disk_free = Gauge(
-            "enhance_disk_free_bytes", "Free space of the data folder", registry=registry
-        )
 
-    def watch(self, status: Callable[[], Mapping[str, Any]], data: Path) -> None:
-        """Read the numbers of jobs from `status`, and the free space of the folder `data`, at each
-        request."""
-        folder = next(one for one in (data, *data.parents) if one.exists())
-        self._disk_free.set_function(lambda: psutil.disk_usage(str(folder)).free)
+    def watch(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        """Read the numbers of jobs from `status` at each request."""
         self._running.set_function(lambda: status()["running"])
         self._waiting.set_function(lambda: status()["waiting"])
 

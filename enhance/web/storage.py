@@ -20,7 +20,6 @@ from ..formats.encoding import Encoding
 from ..info import timestamp
 from ..jobs.threads import JobThreads
 from ..store import TaskStore
-from ..store.adoption import earlier_page_files
 from .owners import Owner
 
 MIN_RETENTION = 60
@@ -34,17 +33,13 @@ _MAX_TASKS = 20_000
 class PageFolder:
     """The folder of uploads and downloads, all of whose files belong to the program.
 
-    `tasks` is the store whose results it links to. `threads` read its files. `earlier` is the
-    folder of an earlier version, where others can have files, too.
+    `tasks` is the store whose results it links to. `threads` read its files.
     """
 
-    def __init__(
-        self, root: Path, tasks: TaskStore, threads: JobThreads, earlier: Path | None = None
-    ):
+    def __init__(self, root: Path, tasks: TaskStore, threads: JobThreads):
         self.root = root
         self._threads = threads
         self._tasks = tasks
-        self._earlier = earlier
         self._read = set[Path]()
         self._marking = threading.Lock()
 
@@ -90,7 +85,7 @@ class PageFolder:
                 used = path.stat().st_mtime
                 if path.is_file() and path.name != MARKER and used < time.time() - _UPLOAD_SECONDS:
                     yield path, used
-        for path in (*self.root.glob("*/**/*"), *earlier_page_files(self._earlier)):
+        for path in self.root.glob("*/**/*"):
             with suppress(OSError):
                 # A link has the time of the result, so its folder shows when it was made.
                 used = max(path.stat().st_mtime, path.parent.stat().st_mtime) + MIN_RETENTION
@@ -144,7 +139,7 @@ def page_folder(config: Config, tasks: TaskStore, threads: JobThreads) -> PageFo
             raise SettingsError("second_app", folder=data_folder)
     _apps[:] = [(root, tasks.folder)]
     os.environ[_VARIABLE] = str(root)
-    folder = PageFolder(root, tasks, threads, config.page_folder or tasks.folder / "page")
+    folder = PageFolder(root, tasks, threads)
     folder.path("results")
     tasks.page_files = folder.files
     tasks.clean()

@@ -74,7 +74,7 @@ def test_metrics_are_valid_as_openmetrics_and_contain_no_text_of_users(site, own
         for sample in family.samples:
             for name, value in sample.labels.items():
                 values[name].add(value)
-    assert values.keys() <= {"kind", "preset", "outcome", "stage", "le", "reason", "version"}
+    assert values.keys() <= {"kind", "preset", "outcome", "stage", "le", "reason"}
     assert "own" in values["preset"], "user models are counted together"
     assert values["preset"] <= PRESETS.keys() | {"own", "all"}
     assert values["reason"] <= catalogue().keys()

@@ -27,8 +27,6 @@ from ..params import LIMITS, SLIDER_STEP, SLIDER_STEPS
 
 _FOLDER = Path(__file__).parent
 _EXAMPLES = _FOLDER.parent / "examples"
-_WORD = re.compile(r"\bword\(\s*\"(\w+)\"")
-_NAME = re.compile(r"\bnameOf\(\s*\"(\w+)\"")
 _IMPORT = re.compile(r" from \"\./(\w+)\.js\"")
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _LANGUAGE = "language"
@@ -50,11 +48,10 @@ def _styles() -> str:
 
 
 def _scripts(config: Config) -> str:
-    """Return the modules, with the texts that they use and the constants that they need."""
+    """Return the modules, with all texts and the constants that they need."""
     modules = {path.stem: path.read_text("utf-8") for path in (_FOLDER / "scripts").glob("*.js")}
     del modules[_LANGUAGE]
-    code = "\n".join(modules.values())
-    data = {"texts": {one: texts_of(code, one) for one in LANGUAGES}, **_constants(config)}
+    data = {"texts": {one: dict(catalogue(one)) for one in LANGUAGES}, **_constants(config)}
     imports = {name: _IMPORT.findall(source) for name, source in modules.items()}
     ordered = {name: modules[name] for name in TopologicalSorter(imports).static_order()}
     values = {"enhanceData": data, "enhanceModules": ordered}
@@ -62,16 +59,6 @@ def _scripts(config: Config) -> str:
         f"window.{name} = {json.dumps(one, ensure_ascii=False)};" for name, one in values.items()
     ]
     return "\n".join([*lines, (_FOLDER / "loader.js").read_text("utf-8")])
-
-
-def texts_of(scripts: str, language: str) -> dict[str, str]:
-    """Return the texts whose keys, or the beginnings of whose keys, are in the code of scripts, and
-    the labels of the sliders."""
-    texts = catalogue(language)
-    kinds = tuple(f"{kind}_" for kind in _NAME.findall(scripts))
-    keys = {key for key in texts if key.startswith(kinds)}
-    keys |= {*_WORD.findall(scripts), *pixel_units(language), *RANGES}
-    return {key: texts[key] for key in sorted(keys)}
 
 
 def _constants(config: Config) -> dict[str, Any]:

@@ -28,8 +28,7 @@ export const language =
 const texts = constants.texts[language];
 
 /**
- * Returns a text with `values` in its placeholders. The server collects the keys of the texts from
- * the calls, so the key is a literal.
+ * Returns a text with `values` in its placeholders.
  * @param {string} key
  * @param {Record<string, unknown>} [values]
  */
@@ -38,7 +37,7 @@ export function word(key, values = {}) {
 }
 
 /**
- * Returns the text of a kind of name, for example the "preset" "gentle". The kind is a literal.
+ * Returns the text of a kind of name, for example the "preset" "gentle".
  * @param {string} kind
  * @param {string} name
  */
