@@ -42,7 +42,7 @@ from .formats.encoding import Encoding, export
 from .formats.png_reader import PngReader
 from .formats.thumbnails import most_detailed_point, small_size, whole_image
 from .i18n import DEFAULT_LANGUAGE
-from .images import Box, SourceImage, downscaled_size, end_idle_workers, read_image, warm_up
+from .images import Box, SourceImage, downscaled_size, read_image, warm_up
 from .images.in_memory import InMemory, as_file, is_array, is_batch, like, map_batch
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Result, RunInputs, fidelity_info
 from .jobs.parallel import work_in_parallel
@@ -723,14 +723,9 @@ class Enhancer:
             self._engine.release()
 
     def release_if_idle(self) -> None:
-        """Free the memory of a model that is idle for five minutes and of decoding processes idle
-        for ten seconds.
-
-        A server calls this regularly.
-        """
+        """Free the memory of a model that is idle for five minutes. A server calls this regularly."""
         if self._engine is not None and not self.scheduler.count(admitted=False):
             self._engine.release_if_idle()
-        end_idle_workers()
         _return_free_memory()
 
     def _create_engine(self) -> Engine:

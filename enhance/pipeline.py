@@ -526,7 +526,7 @@ def _is_result_of(origin: Origin, inputs: RunInputs, encoding: Encoding) -> bool
     dpi = inputs.settings.dpi
     return (
         origin.signature == inputs.signature
-        and origin.encoding == encoding.mark(has_gain_map=inputs.has_gain_map)
+        and origin.encoding == encoding.mark()
         and origin.dpi == (dpi and str(dpi))
     )
 
@@ -536,9 +536,7 @@ def _earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encodi
     its origin."""
     if not encoding.is_stored:
         image = run.inputs.image
-        has_alpha = image.alpha is not None
-        has_gain_map = run.inputs.has_gain_map
-        notes = encoding.notes(image, has_alpha=has_alpha, has_gain_map=has_gain_map)
+        notes = encoding.notes(image, has_alpha=image.alpha is not None)
         output = exported_output_info(output, encoding, notes)
     with suppress(ValueError):  # another program can have changed the text
         average = float(origin.fidelity_db or "nan")

@@ -119,17 +119,11 @@ class Encoding:
             parts.append("unlabelled")
         return "-".join(parts)
 
-    def mark(self, *, has_gain_map: bool) -> str | None:
+    def mark(self) -> str | None:
         """Return what the mark of a file states about its encoding, None for a stored PNG."""
-        if self.is_stored:
-            return None
-        if has_gain_map and self.file_format.keeps_gain_map:
-            return f"{self}-hdr"
-        return str(self)
+        return None if self.is_stored else str(self)
 
-    def notes(
-        self, image: SourceImage | PngReader, *, has_alpha: bool, has_gain_map: bool
-    ) -> list[str]:
+    def notes(self, image: SourceImage | PngReader, *, has_alpha: bool) -> list[str]:
         """Return notes on what an image loses in this format.
 
         "on_white" and "on_black": transparency; "eight_bits" and "ten_bits": bit depth; "in_srgb":
@@ -151,7 +145,7 @@ class Encoding:
             notes.append("location_left")
         if form.converts_to_srgb(self.quality, image.icc):
             notes.append("in_srgb")
-        _, left = fit_to_format(wanted, self.format, has_gain_map=has_gain_map)
+        _, left = fit_to_format(wanted, self.format)
         return notes + left
 
     def input_notes(self, notes: Iterable[str], *, has_gain_map: bool) -> list[str]:
@@ -210,17 +204,15 @@ def export(
         gain_map = None
         if form.keeps_gain_map:
             gain_map = reader.gain_map
-        has_gain_map = gain_map is not None
         mark = b""
         if marked or encoding.metadata != "none":
-            stated = encoding.mark(has_gain_map=has_gain_map)
-            mark = replace(origin, encoding=stated).mark()
+            mark = replace(origin, encoding=encoding.mark()).mark()
         image = FinishedImage(
             reader,
             form,
             encoding.quality,
             background=BACKGROUNDS[encoding.background],
-            metadata=_exported_metadata(reader.variants, encoding, origin, has_gain_map),
+            metadata=_exported_metadata(reader.variants, encoding, origin),
             mark=mark,
             gain_map=gain_map,
             stop=stop,
@@ -254,11 +246,11 @@ def _only_image(stop: threading.Event | None) -> Iterator[None]:
 
 
 def _exported_metadata(
-    variants: Mapping[str, Metadata], encoding: Encoding, origin: Origin, has_gain_map: bool
+    variants: Mapping[str, Metadata], encoding: Encoding, origin: Origin
 ) -> Metadata:
     """Return the metadata of the output file, with or without the label."""
     wanted = variants[encoding.metadata]
-    exported, _ = fit_to_format(wanted, encoding.format, has_gain_map=has_gain_map)
+    exported, _ = fit_to_format(wanted, encoding.format)
     if origin.source_type is None:
         return exported
     if encoding.label:
@@ -276,7 +268,5 @@ def notes_of(png: Path, encoding: Encoding, input_notes: Iterable[str] = ()) -> 
     Raises PictureError.
     """
     with PngReader(png) as image:
-        has_alpha = image.channels in (2, 4)
-        has_gain_map = image.has_gain_map
-        notes = encoding.notes(image, has_alpha=has_alpha, has_gain_map=has_gain_map)
-        return encoding.input_notes(input_notes, has_gain_map=has_gain_map) + notes
+        notes = encoding.notes(image, has_alpha=image.channels in (2, 4))
+        return encoding.input_notes(input_notes, has_gain_map=image.has_gain_map) + notes

@@ -22,10 +22,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +47,11 @@ PIXELS_IN_MEMORY = 128 << 20
 
 _HEADER_SECONDS = 10
 _START_SECONDS = 60
-_IDLE_SECONDS = 10
+_MAX_IDLE = 2
 _MAX_WORKERS = 4
 _MAX_INSPECTIONS = 2
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+"""Where Linux states the memory of a container."""
 PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from enhance.images.decode import serve; serve()"
 # Stacks and arenas of threads would count towards the limit of the address space, which `decode`
 # sets.
@@ -107,19 +108,12 @@ def warm_up() -> None:
     WORKERS.warm_up()
 
 
-def end_idle_workers() -> None:
-    """End the workers that have been idle for a while, except one.
-
-    Starting one takes 0.2 s of one core.
-    """
-    WORKERS.end_idle(_IDLE_SECONDS, keep=1)
-
-
 class Workers:
-    """Worker processes that are started when needed and used again. Thread-safe.
+    """Worker processes that are started when needed, which takes 0.2 s of one core, and used
+    again. Thread-safe.
 
-    At most `limit` decode at the same time, and only as many as free memory allows. `program` is
-    what a worker runs.
+    At most `limit` decode at the same time, and only as many as free memory allows. Two are kept
+    while they are idle. `program` is what a worker runs.
     """
 
     def __init__(self, limit: int, program: str = PROGRAM):
@@ -139,15 +133,10 @@ class Workers:
             if not self._idle:
                 self._idle.append(_Worker(self._program))
 
-    def end_idle(self, seconds: float = 0.0, keep: int = 0) -> None:
-        """End workers that have been idle for `seconds`, except the `keep` used last."""
-        oldest = time.monotonic() - seconds
-        ending: list[_Worker] = []
-        with self._changed:  # `_idle` is in the order of the last use.
-            while len(self._idle) > keep and self._idle[0].used <= oldest:
-                ending.append(self._idle.pop(0))
-        for worker in ending:
-            worker.end()
+    def end_idle(self) -> None:
+        with self._changed:
+            while self._idle:
+                self._idle.pop().end()
 
     def request(
         self,
@@ -196,10 +185,11 @@ class Workers:
             raise PictureError("image_no_reader", name=name) from error
 
     def _give_back(self, worker: _Worker) -> None:
-        if worker.is_usable():
-            with self._changed:
-                worker.used = time.monotonic()
+        with self._changed:
+            if worker.is_usable() and len(self._idle) < _MAX_IDLE:
                 self._idle.append(worker)
+                return
+        worker.end()
 
     def _exchange(self, worker: _Worker, message: tuple[Any, ...], folder: Path | None) -> Any:
         """Return the answer: FileFacts, variants of metadata or a SourceImage. Raises
@@ -257,7 +247,6 @@ class _Worker:
         self._owner = os.getpid()
         self._is_ready = False
         self._is_late = False
-        self.used = time.monotonic()
 
     def is_usable(self) -> bool:
         """Return whether it is alive and not inherited by a fork.
@@ -353,15 +342,14 @@ def allocate_pixels(shape: tuple[int, ...], dtype: str, folder: Path | None) -> 
 
 
 def _reserve(file: int, size: int) -> None:
-    """Reserve disk space.
+    """Reserve disk space, if the system can.
 
     Without it, writing to the mapped file would kill the process when the disk is full.
     """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
-        return
-    for first in range(0, size, 1 << 20):
-        os.write(file, bytes(min(1 << 20, size - first)))
+    else:
+        os.truncate(file, size)
 
 
 def _receive_image(worker: _Worker, folder: Path | None) -> SourceImage:
@@ -387,55 +375,18 @@ def _receive_image(worker: _Worker, folder: Path | None) -> SourceImage:
     return replace(image, rgb=rgb, alpha=alpha)
 
 
-@dataclass(frozen=True)
-class ControlGroup:
-    """Where Linux states the memory of a container: the names of files in `folder`, and of a value
-    in its `memory.stat`."""
-
-    folder: Path
-    limit: str
-    used: str
-    file_caches: str
-
-    def free_memory(self) -> int | None:
-        """Return what the container's limit leaves, with file caches counted as free.
-
-        The result is None if there is no limit.
-        """
-        try:
-            lines = (self.folder / "memory.stat").read_text().splitlines()
-            stat = dict(line.split() for line in lines)
-            used = int((self.folder / self.used).read_text()) - int(stat[self.file_caches])
-            limit = int((self.folder / self.limit).read_text())
-            return max(1, limit - used)
-        except (OSError, ValueError, KeyError):  # The file is missing, or contains "max".
-            return None
-
-
-_CONTROL_GROUPS = (
-    ControlGroup(
-        folder=Path("/sys/fs/cgroup"),
-        limit="memory.max",
-        used="memory.current",
-        file_caches="inactive_file",
-    ),
-    ControlGroup(
-        folder=Path("/sys/fs/cgroup/memory"),
-        limit="memory.limit_in_bytes",
-        used="memory.usage_in_bytes",
-        file_caches="total_inactive_file",
-    ),
-)
-"""Those of versions 2 and 1."""
-
-
 def free_system_memory() -> int:
-    """Return the bytes of memory that are free on this computer and in its container."""
+    """Return the bytes of memory that are free on this computer and in its container.
+
+    File caches count as free.
+    """
     free = psutil.virtual_memory().available
-    for group in _CONTROL_GROUPS:
-        in_container = group.free_memory()
-        if in_container is not None:
-            free = min(free, in_container)
+    with suppress(OSError, ValueError, KeyError):  # There is no limit.
+        lines = (CONTROL_GROUP / "memory.stat").read_text().splitlines()
+        stat = dict(line.split() for line in lines)
+        used = int((CONTROL_GROUP / "memory.current").read_text()) - int(stat["inactive_file"])
+        limit = int((CONTROL_GROUP / "memory.max").read_text())
+        free = min(free, max(1, limit - used))
     return free
 
 

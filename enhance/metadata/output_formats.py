@@ -10,21 +10,14 @@ from .metadata import Metadata
 SEGMENT = 65_533
 """Bytes that a JPEG segment can hold."""
 _MAX_JPEG_EXIF = SEGMENT - len(b"Exif\0\0")
-_MAX_JPEG_XMP = SEGMENT - len(b"http://ns.adobe.com/xap/1.0/\0")
-_GAIN_MAP_XMP = 1000
-"""Bytes of XMP that announce a gain map, at most."""
+_MAX_JPEG_XMP = 64_500
+"""The rest of its segment is for the name of the segment, and for the properties that announce a
+gain map."""
 
 
-def fit_to_format(
-    metadata: Metadata,
-    format: str,
-    *,
-    has_gain_map: bool,
-) -> tuple[Metadata, list[str]]:
+def fit_to_format(metadata: Metadata, format: str) -> tuple[Metadata, list[str]]:
     """Return the metadata that "png", "jpeg", "webp", "avif", "tiff" or "jxl" can hold, and notes
     on the rest.
-
-    `has_gain_map`: the XMP of a JPEG also announces a gain map.
 
     Only JPEG has texts, as comments, and only JPEG and TIFF have IPTC; in the others they are
     "texts_left" and "iptc_left". "exif_short": the EXIF of a JPEG lost maker notes, or everything,
@@ -35,7 +28,7 @@ def fit_to_format(
     if format == "png":
         return metadata, []
     if format == "jpeg":
-        return _fit_to_jpeg(metadata, has_gain_map)
+        return _fit_to_jpeg(metadata)
     notes = []
     if metadata.texts:
         notes.append("texts_left")
@@ -50,7 +43,7 @@ def fit_to_format(
     return replace(metadata, exif=exif, texts=()), notes
 
 
-def _fit_to_jpeg(metadata: Metadata, has_gain_map: bool) -> tuple[Metadata, list[str]]:
+def _fit_to_jpeg(metadata: Metadata) -> tuple[Metadata, list[str]]:
     notes = []
     comments = [(key, _comment(key, value)) for key, value in metadata.texts]
     fitting = tuple((key, comment) for key, comment in comments if len(comment.encode()) <= SEGMENT)
@@ -63,10 +56,7 @@ def _fit_to_jpeg(metadata: Metadata, has_gain_map: bool) -> tuple[Metadata, list
         if exif and len(exif) > _MAX_JPEG_EXIF:
             exif = None
     xmp = metadata.xmp
-    max_xmp = _MAX_JPEG_XMP
-    if has_gain_map:
-        max_xmp -= _GAIN_MAP_XMP
-    if xmp and len(xmp) > max_xmp:
+    if xmp and len(xmp) > _MAX_JPEG_XMP:
         notes.append("xmp_left")
         xmp = None
     return replace(metadata, exif=exif, xmp=xmp, texts=fitting), notes

@@ -16,7 +16,7 @@ import skimage.data
 from PIL import Image
 
 from enhance.errors import PictureError, StorageError
-from enhance.images import decode, end_idle_workers, read_image, worker
+from enhance.images import decode, read_image, worker
 from enhance.images.worker import Workers
 from tests.unit.image_files import encode, exif_block
 
@@ -141,12 +141,12 @@ def test_images_wait_for_memory_and_one_that_needs_more_is_rejected(small, monke
     assert error_of(small) == "image_memory_short"
 
 
-def test_container_limit_counts_file_caches_as_free(tmp_path):
+def test_container_limit_counts_file_caches_as_free(tmp_path, monkeypatch):
     (tmp_path / "memory.stat").write_text("anon 700\ninactive_file 300\n")
     (tmp_path / "memory.current").write_text("1000\n")
     (tmp_path / "memory.max").write_text("1500\n")
-    group = worker.ControlGroup(tmp_path, "memory.max", "memory.current", "inactive_file")
-    assert group.free_memory() == 800
+    monkeypatch.setattr(worker, "CONTROL_GROUP", tmp_path)
+    assert worker.free_system_memory() == 800
 
 
 def test_worker_that_does_not_start_is_one_error(small, start_workers):
@@ -154,9 +154,7 @@ def test_worker_that_does_not_start_is_one_error(small, start_workers):
     assert error_of(small) == "image_no_reader"
 
 
-def test_concurrent_reads_return_their_own_pixels_and_idle_workers_end(
-    tmp_path, monkeypatch, start_workers
-):
+def test_concurrent_reads_return_their_own_pixels_and_idle_workers_end(tmp_path, start_workers):
     start_workers(3)
     before = len(children())
     for shade in range(8):
@@ -167,10 +165,7 @@ def test_concurrent_reads_return_their_own_pixels_and_idle_workers_end(
         for image, shade in zip(images, shades, strict=True):
             assert (image.rgb == shade).all()
 
-    assert len(children()) <= before + 3
-    monkeypatch.setattr(worker, "_IDLE_SECONDS", 0)
-    end_idle_workers()
-    assert len(children()) == before + 1
+    assert len(children()) <= before + 2
 
 
 PARENT = f"""
