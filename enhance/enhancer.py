@@ -723,7 +723,10 @@ class Enhancer:
             self._engine.release()
 
     def release_if_idle(self) -> None:
-        """Free the memory of a model that is idle for five minutes. A server calls this regularly."""
+        """Free the memory of a model that is idle for five minutes.
+
+        A server calls this regularly.
+        """
         if self._engine is not None and not self.scheduler.count(admitted=False):
             self._engine.release_if_idle()
         _return_free_memory()

@@ -140,12 +140,14 @@ class FinishedImage:
     def whole(self, *, as_colour: bool = False) -> tuple[np.ndarray, bytes | None]:
         """Return all pixels of `strips`, and their profile.
 
-        `as_colour` converts grey to RGB in sRGB.
+        `as_colour` converts grey to RGB in sRGB, grey with a profile in 8 bits.
         """
         whole = np.concatenate([*self.strips(self.strip_rows)])
         if not as_colour:
             return whole, self.png.icc
-        return grey_as_rgb(grey_in_srgb(whole, self.png.icc)), None
+        if self.png.icc:
+            whole = grey_in_srgb(to_8_bits(whole), self.png.icc)
+        return grey_as_rgb(whole), None
 
     def ending(self, start: bytes | memoryview) -> bytes:
         """Return the last bytes of a file that begins with `start`: its mark, if it has one."""

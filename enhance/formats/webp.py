@@ -17,7 +17,7 @@ _LENGTH = 4
 
 def _write(file: BinaryIO, image: FinishedImage) -> None:
     values, icc = image.whole(as_colour=image.png.channels < 3)
-    if image.mark and not image.metadata.exif:
+    if image.mark and not image.metadata.exif and not image.metadata.xmp:
         # Only the format for metadata can have a chunk with the mark (WebP container
         # specification).
         image = replace(image, metadata=replace(image.metadata, exif=EMPTY))

@@ -13,14 +13,14 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
 from ..errors import PictureError
-from ..metadata.png_chunks import pixel_chunks, transparent_level
+from ..metadata.png_chunks import pixel_chunks
 from ..metadata.profiles import fitting_profile, open_profile, profile_space
 from . import jxl_reader, raw
 from .file_types import open_with_pillow
@@ -79,19 +79,13 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
     if image.mode in ("CMYK", "LAB"):
         return _converted_pixels(header, image)
     has_alpha = image.has_transparency_data
-    space = profile_space(header.icc)
     grey = image.mode in ("1", "L", "LA", "La")
-    if image.mode == "P" and space != "RGB":
-        grey = _has_grey_palette(image)
     mode = "L" if grey else "RGB"
     if has_alpha:
         mode += "A"
 
     def part(box: Box) -> np.ndarray:
-        values = np.asarray(_crop(image, box).convert(mode)).reshape(box.height, box.width, -1)
-        if grey and space == "RGB":  # A grey result cannot carry an RGB profile.
-            return grey_in_srgb(values, header.icc)
-        return values
+        return np.asarray(_crop(image, box).convert(mode)).reshape(box.height, box.width, -1)
 
     icc = fitting_profile(header.icc, grey)
     return Pixels(image.height, image.width, part, grey, has_alpha, icc=icc)
@@ -122,17 +116,12 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     if stored is None:
         raise ValueError("OpenCV cannot decode it")
     is_grey_alpha = header.mode == "LA;16"  # OpenCV returns it as RGBA.
-    if header.format == "PNG" and header.has_alpha and stored.ndim == 2:
-        stored = _with_transparent_level(stored, transparent_level(file))
-        is_grey_alpha = True
     is_float = stored.dtype == np.float32
     if is_float:
         _check_range(stored)
-    tags: dict[str, Any] = {}
+    is_premultiplied = False
     if header.format == "TIFF":
-        tags = tiff_tags(file)
-    is_inverted = stored.ndim == 2 and tags.get("PhotometricInterpretation") == 0
-    is_premultiplied = header.has_alpha and max(tags.get("ExtraSamples", (2,))) == 1
+        is_premultiplied = max(tiff_tags(file).get("ExtraSamples", (2,))) == 1
 
     def part(box: Box) -> np.ndarray:
         values = box.cut(stored)
@@ -141,8 +130,6 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
         values = _in_rgb_order(values)
         if is_grey_alpha:
             return values[..., [0, 3]]
-        if is_inverted:
-            return _WHITE - values
         if not header.has_alpha:
             return values[..., :3]
         if is_premultiplied:
@@ -154,15 +141,6 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     has_alpha = stored.ndim == 3 and header.has_alpha
     icc = fitting_profile(header.icc, grey)
     return Pixels(height, width, part, grey, has_alpha, deep=True, icc=icc)
-
-
-def _with_transparent_level(grey: np.ndarray, level: int) -> np.ndarray:
-    """Return grey uint16 [H, W] with alpha, as four channels.
-
-    OpenCV ignores the transparent level of a PNG.
-    """
-    alpha = np.where(grey == level, np.uint16(0), np.uint16(_WHITE))
-    return cv2.merge([grey, grey, grey, alpha])
 
 
 def _check_range(values: np.ndarray) -> None:
@@ -240,14 +218,6 @@ def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
     pixels[targets, :-1] = pixels[nearest, :-1]
 
 
-def _has_grey_palette(image: Image.Image) -> bool:
-    """Return whether all used entries of the palette are grey."""
-    palette = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
-    used = np.array([index for _, index in image.getcolors(256) or []], int)
-    entries = palette[used[used < len(palette)]]
-    return bool((entries == entries[:, :1]).all())
-
-
 def _crop(image: Image.Image, box: Box) -> Image.Image:
     return image.crop((box.left, box.top, box.right, box.bottom))
 
@@ -277,23 +247,17 @@ def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray
 
 
 def grey_in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
-    """Convert grey from a grey or RGB profile to the tones of sRGB; alpha stays.
+    """Convert grey from its profile to the tones of sRGB; alpha stays.
 
-    `values` are [h, w, 1 or 2], uint8 or uint16.
+    `values` are uint8 [h, w, 1 or 2].
     """
     profile = open_profile(icc)
     if profile is None:
         return values
     ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
-    if profile_space(icc) == "RGB":
-        ramp = Image.merge("RGB", [ramp] * 3)
     srgb = ImageCms.createProfile("sRGB")
     converted = ImageCms.profileToProfile(ramp, profile, srgb, outputMode="RGB")
     tones = np.asarray(converted)[0, :, 1]
-    if values.dtype == np.uint16:  # Pillow converts 8 bits only.
-        levels = np.arange(_WHITE + 1)
-        deep_tones = np.interp(levels, np.arange(256) * 257, tones * 257.0)
-        tones = np.rint(deep_tones).astype(np.uint16)
     return np.concatenate([tones[values[..., :1]], values[..., 1:]], axis=2)
 
 
@@ -313,13 +277,8 @@ def _in_rgb_order(values: np.ndarray) -> np.ndarray:
 
 
 def _unpremultiplied(values: np.ndarray) -> np.ndarray:
-    """Divide the colour of uint16 RGBA by its alpha, rounded.
-
-    Exact, because 65535 squared fits in uint32.
-    """
-    colour = values[..., :3].astype(np.uint32)
+    """Divide the colour of uint16 RGBA by its alpha."""
     alpha = values[..., 3:]
-    divisor = np.maximum(alpha, 1).astype(np.uint32)
-    quotient = (colour * _WHITE + divisor // 2) // divisor
-    whole = np.minimum(quotient, _WHITE).astype(np.uint16)
+    colour = values[..., :3] * (_WHITE / np.maximum(alpha, 1))
+    whole = np.rint(np.minimum(colour, _WHITE)).astype(np.uint16)
     return np.dstack([whole, alpha])

@@ -185,7 +185,8 @@ def _png_header(file: BinaryIO, max_pixels: int) -> Header:
         metadata,
         icc=png_chunks.read_profile(file, chunks),
         bits=bits,
-        has_alpha=colour_type in (4, 6) or b"tRNS" in first,
+        # OpenCV ignores a transparent level of 16-bit grey.
+        has_alpha=colour_type in (4, 6) or (b"tRNS" in first and mode != "I;16"),
         orientation=read_orientation(metadata.exif),
         frames=frames,
     )
@@ -218,7 +219,7 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     is_deep = bits > 8 and photometric in (0, 1, 2)
     kept_bits = 16 if is_deep else 8
     is_planar = tags.get("PlanarConfiguration", 1) != 1
-    if is_deep and (not mode or is_planar):
+    if is_deep and (not mode or is_planar or photometric == 0):
         raise PictureError("image_rare_tiff", channels=samples, bits=bits)
     if is_deep:
         has_alpha = samples == 4 and max(tags.get("ExtraSamples", (2,))) != 0

@@ -89,15 +89,6 @@ def pixel_chunks(file: BinaryIO) -> bytes:
     return b"".join([SIGNATURE, *(read_chunk(file, chunk) for chunk in needed)])
 
 
-def transparent_level(file: BinaryIO) -> int:
-    """Return the grey level that is transparent in a PNG without alpha channel.
-
-    It is in a tRNS chunk (section 11.3.1.1).
-    """
-    chunk = first_chunks(scan_chunks(file))[b"tRNS"]
-    return int.from_bytes(chunk_content(file, chunk), "big")
-
-
 def read_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
     """Return the colour profile; None if there is none or it is damaged."""
     chunk = first_chunks(chunks).get(b"iCCP")

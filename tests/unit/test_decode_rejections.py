@@ -90,6 +90,7 @@ REJECTED = {
     "image_rare_tiff": [
         tiff(DEEP.transpose(2, 0, 1), planarconfig="separate"),
         tiff(DEEP.astype("float64")),
+        tiff(DEEP[..., 0], 0),
     ],
     "image_camera_raw": [tiff(DEEP, subfiletype=1)],
 }
