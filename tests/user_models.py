@@ -19,7 +19,7 @@ from spandrel.architectures.ESRGAN import ESRGAN
 from spandrel.architectures.MoSR import MoSR
 from spandrel.architectures.PLKSR import PLKSR, RealPLKSR
 from spandrel.architectures.RCAN import RCAN
-from spandrel.architectures.RealCUGAN import UpCunet2x, UpCunet2x_fast, UpCunet3x, UpCunet4x
+from spandrel.architectures.RealCUGAN import UpCunet2x, UpCunet3x, UpCunet4x
 from spandrel.architectures.SPAN import SPAN
 
 from enhance import models
@@ -71,7 +71,6 @@ NETWORKS: dict[str, Callable[[], torch.nn.Module]] = {
     "real-cugan-3x": UpCunet3x,
     "real-cugan-4x": UpCunet4x,
     "real-cugan-pro": small(UpCunet4x, pro=True)(),
-    "real-cugan-fast": UpCunet2x_fast,
 }
 
 

@@ -379,8 +379,6 @@ class ImageRows:
 
         Rows around the image come first.
         """
-        if self._fold == 1 and not self._margin:
-            return self._convert(self._read(first, last))
         rows = range(first * self._fold - self._margin, last * self._fold - self._margin)
         places = [_reflect(row, self._image_height) for row in rows]
         top = min(places)

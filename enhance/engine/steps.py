@@ -13,12 +13,12 @@ from functools import partial
 import torch
 
 from enhance.models.graphs import Graph, State
-from enhance.models.memory import stream_bytes, weight_bytes
+from enhance.models.memory import weight_bytes
 
 from .. import models
 from ..errors import MemoryShortError
 from ..settings import WeightInterpolation
-from .device import cpu_supports, free_memory, is_out_of_memory, wait_for_device
+from .device import cpu_supports, is_out_of_memory, wait_for_device
 from .kernels import Kernel, prepare
 from .phased_stream import PhasedStream
 from .stream import Check, Window
@@ -51,9 +51,8 @@ class RowNetwork:
     recipe: WeightInterpolation
     graph: Graph
     state: dict[str, torch.Tensor]
-    transposed: bool = False
-    """Whether `kernels` are for transposed images."""
-    kernels: dict[torch.dtype, dict[int, Kernel]] = field(default_factory=dict)
+    kernels: dict[tuple[torch.dtype, bool], dict[int, Kernel]] = field(default_factory=dict)
+    """The kernels by precision, for images that are transposed or not."""
 
     @classmethod
     def load(cls, recipe: WeightInterpolation) -> RowNetwork:
@@ -81,20 +80,17 @@ class RowNetwork:
         *,
         transposed: bool = False,
     ) -> dict[int, Kernel]:
-        """Return the kernels for a precision, and for images that are transposed or not. Those for
-        the others are dropped."""
-        if self.transposed != transposed:
-            self.transposed = transposed
-            self.kernels.clear()
-        if dtype not in self.kernels:
-            self.kernels[dtype] = prepare(
+        """Return the kernels for a precision, and for images that are transposed or not."""
+        key = dtype, transposed
+        if key not in self.kernels:
+            self.kernels[key] = prepare(
                 self.graph,
                 self.state,
                 device,
                 dtype,
                 transposed=transposed,
             )
-        return self.kernels[dtype]
+        return self.kernels[key]
 
     @property
     def name(self) -> str:
@@ -105,7 +101,7 @@ class RowNetwork:
         """The memory of the weights, as loaded and as prepared for each precision, except
         padding."""
         # A list, because another thread can add kernels in the meantime.
-        return weight_bytes(self.graph, sum(dtype.itemsize for dtype in list(self.kernels)))
+        return weight_bytes(self.graph, sum(dtype.itemsize for dtype, _ in list(self.kernels)))
 
 
 @dataclass(frozen=True)
@@ -173,10 +169,6 @@ class Steps:
         self._device = image.device
         self._threads = threads or Threads.for_device(image.device, dtype)
         self.rows = strip_rows(image.width, tile, image.device, self._threads)
-        free = free_memory(image.device)
-        if free < math.inf:
-            while self.rows > 1 and self._bytes() > free:
-                self.rows //= 2
         self._rounds = 1
         if self._threads.strips > 1:
             work = stream.work * _PIXELS_PER_CORE * self._threads.cores * self._threads.strips
@@ -206,11 +198,6 @@ class Steps:
         log.info("A step overflowed in fp16 and is repeated in fp32")
         stream.restore(before)
         return self._fitting_step(model, torch.float32, check)
-
-    def _bytes(self) -> int:
-        """Return the peak memory of a strip."""
-        image = self.stream.image
-        return stream_bytes(image.graph, image.width, self.rows, self.dtype.itemsize)
 
     def _fitting_step(self, model: RowNetwork, dtype: torch.dtype, check: Check) -> torch.Tensor:
         while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 from ..errors import WeightsError
@@ -11,7 +10,7 @@ from .download import DownloadProgress
 from .manifest import Model, allows_commercial_use
 from .user_models import add, check_name, own_models
 from .weights import WeightStore, ensure, locate
-from .weights_folder import folder_errors, locked
+from .weights_folder import folder_errors
 
 
 def find(
@@ -43,16 +42,10 @@ def find(
 
 
 def get(name: str, catalogue: Mapping[str, Model]) -> Model:
-    """Return a model of the catalogue by its name, ignoring case.
-
-    Raises WeightsError that suggests a similar name.
-    """
-    models = {model.name.lower(): model for model in catalogue.values()}
-    key = name.lower()
-    if key in models:
-        return models[key]
-    for similar in get_close_matches(key, models, n=1):
-        raise WeightsError("weights_find_similar", name=name, similar=models[similar].name)
+    """Return a model of the catalogue by its name, ignoring case. Raises WeightsError."""
+    for model in catalogue.values():
+        if model.name.lower() == name.lower():
+            return model
     raise WeightsError("weights_find_unknown", name=name)
 
 
@@ -73,32 +66,30 @@ def add_by_name(
     (source,) = model.sources
     name = check_name(name, Path(source.file))
     store = WeightStore(folder / "downloads", {model.name: model})
-    # Also during the download, so that a second caller finds the added model.
-    with locked(folder, name):
-        present = own_models(folder).get(name)
-        if present and locate(name, WeightStore(folder)):
-            if present.origin == str(source):
-                return present
-            raise WeightsError("weights_add_name_taken", name=name)
-        try:
-            located = ensure(model.name, progress, store)
-        except WeightsError as error:
-            tried = error.values.get("tried", error)
-            raise WeightsError(
-                "weights_find_failed",
-                name=model.name,
-                tried=tried,
-                url=source.url,
-            ) from error
-        added = add(
-            located.path,
-            name,
-            folder,
-            licence=model.licence,
-            author=model.author,
-            origin=str(source),
-        )
-        if located.path.parent == store.folder:  # not in the cache of Hugging Face
-            with folder_errors(store.folder):
-                located.path.unlink()
+    present = own_models(folder).get(name)
+    if present and locate(name, WeightStore(folder)):
+        if present.origin == str(source):
+            return present
+        raise WeightsError("weights_add_name_taken", name=name)
+    try:
+        located = ensure(model.name, progress, store)
+    except WeightsError as error:
+        tried = error.values.get("tried", error)
+        raise WeightsError(
+            "weights_find_failed",
+            name=model.name,
+            tried=tried,
+            url=source.url,
+        ) from error
+    added = add(
+        located.path,
+        name,
+        folder,
+        licence=model.licence,
+        author=model.author,
+        origin=str(source),
+    )
+    if located.path.parent == store.folder:  # not in the cache of Hugging Face
+        with folder_errors(store.folder):
+            located.path.unlink()
     return added

@@ -507,13 +507,8 @@ class Graph:
 
     def as_json(self) -> str:
         """Return the graph as JSON for `from_json`."""
-        # Without the precisions and `rms`, a model that is added again would have another checksum.
         nodes = [{"kind": type(node).__name__, **asdict(node)} for node in self.nodes]
-        for node in nodes:
-            if node["kind"] == ChannelNorm.__name__:
-                node["rms"] = False
-        content = {"form": _FORM, "precisions": self.precisions, "nodes": nodes}
-        return json.dumps(content, separators=(",", ":"))
+        return json.dumps({"form": _FORM, "nodes": nodes}, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Graph:
@@ -545,7 +540,7 @@ class Graph:
 
 def _node(kind: str, **fields: Any) -> Node:
     fields["sources"] = tuple(fields["sources"])
-    if fields.pop("rms", False):
+    if fields.pop("rms", False):  # in the files of earlier versions
         raise ValueError("a graph with root mean square normalisation")
     if isinstance(fields.get("activation"), Mapping):
         fields["activation"] = Activation(**fields["activation"])

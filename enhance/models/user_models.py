@@ -12,7 +12,6 @@ from __future__ import annotations
 import atexit
 import hashlib
 import json
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -26,12 +25,9 @@ from ..processes import temporary_folder
 from .manifest import UNKNOWN_LICENCE, Model, manifest, tomllib
 from .weights_folder import digest, folder_errors, locked, rename_corrupt, write_file
 
-_log = logging.getLogger(__name__)
-
 RECORD = "own.toml"
 _RECORD_LOCK = ".own"
-"""No model can have this name. `add_by_name` holds the lock of a name while `add` acquires this
-one."""
+"""No model can have this name."""
 
 USED: dict[str, Model] = {}
 """The models of `use` by name; for the process, because presets are found by their names alone."""
@@ -57,13 +53,8 @@ def own_models(folder: Path) -> dict[str, Model]:
 
     Raises WeightsError if the record is damaged and StorageError if it cannot be read.
     """
-    models: dict[str, Model] = {}
-    for name, model in _read_record(folder).items():
-        if _ships(name):
-            _warn_of_taken_name(name, folder / RECORD)
-        else:
-            models[name] = model
-    return models
+    models = _read_record(folder)
+    return {name: model for name, model in models.items() if not _ships(name)}
 
 
 def files_in(path: Path) -> list[Path]:
@@ -119,12 +110,8 @@ def add(
     with locked(folder, _RECORD_LOCK):
         models = _read_record(folder)
         file = folder / model.file
-        if name in models:
-            old = folder / models[name].file
-            if _is_verified(old, models[name]):
-                raise WeightsError("weights_add_name_taken", name=name)
-            if old.exists():
-                rename_corrupt(old)
+        if name in models and _is_verified(folder / models[name].file, models[name]):
+            raise WeightsError("weights_add_name_taken", name=name)
         write_file(file, content)
         try:
             _write_record({**models, name: model}, folder)
@@ -140,17 +127,13 @@ def use(path: Path) -> str:
 
     Raises WeightsError and StorageError.
     """
-    versions: list[tuple[int, int]] = []
-    for file in (path, path.with_suffix(".bin")):
-        if file.is_file():
-            stat = file.stat()
-            versions.append((stat.st_size, stat.st_mtime_ns))
-    return _use(path.absolute(), tuple(versions))
+    files = [file for file in (path, path.with_suffix(".bin")) if file.is_file()]
+    return _use(path.absolute(), tuple(map(digest, files)))
 
 
 @cache
-def _use(path: Path, versions: tuple[tuple[int, int], ...]) -> str:
-    """Convert a network, again if its files have changed and `versions` are therefore others."""
+def _use(path: Path, checksums: tuple[str, ...]) -> str:
+    """Convert a network, again if its files have changed and `checksums` are therefore others."""
     model, content = _convert(path, _name_of(path)[:55])  # 64 characters with the 9 that follow
     name = f"{model.name}.{model.sha256[:8]}"
     file = _folder_of_used() / model.file
@@ -169,9 +152,8 @@ def _folder_of_used() -> Path:
 def remove(name: str, folder: Path) -> Model:
     """Remove a user model from the record and delete its file.
 
-    A file that has changed is renamed instead.
-
-    Raises WeightsError for an unknown name and StorageError.
+    A file that has changed is renamed instead. Raises WeightsError for an unknown name and
+    StorageError.
     """
     with locked(folder, _RECORD_LOCK):
         models = _read_record(folder)
@@ -224,12 +206,6 @@ def _convert(path: Path, name: str) -> tuple[Model, bytes]:
 # --- The record
 
 
-@cache
-def _warn_of_taken_name(name: str, record: Path) -> None:
-    """Log that a user model is hidden. The cache limits it to once for each process."""
-    _log.warning("%s is now a shipped model or preset, which replaces the one in %s", name, record)
-
-
 def _ships(name: str) -> bool:
     return name in manifest() or name in PRESET_NAMES
 
@@ -253,14 +229,9 @@ def _read_record(folder: Path) -> dict[str, Model]:
 
 
 def _model(name: str, table: Mapping[str, Any]) -> Model:
-    if not _NAME.fullmatch(name):
+    fields = {field: kind(table[field]) for field, kind in _FIELDS.items()}
+    if not _NAME.fullmatch(name) or Path(fields["file"]).name != fields["file"]:
         raise ValueError(f"not a model: {name}")
-    fields = {field: table[field] for field in _FIELDS}
-    for field, kind in _FIELDS.items():
-        if type(fields[field]) is not kind:  # isinstance would accept a boolean as an integer.
-            raise ValueError(f"not a model: {name}")
-    if Path(fields["file"]).name != fields["file"]:
-        raise ValueError(f"not a file name: {fields['file']}")
     return Model(name=name, purpose="", own=True, **fields)
 
 

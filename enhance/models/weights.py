@@ -126,7 +126,7 @@ def ensure(
     files = verify_files(name, store)
     if files.located:
         return files.located
-    with locked(store.folder, name, lambda: report(0, files.model.bytes)):
+    with locked(store.folder, name):
         files = verify_files(name, store)  # Another process can have downloaded it meanwhile.
         for corrupt in files.corrupt:
             rename_corrupt(corrupt)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from itertools import count
 from pathlib import Path
 
 from ..errors import StorageError
@@ -15,8 +14,6 @@ from ..files import FULL, file_sha256, write_atomically
 from ..processes import remove_leftovers
 
 _log = logging.getLogger(__name__)
-
-_LOCK_SECONDS = 0.5
 
 
 def digest(path: Path) -> str:
@@ -68,26 +65,17 @@ def folder_errors(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(folder: Path, name: str, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+def locked(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock NAME.lock in `folder` against other processes and threads.
 
     The folder is created if necessary.
-
-    `waiting` is called twice a second until the lock is free. An exception that it raises ends the
-    wait.
     """
-    from filelock import FileLock, Timeout
+    from filelock import FileLock
 
     lock = FileLock(folder / f"{name}.lock")
     with folder_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        for attempt in count():
-            with suppress(Timeout):
-                lock.acquire(timeout=_LOCK_SECONDS)
-                break
-            if attempt == 0:
-                _log.warning("Another process is downloading %s; waiting for it", name)
-            waiting()
+        lock.acquire()
     try:
         remove_leftovers(folder)
         yield

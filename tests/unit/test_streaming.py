@@ -8,7 +8,6 @@ import torch
 
 from enhance.engine.kernels import ImageRows, prepare
 from enhance.engine.phased_stream import PhasedStream
-from enhance.engine.steps import Steps, Threads
 from enhance.engine.stream import Stream, run_in_threads
 from enhance.errors import Cancelled
 from enhance.models.memory import stream_bytes
@@ -138,21 +137,3 @@ def test_threads_share_the_cores_during_the_work_only():
     with pytest.raises(ZeroDivisionError):
         run_in_threads(3, work)
     assert torch.get_num_threads() == 2
-
-
-def test_a_gpu_with_little_free_memory_uses_smaller_strips(monkeypatch):
-    graph = rrdbnet(23)
-    width = 2000
-    rows = ImageRows(graph, 9, width, lambda first, last: torch.zeros(last - first, width, 3))
-    run = PhasedStream(rows, torch.float16)
-    rows.device = torch.device("cuda")
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 0)
-
-    def rows_for(free):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 80e9))
-        return Steps(run, 512, torch.float16, Threads(1)).rows
-
-    assert rows_for(8e9) == 512 * 512 // width
-    assert stream_bytes(graph, width, rows_for(1e9), 2) < 0.8e9
-    assert rows_for(5e8) == 1

@@ -215,7 +215,7 @@ def test_a_full_disk_changes_nothing(limit, author, store, file):
     ("old", "new"),
     [
         ("[", ""),
-        ("bytes = ", 'bytes = "9" #'),
+        ("bytes = ", 'bytes = "nine" #'),
         ('file = "', 'file = "../'),
         ('"mine"', '"../mine"'),
         ("#", "\xff"),

@@ -7,7 +7,7 @@ import math
 from functools import partial
 from typing import Any
 
-from ..graphs import Activation, Affine, ChannelGate, Graph, State
+from ..graphs import Activation, Affine, ChannelGate, Graph, State, Unsupported
 
 TITLE = "RCAN"
 ARCHITECTURE = "RCAN"
@@ -16,7 +16,7 @@ _RELU = Activation("leaky", 0.0)
 
 
 def convert(network: Any) -> tuple[Graph, State]:
-    """Return the graph and the tensors of spandrel's network.
+    """Return the graph and the tensors of spandrel's network. Raises Unsupported.
 
     Each block ends in a channel gate, which needs means of the whole image.
     """
@@ -26,12 +26,9 @@ def convert(network: Any) -> tuple[Graph, State]:
     has_norm = options["norm"]
     value_range = float(network.rgb_range)
     fold = network.downscale_factor
+    if has_norm and fold > 1:
+        raise Unsupported("RCAN (norm and unshuffle_mod)")
     state = network.state_dict()
-    if has_norm and fold > 1:  # the image is unshuffled first here
-        weight = state["sub_mean.weight"].flatten(1)
-        unshuffled = weight.kron(weight.new_ones(fold**2).diag())
-        state["sub_mean.weight"] = unshuffled[:, :, None, None]
-        state["sub_mean.bias"] = state["sub_mean.bias"].repeat_interleave(fold**2)
     hidden = len(state["body.0.body.0.body.3.conv_du.0.weight"])
     graph = Graph()
     conv = partial(graph.conv_of, state)

@@ -17,6 +17,7 @@ from ..graphs import (
     State,
     Tensors,
     Unshuffle,
+    Unsupported,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ class _Margin:
 
 _MARGINS = {2: _Margin(18, 2), 3: _Margin(14, 4), 4: _Margin(19, 2)}
 """The margins of the networks by their factor."""
-_FAST_MARGIN = _Margin(38, 4)
 _LEAKY = Activation("leaky", 0.1)
 _PRO_GAIN = 0.7
 _PRO_SHIFT = 0.15
@@ -48,35 +48,33 @@ _PRO_SHIFT = 0.15
 
 
 def convert(network: Any) -> tuple[Graph, State]:
-    """Return the graph and the tensors of spandrel's network.
+    """Return the graph and the tensors of spandrel's network. Raises Unsupported.
 
-    The fast 2x network is that of 4x for the unshuffled image. A transposed convolution is a
-    convolution before a pixel shuffle, and a convolution of stride 2 is one after a pixel
-    unshuffle. The first layers of a U-Net are computed again at its end, so that their output need
-    not be stored.
+    A transposed convolution is a convolution before a pixel shuffle, and a convolution of stride 2
+    is one after a pixel unshuffle. The first layers of a U-Net are computed again at its end, so
+    that their output need not be stored.
     """
-    fast = hasattr(network, "inv")
+    if hasattr(network, "inv"):
+        raise Unsupported("Real-CUGAN (fast)")
     factor = 2
     if network.unet1.conv_bottom.kernel_size[0] == 5:
         factor = 3
-    elif hasattr(network, "ps") and not fast:
+    elif hasattr(network, "ps"):
         factor = 4
     bottom_step = 3 if factor == 3 else 2
     tensors = _convert_tensors(network.state_dict(), bottom_step)
     pro = tensors.pop("pro", None) is not None
-    margin = _FAST_MARGIN if fast else _MARGINS[factor]
+    margin = _MARGINS[factor]
     fold = margin.divisor
     above = -(-margin.pixels // fold)  # rows of the grid
     graph = Graph()
     grid = graph.input(network.hyperparameters["in_channels"] * fold**2, fold, 2 * above)
     image = _image(graph, grid, above * fold - margin.pixels, pro)
-    if fast:
-        image = _unshuffle(graph, image)
     layers = _Layers(graph, tensors)
     coarse = _add_first(layers, image, factor)
     fine = _add_second(layers, coarse)
     result = graph.add(fine, graph.append(Crop, coarse, border=20))
-    if fast or factor == 4:
+    if factor == 4:
         wide = graph.conv_of(tensors, "conv_final", result, valid=True)
         wide = graph.append(Crop, wide, border=1)
         result = graph.shuffle(wide, 2)
