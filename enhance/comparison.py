@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import Cancelled, EnhanceError, expected_error, memory_errors
+from .errors import Cancelled, EnhanceError, expected_error
 from .files import write_atomically
 from .formats.png import encode_png
 from .formats.thumbnails import SRGB, icc_for_screen
@@ -136,8 +136,7 @@ def _create_cell(
     progress: Progress | None,
 ) -> Cell:
     try:
-        with memory_errors():
-            return Cell(settings, create(settings, previews, progress))
+        return Cell(settings, create(settings, previews, progress))
     except Cancelled:
         raise
     except Exception as error:

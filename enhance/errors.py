@@ -133,9 +133,11 @@ def memory_errors() -> Iterator[None]:
 
 
 def expected_error(error: Exception, what: str) -> EnhanceError:
-    """Return an expected error as it is, and log any other error as `what` and return a general
-    error for it."""
+    """Return an expected error as it is and a lack of memory as `MemoryShortError`, and log any
+    other error as `what` and return a general error for it."""
     if isinstance(error, EnhanceError):
         return error
+    if is_memory_short(error):
+        return MemoryShortError("memory_out")
     log.error(what, exc_info=error)
     return EnhanceError("unexpected")

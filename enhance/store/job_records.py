@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 
 from ..errors import EnhanceError
@@ -49,19 +49,6 @@ class JobRecord:
         return not self.checksum and time.time() - self.seen > CANCEL_SECONDS
 
 
-@dataclass(frozen=True)
-class NewJob:
-    """A call that starts or follows a job.
-
-    `checksum` identifies the images and settings, `entries` are the files.
-    """
-
-    whose: str
-    name: str
-    checksum: str
-    entries: tuple[RecentRun, ...]
-
-
 class JobStore:
     """The jobs in the database of a task store."""
 
@@ -69,27 +56,27 @@ class JobStore:
         self._tasks = tasks
         self._database = tasks.database
 
-    def find(self, new: NewJob) -> JobRecord | None:
-        """Return the job of this name, or None if the caller must start it.
+    def find(self, new: JobRecord, entries: Iterable[RecentRun]) -> JobRecord | None:
+        """Return the job with the name of a new one with these entries, or None if the caller must
+        start it.
 
         A job must be started again if it was interrupted, if its process has ended or if a result
         was deleted. Raises EnhanceError if the name belongs to other images or settings.
         """
         with self._database.transaction() as db:
-            return self._find(db, new)
+            return self._find(db, new, entries)
 
-    def begin(self, new: NewJob) -> JobRecord | None:
+    def begin(self, new: JobRecord, entries: Iterable[RecentRun]) -> JobRecord | None:
         """Record that this process starts a job. Return the job if it must not be started.
 
         The entries of finished files stay as they are.
         """
         with self._database.transaction() as db:
-            job = self._find(db, new)
+            job = self._find(db, new, entries)
             if job is not None:
                 return job
-            started = JobRecord(new.whose, new.name, new.checksum, "running", this_process())
-            _save(db, started)
-            for entry in new.entries:
+            _save(db, new)
+            for entry in entries:
                 if not self._has_ended(db, entry):
                     save_entry(db, entry)
         return None
@@ -164,7 +151,9 @@ class JobStore:
             save_entry(db, replace(entry, state="cancelled"))
         return True, "cancelled"
 
-    def _find(self, db: sqlite3.Connection, new: NewJob) -> JobRecord | None:
+    def _find(
+        self, db: sqlite3.Connection, new: JobRecord, entries: Iterable[RecentRun]
+    ) -> JobRecord | None:
         job = _load(db, new.whose, new.name)
         if job is None or job.is_forgotten:
             return None
@@ -174,7 +163,7 @@ class JobStore:
         if job.state == "running":
             is_valid = self._tasks.is_running(job.process, job.whose, job.name)
         elif job.state == "done":
-            is_valid = all(self._has_ended(db, entry) for entry in new.entries)
+            is_valid = all(self._has_ended(db, entry) for entry in entries)
         if not is_valid:
             return None
         return job

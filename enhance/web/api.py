@@ -6,7 +6,8 @@ No endpoint accepts a path of the server: images are uploads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import cache, partial
@@ -23,6 +24,7 @@ from ..enhancer import Status
 from ..errors import PictureError
 from ..formats.thumbnails import icc_for_screen, save_png
 from ..i18n import strip_direction_marks
+from ..jobs.scheduler import Job
 from ..jobs.threads import JobThread, start_cleaning
 from ..presets import PresetInfo
 from ..preview import Preview, choose_box
@@ -130,32 +132,40 @@ class Endpoints:
             settings, _ = call_settings(given)
             rectangle = call_rectangle(given)
             region = call_region(given)
-            quick: list[Any] = []
 
-            def work(thread: JobThread[Any]) -> Any:
+            def steps(job: Job) -> Iterator[Any]:
                 decoded = services.previews.image(source)
                 wanted = settings
                 if given["largest"]:
                     wanted = with_possible_size(settings, decoded.height, decoded.width)
                 if rectangle is None:
                     box = choose_box(decoded.width, decoded.height, *region)
-                    preview = services.previews.run(decoded, wanted, box, thread.job)
-                    return self._previewed(preview)
-                outputs = None
+                    yield self._previewed(services.previews.run(decoded, wanted, box, job))
+                    return
                 view = View(owner_of(request), decoded, rectangle, wanted)
-                for preview, is_quick in services.previews.steps(view, thread.job):
+                for preview, is_quick in services.previews.steps(view, job):
                     facts = _facts_of_rectangle(preview, is_quick=is_quick)
-                    outputs = self._previewed(preview, **facts)
-                    if is_quick:
-                        quick.append(outputs)
-                return outputs
+                    yield self._previewed(preview, **facts)
 
-            job = services.start(request, "preview", work, source)
-            with closing(follow(job, request, longest=_POLL_SECONDS)) as steps:
-                for unchanged in steps:
-                    yield quick.pop() if quick else unchanged
-            yield from quick
-            yield job.result()
+            yield from self._follow_steps(request, steps, source)
+
+    def _follow_steps(
+        self, request: gr.Request, steps: Callable[[Job], Iterator[Any]], source: Path
+    ) -> Iterator[Any]:
+        """Yield the outputs of each step of a job when they are ready."""
+        ready = deque[Any]()
+
+        def work(thread: JobThread[None]) -> None:
+            for outputs in steps(thread.job):
+                ready.append(outputs)
+
+        thread = self._services.start(request, "preview", work, source)
+        with closing(follow(thread, request, longest=_POLL_SECONDS)) as polls:
+            for unchanged in polls:
+                while ready:
+                    yield ready.popleft()
+                yield unchanged
+        yield from ready
 
     def _upload(self, image: str | None) -> Path:
         """Return the path of an uploaded image, whose retention period begins again. Raises
@@ -277,18 +287,15 @@ class Endpoints:
         services = self._services
         planner = self._services.planner
         with services.errors_as_messages(request):
-            known = owner_of(request), self._upload(image), given, language_of(request)
-            early: list[Plan] = []
+            source = self._upload(image)
+            known = owner_of(request), source, given, language_of(request)
 
-            def work(_: JobThread[Plan]) -> Plan:
+            def steps(_: Job) -> Iterator[Plan]:
                 if not planner.has_times:
-                    early.append(planner.plan(*known, is_timed=False))
-                return planner.plan(*known)
+                    yield planner.plan(*known, is_timed=False)
+                yield planner.plan(*known)
 
-            with closing(services.start(request, "preview", work)) as job:
-                for _ in job.poll(_POLL_SECONDS):
-                    yield early.pop() if early else gr.skip()
-                yield job.result()
+            yield from self._follow_steps(request, steps, source)
 
     def report(
         self, request: gr.Request, task_id: str, progress: gr.Progress = _PROGRESS

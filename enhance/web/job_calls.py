@@ -18,7 +18,7 @@ from ..jobs.batch import BatchFile, checked, with_nearest_size, with_size
 from ..processes import this_process
 from ..settings import Settings
 from ..store import RecentRun
-from ..store.job_records import NewJob, id_of_file
+from ..store.job_records import JobRecord, id_of_file
 from .calls import RecordedError
 from .owners import Owner, owner_of
 from .params import language_of
@@ -56,9 +56,9 @@ class JobCall:
         return language_of(self.request)
 
     @property
-    def job(self) -> NewJob:
-        """The job, as the database identifies it."""
-        return NewJob(self.owner.digest, self.name, self.checksum, self.entries)
+    def job(self) -> JobRecord:
+        """The job, as this process records it when it starts."""
+        return JobRecord(self.owner.digest, self.name, self.checksum, "running", this_process())
 
 
 def check_name(name: object) -> str:

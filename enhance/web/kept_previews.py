@@ -58,8 +58,7 @@ class KeptPreviews:
     @property
     def nbytes(self) -> int:
         """Bytes of all outputs."""
-        with self._lock:
-            return self._bytes()
+        return sum(preview.region.nbytes for preview, _ in self._entries.values())
 
     def find(self, key: Key) -> Preview | None:
         """Return a preview without its images, which `Enhancer.retune` creates."""
@@ -81,7 +80,7 @@ class KeptPreviews:
             for one in own:
                 if one.region not in newest:
                     del self._entries[one]
-            while self._bytes() > self._max_bytes:
+            while self.nbytes > self._max_bytes:
                 self._drop_one()
 
     def sweep(self) -> None:
@@ -97,6 +96,3 @@ class KeptPreviews:
             sizes[key.party] += preview.region.nbytes
         ((largest, _),) = sizes.most_common(1)
         del self._entries[next(key for key in self._entries if key.party == largest)]
-
-    def _bytes(self) -> int:
-        return sum(preview.region.nbytes for preview, _ in self._entries.values())

@@ -44,7 +44,7 @@ class LocalJob(JobThread[None]):
         threads = call.services.threads
         self.call = call
         self.tasks = call.services.enhancer.tasks
-        self.key = (call.job.whose, call.name)
+        self.key = (call.owner.digest, call.name)
         entries: Sequence[RecentRun] = call.entries
         if call.name:
             entries = self.tasks.entries_of(*self.key)

@@ -72,15 +72,15 @@ def _begin(call: JobCall) -> LocalJob | JobRecord:
             return LocalJob(call, admitted)
     jobs = JobStore(services.enhancer.tasks)
     with services.threads.starting:
-        running = services.threads.named.get((call.job.whose, call.name))
-        stored = jobs.find(call.job)
+        running = services.threads.named.get((call.owner.digest, call.name))
+        stored = jobs.find(call.job, call.entries)
         if stored is None:
             with services.enter(call.owner.caller, "run") as admitted:
-                stored = jobs.begin(call.job)
+                stored = jobs.begin(call.job, call.entries)
                 if stored is None:
                     started = LocalJob(call, admitted)
                     with suppress(StorageError):
-                        started.tasks.remove_oldest(call.job.whose)
+                        started.tasks.remove_oldest(call.owner.digest)
                     return started
     if running is not None and stored.state == "running":
         return running
@@ -112,7 +112,7 @@ def _follow_here(
 
 
 def _stored_entries(call: JobCall) -> list[RecentRun]:
-    return call.services.enhancer.tasks.entries_of(call.job.whose, call.name)
+    return call.services.enhancer.tasks.entries_of(call.owner.digest, call.name)
 
 
 def _progress(call: JobCall, facts: Mapping[str, Any]) -> Outputs:

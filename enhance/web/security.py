@@ -25,7 +25,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..config import Limits
-from ..errors import EnhanceError, expected_error, memory_errors
+from ..errors import EnhanceError, expected_error
 from ..files import FULL
 from ..i18n import translate
 from ..images.listing import OWN_PREFIX
@@ -157,8 +157,7 @@ class OriginCheck(_Middleware):
             if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
                 share_host = _host_name(gradio_changes.share_url(scope).lower().partition("://")[2])
                 _check_origin(Headers(scope=scope), {self._public_host, share_host} - {None, ""})
-            with memory_errors():
-                await self._app(scope, receive, send_and_note)
+            await self._app(scope, receive, send_and_note)
         except ClientDisconnect:
             if not has_started:
                 await Response(status_code=499)(scope, receive, send)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from starlette.types import Scope
 
 from ..config import Limits
 from ..enhancer import Enhancer
-from ..errors import EnhanceError, StorageError, WeightsError, is_memory_short
+from ..errors import EnhanceError, StorageError, WeightsError, expected_error
 from ..i18n import strip_direction_marks, translate
 from ..images import ImageCache
 from ..jobs.scheduler import Job, JobKind
@@ -33,8 +32,6 @@ from .params import language_of
 from .plan import Planner
 from .preview import Previews
 from .storage import PageFolder, TaskOwners, page_folder
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,30 +92,23 @@ class Services:
             return StorageError("server_storage")
         return EnhanceError("unexpected")
 
-    def message(self, request: gr.Request, error: Exception, event: str) -> str:
-        """Return the message of an error and count it. An unexpected error is logged as `event`."""
-        self.metrics.count_error(error)
-        language = language_of(request)
-        if isinstance(error, EnhanceError):
-            return self.visible_error(request, error).message(language)
-        if is_memory_short(error):
-            return translate(language, "memory_out")
-        log.error(event, exc_info=error)
-        return translate(language, "unexpected")
-
     @contextmanager
     def errors_as_messages(self, request: gr.Request) -> Iterator[None]:
-        """Raise every error as a `gr.Error` with its message. Its title is the key of the error."""
+        """Raise every error as a `gr.Error` with its message, and count it. Its title is the key of
+        the error."""
         try:
             yield
         except gr.Error:
             raise
-        except Exception as error:
-            message = strip_direction_marks(self.message(request, error, "A request failed"))
-            title = error.key if isinstance(error, EnhanceError) else "unexpected"
+        except Exception as raised:
+            error = expected_error(raised, "A request failed")
+            self.metrics.count_error(error)
+            message = self.visible_error(request, error).message(language_of(request))
             raise gr.Error(
-                escape(message, quote=False), title=title, print_exception=False
-            ) from error
+                escape(strip_direction_marks(message), quote=False),
+                title=error.key,
+                print_exception=False,
+            ) from raised
 
 
 def create_services(

@@ -9,7 +9,7 @@ import pytest
 
 from enhance.processes import this_process
 from enhance.store import RecentRun, TaskStore
-from enhance.store.job_records import JobStore, NewJob
+from enhance.store.job_records import JobRecord, JobStore
 
 from .stored_results import ENDED, add_result
 
@@ -31,12 +31,13 @@ def jobs(tasks):
 
 def request(checksum="request", name=NAME, whose=OWNER):
     facts = ("running", "2026", "a.png", "b" * 64, 20, 10, {"preset": "gentle"}, "", this_process())
-    return NewJob(whose, name, checksum, (RecentRun(whose, name, *facts),))
+    job = JobRecord(whose, name, checksum, "running", this_process())
+    return job, (RecentRun(whose, name, *facts),)
 
 
 def start(jobs, tasks, **changes):
     """Start the job, and change it in the database."""
-    assert jobs.begin(request()) is None
+    assert jobs.begin(*request()) is None
     tasks.running = {(OWNER, NAME)}
     with tasks.database.transaction() as db:
         for name, value in changes.items():
@@ -44,7 +45,7 @@ def start(jobs, tasks, **changes):
 
 
 def found(jobs):
-    return jobs.find(request())
+    return jobs.find(*request())
 
 
 def states(jobs, tasks):
@@ -65,7 +66,7 @@ def states(jobs, tasks):
 def test_a_job_starts_again_if_its_process_has_ended(jobs, tasks, changes, is_started_again):
     start(jobs, tasks, **changes)
     assert (found(jobs) is None) is is_started_again
-    assert (jobs.begin(request()) is None) is is_started_again
+    assert (jobs.begin(*request()) is None) is is_started_again
 
 
 def test_a_job_of_this_process_that_nothing_runs_starts_again(jobs, tasks):
@@ -77,7 +78,7 @@ def test_a_job_of_this_process_that_nothing_runs_starts_again(jobs, tasks):
 
 def test_the_end_of_a_job_is_recorded_with_its_entry(jobs, tasks):
     start(jobs, tasks)
-    (entry,) = request().entries
+    _, (entry,) = request()
     task_id = add_result(tasks, input=entry.sha256)
     jobs.end(OWNER, NAME, "done", [replace(entry, state="done", task_id=task_id)])
     assert states(jobs, tasks) == ("done", "done")
@@ -88,7 +89,7 @@ def test_the_end_of_a_job_is_recorded_with_its_entry(jobs, tasks):
 def test_a_job_that_was_cancelled_meanwhile_stays_cancelled(jobs, tasks):
     start(jobs, tasks)
     assert jobs.cancel(OWNER, NAME) == (True, "cancelled")
-    (entry,) = request().entries
+    _, (entry,) = request()
     jobs.end(OWNER, NAME, "done", [replace(entry, state="done", task_id="c" * 32)])
     assert states(jobs, tasks) == ("cancelled", "cancelled")
 
@@ -99,14 +100,14 @@ def test_a_process_that_lost_its_job_does_not_change_it(jobs, tasks):
     with tasks.database.transaction() as db:
         db.execute("UPDATE jobs SET process = ?", (ENDED,))
     assert jobs.is_stopped(OWNER, NAME)
-    jobs.end(OWNER, NAME, "failed", request().entries)
+    jobs.end(OWNER, NAME, "failed", request()[1])
     ((entry,),) = tasks.runs(OWNER)
     assert (found(jobs), entry.state) == (None, "running")
 
 
 def test_a_removed_entry_takes_its_job_along(jobs, tasks):
     start(jobs, tasks)
-    jobs.end(OWNER, NAME, "failed", request().entries, {"key": "memory_short"})
+    jobs.end(OWNER, NAME, "failed", request()[1], {"key": "memory_short"})
     assert json.loads(found(jobs).error)["key"] == "memory_short"
     tasks.remove(tasks.runs(OWNER)[0])
     assert found(jobs) is None
