@@ -13,7 +13,7 @@ import secrets
 import shutil
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from functools import partial
 from hashlib import blake2b
 from html import unescape
@@ -25,7 +25,7 @@ from urllib.parse import unquote
 
 import anyio
 import gradio as gr
-from anyio import from_thread, to_thread
+from anyio import to_thread
 from gradio_client.utils import encode_file_path, is_file_obj_with_meta, traverse
 from mcp import types
 from mcp.server.lowlevel import Server
@@ -37,10 +37,9 @@ from starlette.types import Receive, Scope, Send
 from ..config import terminal_language, version
 from ..enhancer import Enhancer
 from ..errors import EnhanceError, PictureError, SettingsError
-from ..files import FULL
+from ..files import FULL, check_writable, write_atomically
 from ..formats.encoding import Encoding
 from ..images import ImageCache
-from ..info import Result
 from ..jobs.threads import CLEAN_SECONDS, start_cleaning
 from ..metadata.provenance import check_replaceable
 from ..store import Reservation
@@ -106,11 +105,10 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
                 given = await _convert_all(services, arguments, local)
                 output = given.pop("output", None)
                 if output:
-                    check_replaceable(Path(output))
-                    given["format"] = Encoding.of_file(Path(output)).format
-                outputs = await _call(endpoint, given, request, _progress_of(context))
+                    given["format"] = _format_of(output, given["image"])
+                outputs = await _call(endpoint, given, request, _ToolProgress(context))
                 if output:
-                    await to_thread.run_sync(_save, services, outputs[1], given, Path(output))
+                    await to_thread.run_sync(_save, outputs[0], output)
                     outputs = output, outputs[1]
                 if local:
                     return _result(endpoint, outputs, str)
@@ -122,32 +120,48 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
     return server
 
 
-def _progress_of(context: Any) -> Callable[..., None]:
-    """Return a function like `gr.Progress`, which sends progress if the client asked for it."""
-    token = context.meta and context.meta.progressToken
+class _ToolProgress:
+    """The progress of a tool call, which its endpoint sets and which is sent between its steps."""
 
-    def send(done: Any, desc: str = "", **_: Any) -> None:
-        if token is None:
-            return
-        total = None
+    def __init__(self, context: Any):
+        self._context = context
+        self._done: float = 0
+        self._total: float | None = None
+        self._description = ""
+
+    def __call__(self, done: Any, desc: str = "", **_: Any) -> None:
+        """Set the progress: a count, or a count and a total, as in `gr.Progress`."""
+        self._total = None
         if isinstance(done, tuple):
-            done, total = done
-        notify = context.session.send_progress_notification
-        from_thread.run(notify, token, done, total, desc, str(context.request_id))
+            done, self._total = done
+        self._done = done
+        self._description = desc
 
-    return send
+    async def send(self) -> None:
+        """Send the progress to the client, if it asked for it."""
+        context = self._context
+        if context.meta is None or context.meta.progressToken is None:
+            return
+        await context.session.send_progress_notification(
+            context.meta.progressToken,
+            self._done,
+            self._total,
+            self._description,
+            str(context.request_id),
+        )
 
 
-def _save(
-    services: Services, info: Mapping[str, Any], given: Mapping[str, Any], path: Path
-) -> None:
-    """Save the result of a run to a path of the user. Raises EnhanceError."""
-    tasks = services.enhancer.tasks
-    png = tasks.result_path(info["task_id"])
-    names = ("quality", "metadata", "label", "background")
-    options = {name: given[name] for name in names if given.get(name) is not None}
-    with tasks.using(png):
-        Result(png, tasks.finished_info(info["task_id"]), png).save(path, **options)
+def _format_of(output: str, source: str) -> str:
+    """Return the format of an output file. Raises EnhanceError if another file is there."""
+    check_writable(Path(output), Path(source))
+    check_replaceable(Path(output))
+    return Encoding.of_file(Path(output)).format
+
+
+def _save(file: str, output: str) -> None:
+    """Copy a result to a path of the user. Raises EnhanceError."""
+    check_replaceable(Path(output))
+    write_atomically(Path(output), partial(shutil.copyfile, file), durable=True)
 
 
 async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
@@ -229,7 +243,7 @@ def _input_schema(name: str, endpoint: Endpoint, local: bool) -> dict[str, Any]:
 
 
 async def _call(
-    endpoint: Endpoint, given: dict[str, Any], request: gr.Request, progress: Callable[..., None]
+    endpoint: Endpoint, given: dict[str, Any], request: gr.Request, progress: _ToolProgress
 ) -> tuple[Any, ...]:
     """Return the outputs of an endpoint, which gets the request and the progress if it accepts
     them."""
@@ -247,6 +261,7 @@ async def _call(
             # With a default for the end, because a thread's future cannot raise StopIteration.
             while (step := await run(next, steps, None)) is not None:
                 outputs = step
+                await progress.send()
         finally:
             steps.close()  # cancels the job if the client has disconnected
     if isinstance(outputs, tuple):
