@@ -11,7 +11,6 @@ four bytes per pixel with Pillow.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import pickle
 import queue
@@ -23,16 +22,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from logging.handlers import QueueHandler
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import numpy as np
 import psutil
 
 from ..errors import PictureError, is_memory_short
-from ..logs import hide_messages
 from ..metadata import Metadata
 from ..metadata.containers import LARGEST_BLOCK, map_file
 from ..metadata.gain_map import GainMap, decode_map
@@ -43,8 +39,6 @@ from .downscaling import spans
 from .file_types import detect_format
 from .header import Header, read_header
 from .image import Box, FileFacts, SourceImage
-
-logger = logging.getLogger(__name__)
 
 # Pillow warns about unusual metadata. warnings.catch_warnings is not safe with several threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -290,10 +284,10 @@ def _picture_errors() -> Iterator[None]:
     except Exception as error:  # Decoders raise almost any type for crafted files.
         if is_memory_short(error):
             raise PictureError("image_too_much_memory") from error
-        logger.info("An image cannot be decoded: %s", error)
+        key = "image_damaged"
         if isinstance(error, EOFError) or "truncated" in str(error):
-            raise PictureError("image_incomplete") from error
-        raise PictureError("image_damaged") from error
+            key = "image_incomplete"
+        raise PictureError(key, cause=str(error)) from error
 
 
 def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
@@ -320,15 +314,9 @@ class _Parent:
     def __init__(self) -> None:
         self._sink = os.fdopen(os.dup(1), "wb")  # a copy, because `serve` redirects standard output
         self._received: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        records: Any = SimpleNamespace(put_nowait=self.send)
-        hide_messages()
-        log = logging.getLogger("enhance")
-        log.addHandler(QueueHandler(records))
-        log.setLevel(logging.INFO)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def send(self, message: object) -> None:
-        """Send an answer or a log record."""
         pickle.dump(message, self._sink, protocol=5)  # Protocol 5 does not copy arrays.
         self._sink.flush()
 

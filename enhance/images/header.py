@@ -7,7 +7,6 @@ adds it.
 
 from __future__ import annotations
 
-import logging
 import struct
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
@@ -33,8 +32,6 @@ from .downscaling import Size
 from .file_types import detect_format, open_with_pillow
 from .limits import check_size
 from .pages import count_pages, tiff_tags
-
-logger = logging.getLogger(__name__)
 
 _PNG_MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _DEEP_TIFF_MODES = {
@@ -156,8 +153,7 @@ def _count_frames(image: ImageFile.ImageFile) -> int:
     try:
         return getattr(image, "n_frames", 1)
     # Only the first frame is used, so damage in a later one does not matter.
-    except Exception as error:
-        logger.info("The frames cannot be counted: %s", error)
+    except Exception:
         return 1
 
 

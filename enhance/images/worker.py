@@ -160,6 +160,7 @@ class Workers:
             try:
                 return self._exchange(worker, message, folder)
             except PictureError as error:  # An answer, after which the worker can be used again.
+                log.info("An image was rejected: %s", error.values.get("cause", error.key))
                 raise PictureError(error.key, **{**error.values, "name": name}) from error
             except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
                 raise worker.end_with_reason(name) from error
@@ -267,14 +268,8 @@ class _Worker:
         self._requests.flush()
 
     def receive(self) -> Any:
-        """Return the next answer. Log records that come before it are logged.
-
-        Raises PictureError if that is the answer.
-        """
-        while isinstance(message := pickle.load(self._answers), logging.LogRecord):
-            logger = logging.getLogger(message.name)
-            if logger.isEnabledFor(message.levelno):
-                logger.handle(message)
+        """Return the next answer. Raises PictureError if that is it."""
+        message = pickle.load(self._answers)
         if isinstance(message, PictureError):
             raise message
         return message

@@ -9,7 +9,6 @@ damaged, which `change_exif` handles.
 from __future__ import annotations
 
 import io
-import logging
 import re
 import struct
 from collections.abc import Callable, Collection, Mapping
@@ -17,8 +16,6 @@ from contextlib import suppress
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 
 from PIL import Image
-
-logger = logging.getLogger(__name__)
 
 ORIENTATION = 0x0112
 MAKER_NOTE = 0x927C
@@ -386,8 +383,7 @@ def block_from_tiff(file: BinaryIO, without: Collection[int]) -> bytes | None:
             has_tags = has_tags or bool(values)
         block[ORIENTATION] = 1
         return without_prefix(block.tobytes()) if has_tags else None
-    except Exception as error:  # Pillow raises many types of errors for unusual tags.
-        logger.info("The TIFF tags cannot be carried over: %s", error)
+    except Exception:  # Pillow raises many types of errors for unusual tags.
         return None
 
 
@@ -408,8 +404,6 @@ def _read_with_pillow(file: BinaryIO) -> Image.Exif:
 
 def change_exif(change: Callable[[bytes], bytes | None], block: bytes | None) -> bytes | None:
     """Return the changed EXIF block; None if there is none or it is damaged."""
-    try:
+    with suppress(*_DAMAGE):
         return change(block) if block else None
-    except _DAMAGE as error:
-        logger.info("The EXIF block is damaged and was left out: %s", error)
-        return None
+    return None

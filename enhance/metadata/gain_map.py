@@ -10,11 +10,11 @@ photo can be.
 from __future__ import annotations
 
 import io
-import logging
 import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
 
@@ -27,8 +27,6 @@ from .exif import EXIF_IFD, MAKER_NOTE, read_directory
 from .jpeg_segments import START_OF_IMAGE, segment
 from .profiles import limit_profile
 from .xmp import with_properties
-
-logger = logging.getLogger(__name__)
 
 MAX_MAP_PIXELS = 1 << 24
 """The maximum pixels of a gain map that is kept or written. Larger ones are downscaled."""
@@ -123,15 +121,13 @@ class GainMap:
 
 def find_jpeg_map(image: Any, file: BinaryIO, exif: bytes | None) -> MapHeader | None:
     """Return the gain map of an opened JPEG, None if there is none that can be used."""
-    try:
-        with map_file(file) as data:
-            for start, length in find_attached(image.info):
-                attached = data[start : start + length]
-                found = _read_attached(attached, (start, length), exif)
-                if found and _fits(found, image):
-                    return found
-    except Exception as error:  # A decoder raises any type. The photo can be read.
-        logger.info("An attached image cannot be used: %s", error)
+    # A decoder raises any type. The photo itself can be read.
+    with suppress(Exception), map_file(file) as data:
+        for start, length in find_attached(image.info):
+            attached = data[start : start + length]
+            found = _read_attached(attached, (start, length), exif)
+            if found and _fits(found, image):
+                return found
     return None
 
 
@@ -194,14 +190,13 @@ def find_heic_map(image: Any, file: BinaryIO, exif: bytes | None) -> MapHeader |
     numbers = image.info.get("aux", {}).get(AUXILIARY_TYPE)
     if not numbers:
         return None
-    try:
-        width, height = _open_auxiliary(file, numbers[0]).size
+    with suppress(Exception):  # The photo itself can be read.
+        size = _open_auxiliary(file, numbers[0]).size
         with map_file(file) as data:
-            found = _apple_header(numbers[0], (width, height), data, exif)
-    except Exception as error:  # The photo itself can be read.
-        logger.info("An auxiliary image cannot be used: %s", error)
-        return None
-    return found if found and _fits(found, image) else None
+            found = _apple_header(numbers[0], size, data, exif)
+        if found and _fits(found, image):
+            return found
+    return None
 
 
 def _fits(found: MapHeader, image: Any) -> bool:
@@ -279,8 +274,7 @@ def decode_map(file: BinaryIO, header: MapHeader) -> np.ndarray | None:
             factor = math.ceil(math.sqrt(header.pixels / MAX_MAP_PIXELS))
             mode = "L" if image.mode == "L" else "RGB"
             pixels = np.asarray(image.convert(mode).reduce(factor))
-    except Exception as error:  # The photo itself can be read.
-        logger.info("The gain map cannot be decoded: %s", error)
+    except Exception:  # The photo itself can be read.
         return None
     if header.headroom:
         pixels = _from_apple(pixels, header.headroom)

@@ -3,10 +3,10 @@ specification, 3rd edition)."""
 
 from __future__ import annotations
 
-import logging
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import BinaryIO
 
 from .containers import LARGEST_BLOCK, MAX_CHUNKS, Chunk, chunk_content, first_chunks, read_block
@@ -14,8 +14,6 @@ from .exif import plausible_dpi, read_dpi, without_prefix
 from .iptc import extract_iptc, photoshop_resource
 from .metadata import MAX_TEXTS, MAX_TEXTS_LENGTH, Metadata
 from .xmp import accept_xmp
-
-logger = logging.getLogger(__name__)
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -29,10 +27,6 @@ _INCH = 0.0254
 
 # The decoder gets only these chunks, so that a decompression bomb in another chunk has no effect.
 _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
-
-
-class _TooLargeError(ValueError):
-    """A text is longer than its limit."""
 
 
 def make_chunk(kind: bytes, content: bytes) -> bytes:
@@ -94,15 +88,10 @@ def read_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
     chunk = first_chunks(chunks).get(b"iCCP")
     if chunk is None:
         return None
-    content = read_block(file, chunk) or b""
-    name, _, rest = content.partition(b"\0")
-    try:
-        if not 1 <= len(name) <= 79 or rest[:1] != b"\0":
-            raise ValueError("its header is wrong")
+    _, _, rest = chunk_content(file, chunk).partition(b"\0")
+    with suppress(ValueError, zlib.error):
         return _inflate(rest[1:], LARGEST_BLOCK)
-    except (ValueError, zlib.error) as error:
-        logger.info("The colour profile is damaged and was left out: %s", error)
-        return None
+    return None
 
 
 def profile_chunk(icc: bytes) -> bytes:
@@ -182,7 +171,7 @@ def _inflate(packed: bytes, limit: int) -> bytes:
     inflater = zlib.decompressobj()
     content = inflater.decompress(packed, limit + 1)
     if len(content) > limit:
-        raise _TooLargeError("it is too large")
+        raise ValueError("it is too large")
     if not inflater.eof:
         raise ValueError("it is truncated")
     return content
@@ -193,8 +182,8 @@ def _read_texts(
 ) -> tuple[list[tuple[str, str]], dict[str, bytes]]:
     """Return the texts (keyword, value), and the blocks that are stored as texts.
 
-    The names of blocks are "xmp", "exif", "iptc" and so on. A block that is too large is replaced
-    by spaces.
+    The names of blocks are "xmp", "exif", "iptc" and so on. Texts that are damaged or too large are
+    left out.
     """
     texts: list[tuple[str, str]] = []
     blocks: dict[str, bytes] = {}
@@ -205,25 +194,18 @@ def _read_texts(
         content = read_block(file, chunk) or b""
         key = content.partition(b"\0")[0].decode("latin-1")
         block = _block_of(key)
-        if block is None:
-            limit = min(_MAX_TEXT_LENGTH, remaining)
-        else:
+        limit = min(_MAX_TEXT_LENGTH, remaining)
+        if block:
             limit = 2 * LARGEST_BLOCK  # A block of a profile has two digits for each byte.
-        try:
+        with suppress(ValueError, zlib.error):
             value = _text_in(chunk.kind, content, limit)
             if key == _XMP_KEYWORD:
                 blocks["xmp"] = value.encode("utf-8")
-            elif block is not None:
+            elif block:
                 blocks.setdefault(block, _profile_in(value))
             elif len(texts) < MAX_TEXTS:
                 texts.append((key, value))
                 remaining -= len(value)
-        except _TooLargeError:
-            if block is not None:
-                blocks.setdefault(block, b" " * (LARGEST_BLOCK + 1))
-            logger.info("A text is too large and was left out")
-        except (ValueError, zlib.error) as error:
-            logger.info("A text is damaged and was left out: %s", error)
     return texts, blocks
 
 
@@ -249,12 +231,10 @@ def _text_in(kind: bytes, content: bytes, limit: int) -> str:
         value = value[2:].split(b"\0", 2)[-1]
     if not 1 <= len(keyword) <= 79:
         raise ValueError("the length of its keyword is out of bounds")
-    if len(content) > LARGEST_BLOCK:
-        raise _TooLargeError("its chunk is too large")
     if is_compressed:
         value = _inflate(value, limit)
     if len(value) > limit:
-        raise _TooLargeError("it is too large")
+        raise ValueError("it is too large")
     return value.decode(encoding).replace("\0", "")
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import io
-import logging
 import time
 from typing import Any, cast
 
 from PIL import ImageCms
 
-from .containers import LARGEST_BLOCK, cut_block
-
-logger = logging.getLogger(__name__)
+from .containers import LARGEST_BLOCK
 
 _MAX_PROFILE_SECONDS = 1.0
 """Limit of the processor time to prepare a profile. Real profiles take milliseconds, crafted
@@ -21,11 +18,9 @@ _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 
 def limit_profile(profile: object) -> bytes | None:
     """Return a colour profile unless it is empty or too large."""
-    found = cut_block(profile)
-    if found and len(found) > LARGEST_BLOCK:
-        logger.info("The colour profile is too large and was left out")
-        return None
-    return found
+    if isinstance(profile, bytes) and 0 < len(profile) <= LARGEST_BLOCK:
+        return profile
+    return None
 
 
 def open_profile(icc: bytes | None) -> ImageCms.ImageCmsProfile | None:
@@ -33,8 +28,7 @@ def open_profile(icc: bytes | None) -> ImageCms.ImageCmsProfile | None:
         return None
     try:
         return ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    except (ImageCms.PyCMSError, OSError) as error:
-        logger.info("The colour profile is damaged and was left out: %s", error)
+    except (ImageCms.PyCMSError, OSError):
         return None
 
 
@@ -65,22 +59,15 @@ def profile_space(icc: bytes | None) -> str | None:
     try:
         if mode:
             ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError) as error:
-        logger.info("The colour profile does not work and was left out: %s", error)
+    except (ImageCms.PyCMSError, OSError, ValueError):
         return None
     # Reports would take as long for each image.
     if time.thread_time() - begun > _MAX_PROFILE_SECONDS:
-        logger.info("The colour profile takes too long and was left out")
         return None
     return space
 
 
 def fitting_profile(icc: bytes | None, grey: bool) -> bytes | None:
     """Return the profile if the result, grey or RGB, can carry it."""
-    space = profile_space(icc)
     fitting = "GRAY" if grey else "RGB"
-    if space == fitting:
-        return icc
-    if space is not None:
-        logger.info("The %s profile does not fit the image and was left out", space)
-    return None
+    return icc if profile_space(icc) == fitting else None

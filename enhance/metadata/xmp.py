@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
-
-logger = logging.getLogger(__name__)
 
 EXTENSION = "xmpNote:HasExtendedXMP"
 LOST = {
@@ -46,7 +43,6 @@ def accept_xmp(packet: bytes | None) -> bytes | None:
     packet = (packet or b"").rstrip(b"\0")
     # Entities of a document type could hide names, or expand to gigabytes.
     if b"\0" in packet or b"<!DOCTYPE" in packet:
-        logger.info("The XMP packet is of an unusual kind and was left out")
         return None
     return packet or None
 
