@@ -13,15 +13,14 @@ from PIL import Image, ImageCms
 
 from ..errors import PictureError
 from ..files import write_atomically
-from ..images import Size, SourceImage, spans
+from ..images import Box, Size, SourceImage
 from .png import encode_png
-from .png_reader import PngReader
+from .png_reader import PngReader, read_region
 
 LIST_SIDE = 96
 """The longest side of the image of a list entry, in pixels."""
 _MAX_LISTED_PIXELS = 100_000_000
 """Larger results get no thumbnail in a list, because it would take too long."""
-_STRIP_PIXELS = 1 << 20
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 SRGB = _SRGB.tobytes()
 """The ICC profile of sRGB."""
@@ -52,27 +51,17 @@ class Thumbnail:
         high = round(self._added / self._ratio)
         if high > low:
             size = (high - low, self.size[1])
-            self.pixels[low:high] = resize_for_screen(_halve(strip, size), size)
-
-    def add_all(self, result: PngReader) -> None:
-        """Add all rows of a finished result. Raises PictureError."""
-        height, width = result.size
-        step = max(8, _STRIP_PIXELS // width)
-        for first, last in spans(height, step):
-            self.add(result.rows(first, last))
+            self.pixels[low:high] = resize_for_screen(strip, size)
 
 
-def _halve(strip: np.ndarray, size: Size) -> np.ndarray:
-    """Return the strip at half its size unless `size` (height, width) is larger.
+def overview(result: PngReader, limit: int) -> np.ndarray:
+    """Return a finished result at most `limit` px per side, uint8 RGB or RGBA.
 
-    The reduction of a strip of 16,000 px then takes a tenth of the time. An odd row or column at
-    the end is left out.
+    Raises PictureError.
     """
-    height = strip.shape[0] // 2
-    width = strip.shape[1] // 2
-    if height < size[0] or width < size[1]:
-        return strip
-    return _resize(strip[: 2 * height, : 2 * width], (height, width))
+    height, width = result.size
+    step = max(1, max(height, width) // limit)
+    return resize_to_fit(read_region(result.rows, Box(0, 0, width, height), step), limit)
 
 
 def to_screen(pixels: np.ndarray) -> np.ndarray:
@@ -197,11 +186,9 @@ def data_url(pixels: np.ndarray, icc: bytes | None) -> str:
 def thumbnail_of(png: Path) -> str:
     """Return the thumbnail of a result for a list as a `data:` URL, or "" if the result is too
     large."""
-    with suppress(PictureError, OSError), PngReader(png) as rows:
-        height, width = rows.size
+    with suppress(PictureError, OSError), PngReader(png) as result:
+        height, width = result.size
         if height * width <= _MAX_LISTED_PIXELS:
-            thumbnail = Thumbnail(height, width, LIST_SIDE, rows.channels)
-            thumbnail.add_all(rows)
-            icc = rows.icc if rows.channels > 2 else None
-            return data_url(thumbnail.pixels, icc)
+            icc = result.icc if result.channels > 2 else None
+            return data_url(overview(result, LIST_SIDE), icc)
     return ""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..formats.encoding import FORMATS
 from ..formats.png_reader import PngReader
-from ..formats.thumbnails import Thumbnail, icc_for_screen, srgb_image, to_screen, whole_image
+from ..formats.thumbnails import icc_for_screen, overview, srgb_image, to_screen, whole_image
 from ..i18n import (
     DEFAULT_LANGUAGE,
     PixelCount,
@@ -82,11 +82,10 @@ def _draw_images(
     """Draw the whole photo and its detail at `focus`, each before and after."""
     height, width = result.size
     icc = icc_for_screen(image)
-    thumbnail = Thumbnail(height, width, _WHOLE_PIXELS, result.channels)
-    thumbnail.add_all(result)
+    after = overview(result, _WHOLE_PIXELS)
     whole = {
-        "before": srgb_image(whole_image(image, thumbnail.size), icc),
-        "after": srgb_image(thumbnail.pixels, icc),
+        "before": srgb_image(whole_image(image, after.shape[:2]), icc),
+        "after": srgb_image(after, icc),
     }
     captions = {
         "before": _pixels(document, image.width, image.height),
