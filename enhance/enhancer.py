@@ -39,11 +39,11 @@ from .errors import (
 )
 from .files import write_atomically
 from .formats.encoding import Encoding, export
+from .formats.in_memory import InMemory, as_file, is_array, is_batch, like, map_batch
 from .formats.png_reader import PngReader
 from .formats.thumbnails import most_detailed_point, small_size, whole_image
 from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, read_image, warm_up
-from .images.in_memory import InMemory, as_file, is_array, is_batch, like, map_batch
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Result, RunInputs, fidelity_info
 from .jobs.parallel import work_in_parallel
 from .jobs.scheduler import Job, JobKind, Progress, Scheduler

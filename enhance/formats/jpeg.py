@@ -23,8 +23,8 @@ from .format import FinishedImage, Format, squeeze
 _STRIP = 16
 """The rows of the largest block."""
 _RESOURCE_BYTES = 65_000
-_START_OF_FRAME = (0xC0, 0xC1)  # Baseline, extended.
-_START_OF_SCAN = 0xDA
+_START_OF_FRAME = b"\xff\xc0"
+_START_OF_SCAN = b"\xff\xda"
 _RESTART_INTERVAL = 0xDD
 _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = b"\xff\xd9"
@@ -130,17 +130,11 @@ def _split(coded: bytes, height: int, interval: int) -> tuple[bytes, bytes]:
 
     The head has another height, and a restart interval; the scan has no end marker.
     """
-    head = _START_OF_IMAGE
-    position = len(head)
-    marker = 0
-    while marker != _START_OF_SCAN:
-        marker, length = struct.unpack_from(">xBH", coded, position)
-        end = position + 2 + length
-        part = coded[position:end]
-        if marker in _START_OF_FRAME:
-            part = part[:5] + struct.pack(">H", height) + part[7:]
-        if marker == _START_OF_SCAN:
-            head += segment(_RESTART_INTERVAL, struct.pack(">H", interval))
-        head += part
-        position = end
-    return head, coded[position:-2]
+    # In a scan, only 0 and the restart markers follow 0xFF.
+    scan = coded.rindex(_START_OF_SCAN)
+    frame = coded.rindex(_START_OF_FRAME, 0, scan)
+    restart = segment(_RESTART_INTERVAL, struct.pack(">H", interval))
+    pixels = scan + 2 + int.from_bytes(coded[scan + 2 : scan + 4], "big")
+    frame_start = coded[: frame + 5] + struct.pack(">H", height)
+    head = frame_start + coded[frame + 7 : scan] + restart + coded[scan:pixels]
+    return head, coded[pixels:-2]

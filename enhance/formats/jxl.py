@@ -15,12 +15,14 @@ import numpy as np
 
 from ..images import ceil_div
 from ..images.colour import grey_in_srgb
-from ..images.jxl_reader import CONTAINER_START, BitReader, codestream_of, load_library, read_boxes
+from ..images.jxl_reader import CONTAINER_START, BitReader, codestream_of, load_library
 from .format import FinishedImage, Format, to_8_bits
 from .thumbnails import srgb_image
 
 _START = CONTAINER_START + struct.pack(">I4s4sI4s", 20, b"ftyp", b"jxl ", 0, b"jxl ")
 """The first boxes of a file."""
+_LEVEL_10 = struct.pack(">I4sB", 9, b"jxll", 10)
+"""The box of a file that needs more of its decoder, such as for 16 bits."""
 _LARGEST_DISTANCE = 15.0
 _D50 = bytes.fromhex("0000f6d6000100000000d32d")
 """The white point in the header of a profile."""
@@ -66,9 +68,8 @@ def _write(file: BinaryIO, image: FinishedImage) -> None:
     if icc and image.is_lossless:
         codestream = _with_profile(codestream, icc, values)
     file.write(_START)
-    for kind, content in read_boxes(coded):
-        if kind == b"jxll":
-            file.write(_box(kind, content))
+    if b"jxll" in coded[: len(_START) + len(_LEVEL_10)]:
+        file.write(_LEVEL_10)
     if image.metadata.exif:
         file.write(_box(b"Exif", bytes(4) + image.metadata.exif))
     if image.metadata.xmp:

@@ -25,6 +25,9 @@ _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 SRGB = _SRGB.tobytes()
 """The ICC profile of sRGB."""
 _WHITE = (255, 255, 255)
+_FIELDS = 9
+_SIDE_WEIGHTS = 0.3 + np.sin(np.pi * (np.arange(_FIELDS) + 0.5) / _FIELDS)
+_FIELD_WEIGHTS = np.outer(_SIDE_WEIGHTS, _SIDE_WEIGHTS)
 
 
 class Thumbnail:
@@ -110,20 +113,14 @@ def whole_image(image: SourceImage, size: Size) -> np.ndarray:
 def most_detailed_point(pixels: np.ndarray) -> tuple[float, float]:
     """Return where an image has the most detail: shares of its width and height, 0 to 1.
 
-    `pixels` are uint8 [h, w, 3 or 4]. This is the maximum of the mean absolute Laplacian over a
-    sixth of the longer side, with less weight at the border.
+    `pixels` are uint8 [h, w, 3 or 4]. This is the field of a grid with the highest mean absolute
+    Laplacian, with less weight at the border.
     """
     grey = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY)
-    height, width = grey.shape
-    side = max(height, width) // 6 | 1
-    detail = cv2.blur(np.abs(cv2.Laplacian(grey, cv2.CV_32F)), (side, side))
-    weights = np.outer(_weights_of_places(height), _weights_of_places(width))
-    row, column = divmod(int(np.argmax(detail * weights)), width)
-    return (column + 0.5) / width, (row + 0.5) / height
-
-
-def _weights_of_places(length: int) -> np.ndarray:
-    return 0.3 + np.sin(np.pi * (np.arange(length) + 0.5) / length)
+    detail = np.abs(cv2.Laplacian(grey, cv2.CV_32F))
+    fields = _resize(detail, (_FIELDS, _FIELDS)) * _FIELD_WEIGHTS
+    row, column = divmod(int(np.argmax(fields)), _FIELDS)
+    return (column + 0.5) / _FIELDS, (row + 0.5) / _FIELDS
 
 
 def icc_for_screen(image: SourceImage) -> bytes | None:
@@ -158,12 +155,10 @@ def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str
 
     RGB becomes a JPEG without visible artifacts, RGBA a PNG.
     """
-    data = io.BytesIO()
-    image = Image.fromarray(pixels)
     if pixels.shape[2] == 4:
-        image.save(data, "PNG", icc_profile=icc, compress_level=1)
-        return data.getvalue(), ".png"
-    image.save(data, "JPEG", icc_profile=icc, quality=93, subsampling=0)
+        return encode_png(pixels, icc=icc), ".png"
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, "JPEG", icc_profile=icc, quality=93, subsampling=0)
     return data.getvalue(), ".jpg"
 
 

@@ -59,12 +59,10 @@ class ImageCache:
                     del self._entries[key]
 
     def _trim(self) -> None:
-        """Drop images that are too large, then those used least recently, until the rest fits."""
+        """Drop the images used least recently until the rest fits."""
         with self._lock:
             finished = {key: future for key, (future, _) in self._entries.items() if future.done()}
             sizes = {key: future.result().nbytes for key, future in finished.items()}
-            # The sort is stable: entries are in the order of their last use, because `get` adds
-            # them again.
-            for key in sorted(sizes, key=lambda key: sizes[key] <= self._max_bytes):
+            for key in list(sizes):  # In the order of their last use: `get` adds them again.
                 if sum(sizes.values()) > self._max_bytes:
                     del sizes[key], self._entries[key]

@@ -30,7 +30,7 @@ import psutil
 
 from ..errors import PictureError, is_memory_short
 from ..metadata import Metadata
-from ..metadata.containers import LARGEST_BLOCK, map_file
+from ..metadata.containers import map_file
 from ..metadata.gain_map import GainMap, decode_map
 from ..metadata.png_chunks import read_metadata, scan_chunks
 from ..metadata.profiles import profile_name
@@ -108,8 +108,7 @@ def read_variants(path: Path) -> dict[str, Metadata]:
     """
     with _picture_errors(), path.open("rb") as file:
         metadata = read_metadata(file, scan_chunks(file))
-        # The size and the resolution of the result can have made a block a little longer.
-        return metadata.without_large_blocks(LARGEST_BLOCK).variants()
+        return metadata.without_large_blocks().variants()
 
 
 def decode(

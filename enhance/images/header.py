@@ -15,7 +15,7 @@ from PIL import ImageFile
 
 from ..errors import PictureError
 from ..metadata import Metadata, png_chunks
-from ..metadata.containers import chunk_content, cut_block, first_chunks
+from ..metadata.containers import chunk_content, first_chunks
 from ..metadata.exif import (
     INTEROP_IFD,
     MAKER_NOTE,
@@ -102,7 +102,8 @@ def read_header(file: BinaryIO, *, max_pixels: int) -> Header:
     metadata = header.metadata
     if header.frames > 1:
         metadata = metadata.with_note("first_frame")
-    return replace(header, metadata=metadata.without_large_blocks())
+    icc = limit_profile(header.icc)
+    return replace(header, metadata=metadata.without_large_blocks(), icc=icc)
 
 
 def _pillow_header(kind: str, file: BinaryIO, max_pixels: int) -> Header:
@@ -229,7 +230,7 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         width,
         height,
         tiff_metadata(file, tags),
-        icc=limit_profile(tags.get("ICCProfile")),
+        icc=tags.get("ICCProfile"),
         bits=kept_bits,
         has_alpha=has_alpha,
         frames=count_pages(file),
@@ -248,18 +249,17 @@ def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
     mode = "L" if facts.num_color_channels == 1 else "RGB"
     if facts.has_alpha:
         mode += "A"
-    exif = cut_block(facts.exif)
-    if exif:
-        # The box starts with the distance to the TIFF header (ISO/IEC 18181-2).
-        distance = int.from_bytes(exif[:4], "big")
-        exif = without_prefix(exif[4 + distance :])
+    exif = facts.exif or b""
+    # The box starts with the distance to the TIFF header (ISO/IEC 18181-2).
+    distance = int.from_bytes(exif[:4], "big")
+    exif = without_prefix(exif[4 + distance :])
     return Header(
         "JXL",
         _mode_of_depth(mode, bits),
         facts.width,
         facts.height,
-        Metadata(exif, accept_xmp(cut_block(facts.xmp)), dpi=read_dpi(exif)),
-        icc=limit_profile(facts.icc),
+        Metadata(exif, accept_xmp(facts.xmp), dpi=read_dpi(exif)),
+        icc=facts.icc,
         bits=bits,
         has_alpha=facts.has_alpha,
     )
@@ -275,7 +275,7 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = N
             # Maker notes describe the values of the sensor, and often contain previews.
             metadata = tiff_metadata(file, tags, (INTEROP_IFD, MAKER_NOTE))
         else:
-            exif = without_prefix(cut_block(raw.preview_exif(opened)))
+            exif = without_prefix(raw.preview_exif(opened))
             metadata = Metadata(exif, dpi=read_dpi(exif))
         mode = "L" if opened.num_colors == 1 else "RGB"
         return Header(

@@ -7,13 +7,11 @@ PictureErrors raised here lack the file's name; the caller adds it.
 from __future__ import annotations
 
 import importlib
-import io
+import re
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 from ..errors import PictureError
-from ..metadata.containers import iso_boxes
 
 _CODESTREAM_START = b"\xff\x0a"
 CONTAINER_START = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A)
@@ -22,6 +20,7 @@ STARTS = (_CODESTREAM_START, CONTAINER_START)
 _SIDE_BITS = (9, 13, 18, 30)
 """The bits of a height or width, by the number before it."""
 _HEADER_BYTES = 256
+_CODESTREAM_BOX = re.compile(rb"(?P<long>\0\0\0\x01)?(?P<kind>jxl[cp])")
 
 
 class BitReader:
@@ -63,24 +62,19 @@ def load_library() -> Any:
         raise PictureError("image_library_missing", format="JPEG XL", library="pyjpegxl") from error
 
 
-def read_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and content of the boxes of a container. A bare codestream has none."""
-    if data.startswith(CONTAINER_START):
-        for box in iso_boxes(io.BytesIO(data)):
-            yield box.kind, data[box.start : box.start + box.length]
-
-
 def codestream_of(data: bytes) -> bytes:
-    """Return the codestream of a file. A container can have it in several parts."""
+    """Return the codestream of a file, or its first part, up to the end of the file."""
     if not data.startswith(CONTAINER_START):
         return data
-    parts = []
-    for kind, content in read_boxes(data):
-        if kind == b"jxlc":
-            parts.append(content)
-        elif kind == b"jxlp":
-            parts.append(content[4:])  # after the number of the part
-    return b"".join(parts)
+    box = _CODESTREAM_BOX.search(data)
+    if box is None:
+        raise EOFError("no codestream")
+    start = box.end()
+    if box["long"]:
+        start += 8  # The length follows the name.
+    if box["kind"] == b"jxlp":
+        start += 4  # The content begins with the number of the part.
+    return data[start:]
 
 
 def is_animated(data: bytes) -> bool:

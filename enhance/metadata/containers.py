@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import mmap
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -25,29 +24,6 @@ class Chunk:
     length: int
 
 
-def iso_boxes(file: BinaryIO) -> Iterator[Chunk]:
-    """Yield the outer boxes of ISO media (ISO 14496-12, 4.2).
-
-    The content of the last one can be cut off.
-    """
-    size = file.seek(0, 2)
-    position = 0
-    for _ in range(MAX_CHUNKS):
-        if position + 8 > size:
-            return
-        file.seek(position)
-        header = file.read(16)
-        length, kind = struct.unpack_from(">I4s", header)
-        start = 8
-        if length == 1:
-            length = int.from_bytes(header[8:16], "big")
-            start = 16
-        elif length == 0:  # up to the end of the file
-            length = size
-        yield Chunk(kind, position + start, max(length - start, 0))
-        position += max(length, start)
-
-
 def chunk_content(file: BinaryIO, chunk: Chunk) -> bytes:
     file.seek(chunk.start)
     return file.read(chunk.length)
@@ -58,19 +34,12 @@ def first_chunks(chunks: Sequence[Chunk]) -> dict[bytes, Chunk]:
     return {chunk.kind: chunk for chunk in reversed(chunks)}
 
 
-def cut_block(block: object) -> bytes | None:
-    """Return a block, cut to one byte more than LARGEST_BLOCK; None if it is empty.
-
-    The extra byte shows `limit_profile` and `Metadata.without_large_blocks` that a block is too
-    large.
-    """
-    if isinstance(block, bytes) and block:
-        return block[: LARGEST_BLOCK + 1]
-    return None
-
-
 def read_block(file: BinaryIO, chunk: Chunk | None) -> bytes | None:
-    """Return the content of a chunk as `cut_block` does; None if it is missing or empty."""
+    """Return the content of a chunk, cut to one byte more than LARGEST_BLOCK.
+
+    The result is None if it is missing or empty. The extra byte shows
+    `Metadata.without_large_blocks` that it is too large.
+    """
     if chunk is None:
         return None
     file.seek(chunk.start)

@@ -13,7 +13,7 @@ import re
 import struct
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from PIL import Image
 
@@ -242,36 +242,28 @@ def without_prefix(block: bytes | None) -> bytes | None:
     return _PREFIXES.sub(b"", block or b"") or None
 
 
-def _byte_order(block: bytes) -> Literal["little", "big"]:
-    return "little" if block.startswith(b"II") else "big"
-
-
 def read_orientation(block: bytes | None) -> int:
     """Return the orientation, 1 to 8; 1 if the block states none or is damaged."""
     block = block or b""
     _, value = read_directory(block).get(ORIENTATION, (_SHORT, b""))
-    number = int.from_bytes(value, _byte_order(block))
+    number = int.from_bytes(value, "little" if block.startswith(b"II") else "big")
     return number if number in range(1, 9) else 1
 
 
 def read_dpi(block: bytes | None) -> tuple[float, float] | None:
     """Return the resolution in dots per inch, across and down, if the block states one."""
     block = block or b""
-    order = _byte_order(block)
     values = read_directory(block)
-
-    def ratio(tag: int) -> float:
-        _, value = values.get(tag, (_RATIONAL, b""))
-        denominator = int.from_bytes(value[4:8], order)
-        return int.from_bytes(value[:4], order) / max(denominator, 1)
-
-    across = ratio(_X_RESOLUTION)
-    down = ratio(_Y_RESOLUTION)
+    order = "<" if block.startswith(b"II") else ">"
     _, unit = values.get(_RESOLUTION_UNIT, (_SHORT, b""))
-    if int.from_bytes(unit, order) == 3:  # centimetres
-        across *= 2.54
-        down *= 2.54
-    return plausible_dpi(across, down)
+    units_per_inch = 2.54 if 3 in unit else 1  # 3 is centimetres.
+    with suppress(KeyError, struct.error, ZeroDivisionError):
+        ratios = values[_X_RESOLUTION][1] + values[_Y_RESOLUTION][1]
+        across, across_divisor, down, down_divisor = struct.unpack(order + "4I", ratios)
+        dpi_across = across / across_divisor * units_per_inch
+        dpi_down = down / down_divisor * units_per_inch
+        return plausible_dpi(dpi_across, dpi_down)
+    return None
 
 
 def plausible_dpi(across: float, down: float) -> tuple[float, float] | None:

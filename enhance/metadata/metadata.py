@@ -87,19 +87,18 @@ class Metadata:
     def with_note(self, note: str) -> Metadata:
         return replace(self, notes=(*self.notes, note))
 
-    def without_large_blocks(self, limit: int = MAX_BLOCK) -> Metadata:
-        """Return the metadata without large blocks and EXIF with overlapping values.
+    def without_large_blocks(self) -> Metadata:
+        """Return the metadata without blocks over MAX_BLOCK and EXIF with overlapping values.
 
-        Large blocks have more than `limit` bytes. Each removal is a note. The remaining blocks can
-        be searched and changed quickly.
+        Each removal is a note. The remaining blocks can be searched and changed quickly.
         """
-        large = [name for name in LARGE_BLOCKS if self._is_too_large(name, limit)]
+        large = [name for name in LARGE_BLOCKS if self._is_too_large(name)]
         notes = [LARGE_BLOCKS[name] for name in large]
         return replace(self, notes=(*self.notes, *notes), **dict.fromkeys(large))
 
-    def _is_too_large(self, name: str, limit: int) -> bool:
+    def _is_too_large(self, name: str) -> bool:
         block: bytes = getattr(self, name) or b""
-        return len(block) > limit or (name == "exif" and not has_plausible_values(block))
+        return len(block) > MAX_BLOCK or (name == "exif" and not has_plausible_values(block))
 
     def upright(self) -> Metadata:
         """Return the metadata for the image in orientation 1, without thumbnail and damaged blocks.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, BinaryIO, TypeAlias
 
 from PIL import ImageFile
 
-from .containers import cut_block
 from .exif import INTEROP_IFD, block_from_tiff, plausible_dpi, read_dpi, without_prefix
 from .gain_map import AUXILIARY_TYPE, ISO_SEGMENT
 from .iptc import extract_iptc
@@ -27,10 +27,10 @@ def pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     segments: _Segments = getattr(image, "applist", [])
     contents = [content for _, content in segments if content.startswith(_RESOURCES)]
     resources = b"".join(content.removeprefix(_RESOURCES) for content in contents)
-    exif = without_prefix(cut_block(info.get("exif")))
+    exif = without_prefix(info.get("exif"))
     return Metadata(
         exif,
-        xmp=accept_xmp(cut_block(info.get("xmp"))),
+        xmp=accept_xmp(info.get("xmp")),
         iptc=extract_iptc(resources),
         texts=_comments(info, segments),
         dpi=_stated_dpi(image) or read_dpi(exif),
@@ -82,22 +82,20 @@ def tiff_metadata(
     tags: dict[str, Any],
     without: Collection[int] = (INTEROP_IFD,),
 ) -> Metadata:
-    exif = cut_block(block_from_tiff(file, without))
+    exif = block_from_tiff(file, without)
     xmp = accept_xmp(_tag_bytes(tags.get("XMP"), file))
     iptc = _tag_bytes(tags.get("IptcNaaInfo"), file)
-    if iptc is None:
-        iptc = _tag_bytes(tags.get("PhotoshopInfo"), file)
-    return Metadata(exif, xmp, extract_iptc(iptc or b""), dpi=read_dpi(exif))
+    iptc = iptc or _tag_bytes(tags.get("PhotoshopInfo"), file)
+    return Metadata(exif, xmp, extract_iptc(iptc), dpi=read_dpi(exif))
 
 
-def _is_32_bits(number: object) -> bool:
-    return isinstance(number, int) and number < 1 << 32
-
-
-def _tag_bytes(value: object, file: BinaryIO) -> bytes | None:
+def _tag_bytes(value: object, file: BinaryIO) -> bytes:
     """Return the bytes of a tag, which some programs write as 32-bit integers."""
-    if isinstance(value, tuple) and all(_is_32_bits(one) for one in value):
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, tuple):
         file.seek(0)
         order = ">" if file.read(2) == b"MM" else "<"
-        value = struct.pack(f"{order}{len(value)}I", *value)
-    return cut_block(value)
+        with suppress(struct.error):
+            return struct.pack(f"{order}{len(value)}I", *value)
+    return b""

@@ -19,13 +19,11 @@ LOST = {
 _CLAIM = rb"(?:hdrgm|HDRGainMap|apdi):[\w.-]{1,80}|GCamera:(?:Motion|Micro)\w{1,80}"
 _CLAIMS = re.compile(
     rb"\s(?:%s)\s{0,9}=\s{0,9}(?:\"[^\"<]*\"|'[^'<]*')" % _CLAIM
-    + rb"|<(%s|Container:Directory)(?:\s[^<>]*?)?(/?)>" % _CLAIM
+    + rb"|<(%s|Container:Directory)(?:\s[^<>]*)?(?:/>|>.{0,2000}?</\1\s{0,9}>)" % _CLAIM,
+    re.DOTALL,
 )
-"""The properties of XMP that claim a gain map or a video in the file: attributes, and first tags of
-elements."""
-_CLAIM_BYTES = 20_000
-"""Maximum distance in bytes of the end tag of such an element."""
-_TAG_END = re.compile(rb"\s{0,9}>")
+"""The properties of XMP that claim a gain map or a video in the file: attributes, and elements of
+limited length, because a search for the end of many elements would take minutes."""
 _RDF_END = re.compile(rb"</([\w.-]{1,80}:)?RDF\s{0,9}>")
 EMPTY_PACKET = (
     b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
@@ -88,30 +86,5 @@ def claims_attached(xmp: bytes) -> bool:
 
 
 def without_claims(xmp: bytes) -> bytes:
-    """Return XMP without the properties in `_CLAIMS`. An element without an end stays."""
-    kept: list[bytes] = []
-    position = search_from = 0
-    while found := _CLAIMS.search(xmp, search_from):
-        name, is_empty = found.groups()
-        end = found.end()
-        if name and not is_empty:
-            end = _end_of_element(xmp, name, end)
-        search_from = found.start() + 1
-        if end is not None:
-            kept.append(xmp[position : found.start()])
-            position = search_from = end
-    return b"".join([*kept, xmp[position:]])
-
-
-def _end_of_element(xmp: bytes, name: bytes, start: int) -> int | None:
-    """Return the end of an element whose content begins at `start`.
-
-    The result is None if it is missing or too far away. A regular expression would take minutes if
-    many elements have no end.
-    """
-    end_tag = b"</" + name
-    position = xmp.find(end_tag, start, start + _CLAIM_BYTES)
-    if position < 0:
-        return None
-    end = _TAG_END.match(xmp, position + len(end_tag))
-    return end.end() if end else None
+    """Return XMP without the properties in `_CLAIMS`."""
+    return _CLAIMS.sub(b"", xmp)

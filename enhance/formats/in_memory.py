@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
-import cv2
 import numpy as np
 from PIL.Image import Image
 
 from ..errors import PictureError
 from ..files import storage_errors
+from ..images.colour import grey_as_rgb
 from ..processes import temporary_path
-from .colour import grey_as_rgb
+from .png import encode_png
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +69,7 @@ def _write(source: InMemory, path: Path) -> None:
     if isinstance(source, bytes | bytearray | memoryview):
         path.write_bytes(source)
     elif is_array(source):
-        _write_pixels(to_pixels(source), path)
+        path.write_bytes(encode_png(to_pixels(source)))
     elif isinstance(source, Image):
         _save_pillow(source, path)
     elif hasattr(source, "read") and not isinstance(source, io.TextIOBase):
@@ -77,16 +77,6 @@ def _write(source: InMemory, path: Path) -> None:
             shutil.copyfileobj(cast(BinaryIO, source), file)
     else:
         raise PictureError("source_type", given=type(source).__name__)
-
-
-def _write_pixels(pixels: np.ndarray, path: Path) -> None:
-    """Write uint8 or uint16 pixels, [H, W, 1, 3 or 4], to a PNG with little compression."""
-    channels = pixels.shape[2]
-    if channels > 1:
-        order = cv2.COLOR_RGB2BGR if channels == 3 else cv2.COLOR_RGBA2BGRA
-        pixels = cv2.cvtColor(np.ascontiguousarray(pixels), order)
-    _, coded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    path.write_bytes(coded.tobytes())
 
 
 def _save_pillow(image: Image, path: Path) -> None:
