@@ -18,7 +18,7 @@
 PYTHON ?= python3
 TORCH ?= auto
 BIN := .venv/bin
-RUN_TESTS := OMP_WAIT_POLICY=passive .venv/bin/python -m pytest
+RUN_TESTS := PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=passive .venv/bin/python -m pytest
 DEBIAN := chromium-headless-shell fonts-noto-cjk libimage-exiftool-perl poppler-utils libgl1 nginx-light
 WITH_WINDOW := $(DEBIAN:chromium-headless-shell=chromium)
 
@@ -31,10 +31,12 @@ fetch: .venv/.run-ready
 	$(BIN)/python -m weights fetch
 
 # Three test files run at a time, also on two cores, because tests of the page and of servers wait most of their time.
-# OMP_WAIT_POLICY lets idle threads sleep, so that the other processes can work.
+# OMP_WAIT_POLICY lets idle threads sleep, so that the other processes can work. One thread for each process needs a tenth
+# less time of the processor than two. Python stores its bytecode even where the environment forbids that, because every
+# process would compile the same files.
 # Files run in their order, not those with the most tests first: slow files have few tests and would run last, on one core.
 test: debian .venv/.test-ready fetch
-	$(RUN_TESTS) -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	OMP_NUM_THREADS=1 $(RUN_TESTS) -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 long: debian .venv/.test-ready fetch
 	ENHANCE_FUZZ=60 $(RUN_TESTS) --timeout 0 -m long

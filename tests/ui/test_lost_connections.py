@@ -1,19 +1,14 @@
 """A page that is reloaded, loses its connection, or whose server is killed: it goes on without a
 press."""
 
-import shutil
 import signal
+from contextlib import contextmanager
 
-import numpy as np
 import pytest
 from gradio_client import Client
-from PIL import Image
 
-from enhance import models
-
-from ..conftest import FAST
-from ..site import free_port, is_ready, photo, wait_until
-from ..unit.forks import COMMAND_LINE
+from ..api.programs import write_photo
+from ..site import free_port, is_ready, wait_until
 from .cable import cable
 
 PATIENCE = 180_000
@@ -33,11 +28,19 @@ class Visit:
         port = free_port()
         url = f"http://127.0.0.1:{port}/"
         variables = {"ENHANCE_DATA": str(self._folder / "data"), "GRADIO_SERVER_PORT": str(port)}
-        code = f"import os\nos.environ.update({variables})\n{COMMAND_LINE}"
-        server = self._forks.start("app", code=code, modules=("enhance.web.build",))
+        code = f"import os\nos.environ.update({variables})\nimport tests.api.paused_app"
+        server = self._forks.start(code=code, modules=("enhance.web.build", "tests.site"))
         self._servers.append(server)
         wait_until(lambda: is_ready(url), 120)
         self._relay.connect_to(url)
+
+    @contextmanager
+    def paused(self):
+        """Pause previews and runs of all servers."""
+        go = self._folder / "go"
+        go.unlink(missing_ok=True)
+        yield
+        go.touch()
 
     def end_server(self, number):
         self._servers[-1].send_signal(number)
@@ -68,19 +71,14 @@ class Visit:
                 f"{condition}: {self.page.evaluate(f'JSON.stringify({shown})')}"
             ) from error
 
-    def photo(self, name, copies=1):
-        """Write a photo, which takes seconds to enhance."""
-        path = self._folder / f"{name}.png"
-        Image.fromarray(np.tile(photo(400, 360), (copies, 1, 1))).save(path)
-        return path
-
     def choose(self, *names, batch=False):
         field = "#batch-input" if batch else "#upload-input"
-        self.page.locator(field).first.set_input_files([self.photo(name) for name in names])
+        photos = [write_photo(self._folder / f"slow {name}.png", 48, 64) for name in names]
+        self.page.locator(field).first.set_input_files(photos)
 
     def reload(self):
         self.page.reload()
-        wait_for_components(self.page)
+        self.page.wait_for_function("window.enhance?.state")
 
     def lose_connection(self):
         self._relay.cut()
@@ -108,22 +106,13 @@ def wait_for_components(page):
 
 
 @pytest.fixture
-def only_a_fast_network(tmp_path, monkeypatch):
-    """Start servers that do not time all the networks first."""
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    for path in models.folder().glob(f"{FAST}.*"):
-        shutil.copy2(path, folder)
-    monkeypatch.setenv("ENHANCE_WEIGHTS", str(folder))
-
-
-@pytest.fixture
-def visit(forks, browser, tmp_path, only_a_fast_network):
+def visit(forks, browser, tmp_path):
     with cable() as relay, browser.new_context(locale="en-US") as context:
         page = context.new_page()
         problems = []
         page.on("pageerror", lambda error: problems.append(str(error)))
         visit = Visit(page, relay, forks, tmp_path)
+        (tmp_path / "go").touch()
         visit.start_server()
         page.goto(f"{relay.url}?preset=anime-fast")
         wait_for_components(page)
@@ -140,9 +129,10 @@ def test_the_page_goes_on_without_a_press(visit, interruption):
         interrupt_upload_by_reload(visit)
     else:
         upload_without_connection(visit, interrupt)
-    visit.choose("a")
-    visit.wait_for("file?.name === 'a.png' && state.requests.preview")
-    interrupt()
+    with visit.paused():
+        visit.choose("a")
+        visit.wait_for("file?.name === 'slow a.png' && state.requests.preview")
+        interrupt()
     visit.wait_for("chip === 'matches'")
     interrupt_run(visit, interrupt)
     interrupt_batch(visit, interrupt)
@@ -174,10 +164,10 @@ def upload_without_connection(visit, interrupt):
 
 
 def interrupt_run(visit, interrupt):
-    visit.page.locator("#enhance").click()
-    # A fast machine can be done already.
-    visit.wait_for("state.progress?.done > 0 || chip === 'result'")
-    interrupt()
+    with visit.paused():
+        visit.page.locator("#enhance").click()
+        visit.wait_for("state.progress?.done > 0")
+        interrupt()
     visit.wait_for("chip === 'result' && state.results[file.path]")
     assert [one["state"] for one in visit.recent_results()] == ["done"]
 
@@ -187,10 +177,11 @@ def interrupt_batch(visit, interrupt):
     page.locator("#tab-batch").click()
     visit.choose("c", "d", batch=True)
     visit.wait_for("state.batch.files.length === 2 && state.batch.files.every((one) => one.path)")
-    page.locator("#batch-enhance").click()
-    visit.wait_for("state.batch.progress?.share > 0 || state.batch.archive")
-    interrupt()
+    with visit.paused():
+        page.locator("#batch-enhance").click()
+        visit.wait_for("state.batch.progress?.share > 0")
+        interrupt()
     visit.wait_for("!state.batch.isRunning && state.batch.archive?.count === 2")
-    batch, single = visit.recent_results()
+    batch, single = sorted(visit.recent_results(), key=lambda one: "files" not in one)
     assert [file["state"] for file in batch["files"]] == ["done", "done"]
     assert single["state"] == "done"

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 LAUNCHER = """
-import importlib, json, os, sys
+import gc, importlib, json, os, sys
 import enhance.jobs.batch, enhance.engine.engine, enhance.enhancer, enhance.cli
 
 def run(task):
@@ -33,6 +33,7 @@ for line in sys.stdin:
         continue
     for name in task["modules"]:
         importlib.import_module(name)
+    gc.freeze()  # Garbage collection would copy the memory that the processes share.
     child = os.fork()
     if not child:
         run(task)
