@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,18 +25,6 @@ LANGUAGES = ("en", "zh-CN")
 DEFAULT_LANGUAGE = "en"
 _ROUNDED = " (fp16-rounded)"
 """A suffix of the source of a model."""
-
-_WIDE = "\u2e80-\uffef□"
-"""Characters next to which a line can be broken."""
-_OPENING = "（《“‘"
-"""Characters that end no line."""
-_CLOSING = "，。；：！？、）》”’…%"
-"""Characters that begin no line."""
-_WORDS = re.compile(
-    rf"[{_OPENING}]*(?:[^{_WIDE}{_OPENING} \-_/]+|.)[{_CLOSING}]*[ \-_/]*", re.DOTALL
-)
-"""The parts between which a line can be broken: a word or a Chinese character, with its punctuation
-and spaces."""
 _DIRECTION_MARKS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
@@ -233,21 +221,3 @@ def _localise(language: str, value: object) -> object:
         return catalogue(language).get(key) or value.strerror or str(value)
     message = getattr(value, "message", None)
     return message(language) if callable(message) else value
-
-
-def wrap(text: str, width: Callable[[str], float], max_width: float) -> list[str]:
-    """Break text into lines of at most `max_width`, after spaces and hyphens, and anywhere in
-    Chinese and long words.
-
-    `width(text)` is the width of a text, in the unit of `max_width`.
-    """
-    lines = [""]
-    for word in _WORDS.findall(text):
-        parts: Iterable[str] = [word]
-        if width(word.rstrip()) > max_width:
-            parts = word
-        for part in parts:
-            if lines[-1] and width(lines[-1] + part.rstrip()) > max_width:
-                lines.append("")
-            lines[-1] += part
-    return [line.rstrip() for line in lines if line.strip()]

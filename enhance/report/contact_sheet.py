@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..formats.thumbnails import resize_to_fit, srgb_image
-from ..i18n import wrap
 
 _FONT = Path(__file__).parents[1] / "report" / "fonts" / "NotoSansSC-Regular.woff"
 _MIN_WIDTH = 260
@@ -18,6 +18,8 @@ _MAX_SIDE = 2048
 _GAP = 24
 _INK = (28, 30, 34)
 _PAPER = (255, 255, 255)
+_WORDS = re.compile(r"[^\s\u2e80-\uffef]+\s*|.")
+"""The parts between which a line can be broken: words, and Chinese characters."""
 
 SheetCell = tuple[str, str, np.ndarray | None]
 """The name and the description of an image, and its pixels, uint8 or uint16 [h, w, C]; None if
@@ -37,7 +39,7 @@ def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None) -> np.ndarray:
     font = ImageFont.truetype(str(_FONT), max(14, image_width // 20))
     captions = []
     for name, description, _ in cells:
-        captions.append([name, *wrap(description, font.getlength, image_width)])
+        captions.append([name, *_wrap(description, font, image_width)])
     line_height = round(1.4 * font.size)
     columns = math.ceil(math.sqrt(len(cells)))
     rows = math.ceil(len(cells) / columns)
@@ -54,6 +56,16 @@ def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None) -> np.ndarray:
         for line, text in enumerate(caption):
             draw.text((left, top + image_height + line_height * line), text, _INK, font)
     return np.asarray(sheet)
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont, max_width: int) -> list[str]:
+    """Return the lines of a text. A longer word stays in one line."""
+    lines = [""]
+    for word in _WORDS.findall(text):
+        if lines[-1] and font.getlength(lines[-1] + word.rstrip()) > max_width:
+            lines.append("")
+        lines[-1] += word
+    return lines
 
 
 def _image_of(pixels: np.ndarray | None, icc: bytes | None) -> Image.Image | None:

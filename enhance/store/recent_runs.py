@@ -27,7 +27,7 @@ class RecentRun:
     - `process`: the process of the run. A running entry of an ended process counts as interrupted.
     - `thumbnail`: a `data:` URL.
     - `batch`, `number`: the batch of the file and its position there.
-    - `error`: why a named job failed, in each language, with the key and the status of the error.
+    - `error`: why a named job failed, in each language, with the key of the error.
     - `visible`: values of the result's `info` that are different for this user.
     - `encoding`: the output file that the user requested first, as the values of an `Encoding`.
     - `fidelity_worst_db`: the value of the result's `info`, None if it was not measured.

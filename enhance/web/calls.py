@@ -38,16 +38,11 @@ _MAX_QUOTE = 80
 
 
 class RecordedError(EnhanceError):
-    """The error of a job that has ended, with its status and its message in each language."""
+    """The error of a job that has ended, with its message in each language."""
 
     def __init__(self, recorded: Mapping[str, str]):
         super().__init__(recorded["key"])
         self._recorded = recorded
-
-    @property
-    def status(self) -> int:
-        """The HTTP status. Earlier versions have not recorded it."""
-        return int(self._recorded.get("status", 400))
 
     def message(self, language: str = DEFAULT_LANGUAGE) -> str:
         return self._recorded.get(language, self._recorded[DEFAULT_LANGUAGE])
@@ -76,8 +71,6 @@ _ERRORS_OF_STATUSES = {503: (Cancelled, MemoryShortError, WeightsError), 507: (S
 
 def status_of(error: EnhanceError) -> int:
     """Return the HTTP status of an expected error, which is 400 unless the server causes it."""
-    if isinstance(error, RecordedError):
-        return error.status
     for status, keys in _KEYS_OF_STATUSES.items():
         if error.key in keys:
             return status

@@ -24,7 +24,6 @@ from ..pipeline import Run
 from ..restore.live_view import LIMIT, LiveView
 from ..store import RecentRun
 from ..store.job_records import JobStore
-from .calls import status_of
 from .job_calls import JobCall, file_of
 from .outputs import visible_info
 from .services import Services
@@ -318,7 +317,7 @@ class LocalJob(JobThread[None]):
         self.entries[entry.id] = replace(entry, state="failed", error=self._recorded(error))
 
     def _recorded(self, error: EnhanceError) -> dict[str, str]:
-        """Return the key, the status and the messages of an error, as all its readers can see them.
+        """Return the key and the messages of an error, as all its readers can see them.
 
         A job with a name can have a reader on another computer.
         """
@@ -327,7 +326,7 @@ class LocalJob(JobThread[None]):
             request = self.call.request
         visible = self.call.services.visible_error(request, error)
         messages = {language: visible.message(language) for language in LANGUAGES}
-        return {"key": visible.key, "status": str(status_of(visible)), **messages}
+        return {"key": visible.key, **messages}
 
     def _end(self, state: str, error: Mapping[str, str] | None = None) -> None:
         if self.call.name:

@@ -16,6 +16,7 @@ from collections.abc import Collection
 from contextlib import nullcontext, suppress
 from hashlib import sha256
 from hmac import compare_digest
+from http.cookies import SimpleCookie
 from ipaddress import ip_address
 
 from starlette.concurrency import run_in_threadpool
@@ -314,13 +315,12 @@ def _client_of_key(headers: Headers, keys: Collection[str]) -> str | None:
 def _strict_cookie(cookie: bytes, scheme: str) -> bytes:
     """Return the cookie with HttpOnly and SameSite=Lax, and with Secure if the request came by
     TLS."""
-    parts = [part.strip() for part in cookie.split(b";")]
-    replaced = (b"samesite", b"secure", b"httponly")
-    kept = [part for part in parts if not part.lower().startswith(replaced)]
-    kept += [b"HttpOnly", b"SameSite=Lax"]
-    if scheme == "https":
-        kept.append(b"Secure")
-    return b"; ".join(kept)
+    parsed = SimpleCookie(cookie.decode("latin-1"))
+    for one in parsed.values():
+        one["httponly"] = True
+        one["samesite"] = "Lax"
+        one["secure"] = scheme == "https"
+    return parsed.output(header="").strip().encode("latin-1")
 
 
 class RequestChecks(_Middleware):
