@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .errors import Cancelled, EnhanceError, expected_error
+from .errors import EnhanceError
 from .files import write_atomically
 from .formats.png import encode_png
 from .formats.thumbnails import SRGB, icc_for_screen
 from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
 from .images import Box
 from .info import output_info, timestamp
-from .jobs.scheduler import Progress
 from .metadata.provenance import Origin
 from .preview import Preview
 from .report.contact_sheet import SheetCell, draw_sheet
@@ -24,8 +23,6 @@ from .restore.fidelity import fidelity_grade
 from .settings import Settings
 
 _FROM_PREVIEW = ("fidelity_db", "fidelity_worst_db", "signature", "settings", "model", "precision")
-_STEPS = 1000
-"""The steps of the progress, instead of rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,72 +73,6 @@ class Cell:
             facts["status"] = "failed"
             facts["error"] = self.error.message(language)
         return facts
-
-
-Create = Callable[[Settings, Mapping[str, Preview], Progress | None], Preview]
-"""Computes a preview. The mapping has the finished previews of the region, by the key of their
-network's output."""
-
-
-def compare_settings(
-    settings: Sequence[Settings],
-    create: Create,
-    estimate: Callable[[Settings], float],
-    progress: Progress | None = None,
-    on_cell: Callable[[Cell], object] | None = None,
-) -> tuple[Cell, ...]:
-    """Return a cell for each of the settings, computed model by model, quick ones first.
-
-    `estimate` returns the seconds of a network, for the order. `on_cell` is called with each
-    finished cell. Raises Cancelled, and the first error if all fail.
-    """
-
-    def order(one: Settings) -> tuple[float, bool]:
-        # Presets with the same model have the same estimate, so each is loaded once. Faces unload
-        # it and are last.
-        return estimate(one), one.scene == "face"
-
-    cells: dict[Settings, Cell] = {}
-    previews: dict[str, Preview] = {}
-    for one in sorted(settings, key=order):
-        own_progress = None
-        if progress is not None:
-            own_progress = _progress_of(progress, len(cells), len(settings))
-        cell = _create_cell(one, create, previews, own_progress)
-        cells[one] = cell
-        if cell.preview is not None:
-            previews.setdefault(cell.preview.region.network_key, cell.preview)
-        if on_cell is not None:
-            on_cell(cell)
-    ordered = tuple(cells[one] for one in settings)
-    if ordered[0].error is not None and all(cell.error for cell in ordered):
-        raise ordered[0].error
-    return ordered
-
-
-def _progress_of(whole: Progress, finished: int, count: int) -> Progress:
-    """Return the progress of the next cell of `count`, which is added to the `finished` ones."""
-
-    def report(done: int, rows: int, _: float | None) -> None:
-        share = (finished + done / rows) / count
-        whole(round(share * _STEPS), _STEPS, None)
-
-    return report
-
-
-def _create_cell(
-    settings: Settings,
-    create: Create,
-    previews: Mapping[str, Preview],
-    progress: Progress | None,
-) -> Cell:
-    try:
-        return Cell(settings, create(settings, previews, progress))
-    except Cancelled:
-        raise
-    except Exception as error:
-        what = f"The preset {settings.preset} could not be compared"
-        return Cell(settings, error=expected_error(error, what))
 
 
 @dataclass(frozen=True, eq=False)

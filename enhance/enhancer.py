@@ -23,7 +23,7 @@ from PIL.Image import Image
 from . import models, pipeline, presets
 from .analysis import Analysis, analyse
 from .analysis.auto import LONG_SECONDS, choose, faster_preset
-from .comparison import Cell, Comparison, compare_settings
+from .comparison import Cell, Comparison
 from .config import Config, read_config
 from .engine.device_thread import DEVICE_THREAD
 from .errors import (
@@ -34,6 +34,7 @@ from .errors import (
     StorageError,
     WeightsError,
     check_stop,
+    expected_error,
     memory_errors,
     optional_packages,
 )
@@ -373,31 +374,58 @@ class Enhancer:
         box: Box,
         job: Job,
         settings: Sequence[Settings] | None = None,
-        on_cell: Callable[[Cell], object] | None = None,
         progress: Progress | None = None,
     ) -> Comparison:
         """Return previews of a region of a decoded image, as `compare` does.
 
-        `on_cell` is called with each finished cell. Raises EnhanceError.
+        `progress` is called with the numbers of finished presets and of all presets. Raises
+        EnhanceError.
         """
         started = time.perf_counter()
-
-        def create(
-            settings: Settings, earlier: Mapping[str, Preview], progress: Progress | None
-        ) -> Preview:
-            own_job = replace(job, wait_seconds=0.0)  # Each preview states its own time.
-            run = self._start_run(image, settings, own_job, time.perf_counter(), progress)
-            return run.create_preview(box, earlier)
-
-        def estimate(settings: Settings) -> float:
-            return self.estimate_preview(image, settings, box)
-
         if settings is None:
             names = [name for name in presets.available_presets() if name != AUTO]
             settings = [Settings(name) for name in names or [REFERENCE_PRESET]]
         chosen = [self.resolve(image, one)[0] for one in settings]
-        cells = compare_settings(chosen, create, estimate, progress, on_cell)
-        return Comparison(box, cells, time.perf_counter() - started)
+
+        def order(one: Settings) -> tuple[float, bool]:
+            # Presets with the same model have the same estimate, so each is loaded once. Faces
+            # unload it and are last.
+            return self.estimate_preview(image, one, box), one.scene == "face"
+
+        cells: dict[Settings, Cell] = {}
+        previews: dict[str, Preview] = {}  # by the key of their network's output
+        for one in sorted(chosen, key=order):
+            cell = self._compare_preset(image, one, box, job, previews)
+            cells[one] = cell
+            if cell.preview is not None:
+                previews.setdefault(cell.preview.region.network_key, cell.preview)
+            if progress is not None:
+                progress(len(cells), len(chosen), None)
+        first = cells[chosen[0]]
+        if first.error is not None and not previews:
+            raise first.error
+        ordered = tuple(cells[one] for one in chosen)
+        return Comparison(box, ordered, time.perf_counter() - started)
+
+    def _compare_preset(
+        self,
+        image: SourceImage,
+        settings: Settings,
+        box: Box,
+        job: Job,
+        earlier: Mapping[str, Preview],
+    ) -> Cell:
+        """Return the preview of one preset, or its error. Raises Cancelled."""
+        own_job = replace(job, wait_seconds=0.0)  # Each preview states its own time.
+        try:
+            with memory_errors():
+                run = self._start_run(image, settings, own_job, time.perf_counter())
+                return Cell(settings, run.create_preview(box, earlier))
+        except Cancelled:
+            raise
+        except Exception as error:
+            what = f"The preset {settings.preset} could not be compared"
+            return Cell(settings, error=expected_error(error, what))
 
     @memory_errors()
     def analyse(self, source: AnyImage) -> Analysis:

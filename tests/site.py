@@ -99,7 +99,7 @@ class WatchedEnhancer(Enhancer):
         self._wait("retune", "", None)
         return super().retune(*given, **named)
 
-    def compare_region(self, image, box, job, settings=None, on_cell=None, progress=None):
+    def compare_region(self, image, box, job, settings=None, progress=None):
         def checked(cell):
             error = self._errors.get("cell")
             if error and cell.settings.preset == "anime-fast":
@@ -107,7 +107,7 @@ class WatchedEnhancer(Enhancer):
             return cell
 
         self._begin("compare", image, job.stop)
-        comparison = super().compare_region(image, box, job, settings, on_cell, progress)
+        comparison = super().compare_region(image, box, job, settings, progress)
         return replace(comparison, cells=tuple(map(checked, comparison.cells)))
 
     def run(self, source, *given, progress=None, stop=None, options=None, **named):

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from typing import TYPE_CHECKING
 
 from ..config import terminal_language
 from ..errors import SettingsError
 from .messages import print_error
 from .progress import ProgressOutput
-
-if TYPE_CHECKING:
-    from ..comparison import Cell
 
 
 def compare(options: Namespace) -> int:
@@ -36,17 +32,15 @@ def compare(options: Namespace) -> int:
         def progress(done: int, total: int, left: float | None) -> None:
             bar.update(done / total, left)
 
-        def on_cell(cell: Cell) -> None:
-            bar.clear()
-            if cell.error is not None:
-                print_error(cell.error, cell.settings.preset)
-            elif not options.json:
-                print(f"{cell.settings.preset}  {cell.describe('en')}", flush=True)
-
         image = enhancer.read(options.photo)
         box = choose_box(image.width, image.height, options.x, options.y, options.size)
         job = Job("comparison")
-        comparison = enhancer.compare_region(image, box, job, on_cell=on_cell, progress=progress)
+        comparison = enhancer.compare_region(image, box, job, progress=progress)
+    for cell in comparison.cells:
+        if cell.error is not None:
+            print_error(cell.error, cell.settings.preset)
+        elif not options.json:
+            print(f"{cell.settings.preset}  {cell.describe('en')}", flush=True)
     info = comparison.save(output, terminal_language())
     if options.json:
         print(json.dumps(info, ensure_ascii=False), flush=True)

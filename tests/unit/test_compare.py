@@ -60,17 +60,24 @@ def test_a_cell_equals_the_preview_and_has_the_fidelity_of_the_run(enhancer, pho
         assert facts["signature"] == run["signature"]
 
 
-def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, passes):
+def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, passes, monkeypatch):
     image = enhancer.read(np.tile(photo, (8, 1, 1)))
     before = files_of(enhancer.tasks.folder)
     job = Job("comparison")
 
-    def stop(*_):
+    stream = enhancer.engine.stream
+
+    def stopping(*given, **named):
+        strips = stream(*given, **named)
+        yield next(strips)
         job.stop.set()
+        yield from strips
+
+    monkeypatch.setattr(enhancer.engine, "stream", stopping)
 
     settings = [FAST.changed(tile=64), ANIME]
     with pytest.raises(Cancelled):
-        enhancer.compare_region(image, Box(0, 0, 28, 320), job, settings, progress=stop)
+        enhancer.compare_region(image, Box(0, 0, 28, 320), job, settings)
 
     assert passes == [FAST.model]
     assert files_of(enhancer.tasks.folder) == before
