@@ -283,14 +283,10 @@ class Enhancer:
         """Run an image whose result is a file in `folder`, with the first name that is free."""
         with as_file(source, self.tasks.network) as (path, name):
             options = RunOptions(name=name, replaces="input")
-            names = ResultNames(folder).candidates(folder / Path(name).with_suffix(".png"), path)
-            for output in names:
-                try:
-                    return run(path, output=output, options=options)
-                except StorageError as error:
-                    if error.key != "name_taken":  # by another process, in the meantime
-                        raise
-        raise AssertionError("unreachable")
+            target = folder / Path(name).with_suffix(".png")
+            return ResultNames(folder).write(
+                target, path, lambda output: run(path, output=output, options=options)
+            )
 
     @memory_errors()
     def export(

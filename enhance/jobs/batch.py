@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..enhancer import Enhancer
-from ..errors import Cancelled, EnhanceError, MemoryShortError, StorageError, expected_error
+from ..errors import Cancelled, EnhanceError, MemoryShortError, expected_error
 from ..formats.encoding import Encoding
 from ..images import SourceImage, inspect_image
 from ..info import Info, Result
@@ -276,24 +276,15 @@ class RunningBatch:
         if names is None or file.output:
             return self._enhance(file, file.output)
         path = names.folder / file.target
-        image = None
-        replaces: Replaceable = "input"
-        is_beside = isinstance(names, NamesBeside)
-        if is_beside:
-            replaces = "request"
+        if isinstance(names, RemoteNames):
+            write = partial(self._enhance_and_upload, file, names=names)
+        elif isinstance(names, NamesBeside):
             image = self.enhancer.read(file.source, name=file.name)
             path = self._path_with_size(path, image, file)
-        for output in names.candidates(path, file.source):
-            try:
-                if isinstance(names, RemoteNames):
-                    return self._enhance_and_upload(file, output, names)
-                return self._enhance(file, output, image=image, replaces=replaces)
-            except StorageError as error:
-                if is_beside and error.key == "not_permitted":
-                    raise StorageError("beside_not_permitted", folder=output.parent) from error
-                if error.key != "name_taken":  # by another process, in the meantime
-                    raise
-        raise AssertionError("unreachable")
+            write = partial(self._enhance, file, image=image, replaces="request")
+        else:
+            write = partial(self._enhance, file, replaces="input")
+        return names.write(path, file.source, write)
 
     def _path_with_size(self, path: Path, image: SourceImage, file: BatchFile) -> Path:
         """Return the path of a result with its size in the name, such as photo-4x.png.
@@ -304,7 +295,9 @@ class RunningBatch:
         size = result_size(settings, image.height, image.width)
         return path.with_name(download_name(path.name, settings, size, path.suffix))
 
-    def _enhance_and_upload(self, file: BatchFile, output: Path, names: RemoteNames) -> BatchFile:
+    def _enhance_and_upload(
+        self, file: BatchFile, output: Path, *, names: RemoteNames
+    ) -> BatchFile:
         """Enhance a local file and upload its result and report. Skip a file whose result and
         report exist."""
         address = names.address_of(output)

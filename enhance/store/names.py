@@ -9,11 +9,15 @@ import itertools
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+from ..errors import StorageError
 from ..files import file_sha256
 from ..metadata.provenance import origin_of
+
+T = TypeVar("T")
 
 REPORT_CREATOR = "Enhance report"
 """The creator in the metadata of every PDF report, by which an earlier one is recognised."""
@@ -69,6 +73,17 @@ class ResultNames:
             candidate = _numbered(path, number)
             if self._is_free(candidate, input_sha256):
                 yield candidate
+
+    def write(self, path: Path, source: Path, work: Callable[[Path], T]) -> T:
+        """Return the result of `work` for the first of the `candidates` that no other process takes
+        in the meantime."""
+        for candidate in self.candidates(path, source):
+            try:
+                return work(candidate)
+            except StorageError as error:
+                if error.key != "name_taken":
+                    raise
+        raise AssertionError("unreachable")
 
     def _is_free(self, path: Path, sha256: str) -> bool:
         """Return whether nothing is at `path`, or a result of the same source."""
