@@ -705,14 +705,15 @@ class Enhancer:
 
     def status(self) -> Status:
         """Return the state of the device and of the queue."""
-        running = min(self.scheduler.count(admitted=False), 1)
+        jobs = self.scheduler.count()
+        running = min(jobs, 1)
         status: Status = {
             "device": self._device,
             "precision": self._precision,
             "model": None,
             "model_memory_mb": 0.0,
             "running": running,
-            "waiting": max(self.scheduler.count() - running, 0),
+            "waiting": jobs - running,
         }
         engine = self._engine
         if engine is not None:
@@ -751,7 +752,7 @@ class Enhancer:
 
         A server calls this regularly.
         """
-        if self._engine is not None and not self.scheduler.count(admitted=False):
+        if self._engine is not None and not self.scheduler.count():
             self._engine.release_if_idle()
         _return_free_memory()
 

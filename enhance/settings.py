@@ -258,8 +258,19 @@ class Settings:
         """Convert a setting to int or float. Raises SettingsError if it is no number in its
         range."""
         value = getattr(self, name)
-        if value is not None:
-            object.__setattr__(self, name, _check_value(name, value, allowed))
+        if value is None:
+            return
+        limits = {"low": f"{allowed.low:g}", "high": f"{allowed.high:g}"}
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise SettingsError("setting_range", setting=name, value=repr(value), **limits)
+        if not allowed.low <= value <= allowed.high:
+            raise SettingsError("setting_range", setting=name, value=repr(value), **limits)
+        number: float = float(value) + 0.0  # -0.0 and 0.0 are one setting
+        if allowed.is_whole:
+            number = int(value)
+            if number != value:
+                raise SettingsError("setting_whole", setting=name, value=repr(value), **limits)
+        object.__setattr__(self, name, number)
 
     @cached_property
     def _preset(self) -> Preset:
@@ -593,22 +604,3 @@ def _check_names(changes: Mapping[str, Any]) -> None:
     for name in changes:
         if name not in known:
             raise SettingsError("setting_unknown", setting=name, known=", ".join(sorted(known)))
-
-
-def _check_value(name: str, value: object, allowed: Range) -> float | int:
-    """Return the number as int or float. Raises SettingsError."""
-    values = {
-        "setting": name,
-        "low": f"{allowed.low:g}",
-        "high": f"{allowed.high:g}",
-        "value": repr(value),
-    }
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SettingsError("setting_range", **values)
-    if not allowed.low <= value <= allowed.high:
-        raise SettingsError("setting_range", **values)
-    if not allowed.is_whole:
-        return float(value) + 0.0  # -0.0 and 0.0 are one setting
-    if value != int(value):
-        raise SettingsError("setting_whole", **values)
-    return int(value)

@@ -63,16 +63,11 @@ def _print_text(path: Path, facts: Mapping[str, Any]) -> None:
     flags = f"--preset {auto['preset']}"
     if reduce > 1:
         flags += f" --reduce {reduce}"
-    print(f"{path}\n{_analysis_table(auto['analysis'])}", flush=True)
+    print(path)
+    for name, value in auto["analysis"].items():
+        if value is not None:
+            print(f"  {name.replace('_', ' '):<14}{value}")
     print(f"  {describe_choice('en', auto, seconds, flags)}", flush=True)
     if faster:
         text = faster_text(auto["preset"], seconds, faster["preset"], faster["estimated_seconds"])
         print(f"  {text}", flush=True)
-
-
-def _analysis_table(analysis: Mapping[str, Any]) -> str:
-    rows = {"size": f"{analysis['width']} x {analysis['height']} px"}
-    for name, value in analysis.items():
-        if value is not None and name not in ("width", "height"):
-            rows[name] = value
-    return "\n".join(f"  {name.replace('_', ' '):<14}{value}" for name, value in rows.items())

@@ -44,8 +44,7 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
     commands = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
 
     def command(name: str, text: str) -> ArgumentParser:
-        description = f"{text[0].upper()}{text[1:]}."
-        return commands.add_parser(name, help=text, description=description)
+        return commands.add_parser(name, help=text, description=text)
 
     run = command("run", "upscale files and folders")
     _add_run(run)

@@ -52,7 +52,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, work: object, text: str) -> argparse.ArgumentParser:
-        part = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        part = commands.add_parser(name, help=text, description=text)
         part.add_argument("--json", action="store_true", help="print the result as a JSON array")
         part.set_defaults(work=work)
         return part

@@ -143,15 +143,12 @@ class Scheduler:
                 return 0
             return len(queue.active) + list(queue.waiting.in_order()).index(job)
 
-    def count(self, name: str = "run", *, admitted: bool = True) -> int:
-        """Return the number of jobs in a queue, or the number of `admitted` jobs if it is
-        larger."""
+    def count(self, name: JobKind = "run") -> int:
+        """Return the number of jobs in a queue, or the number of admitted jobs if it is larger."""
         with self._changed:
             queued = len(self._queues[name].active) + len(self._queues[name].waiting)
-            if not admitted:
-                return queued
-            of_queue = [one for one in self._holders if one.kind == name]
-            return max(queued, len(of_queue))
+            admitted = [one for one in self._holders if one.kind == name]
+            return max(queued, len(admitted))
 
     def _check_limits(self, job: Job, limit: int) -> None:
         jobs = [one for one in self._holders if one.kind == job.kind]

@@ -150,8 +150,8 @@ def test_a_run_ends_when_its_client_disconnects(site, http):
     with site.enhancer.paused("run"):
         with http.stream("POST", "gradio_api/mcp/", json=body, headers=headers):
             wait_until(lambda: site.enhancer.calls["run"] > runs)
-            assert site.enhancer.status()["waiting"] == 1
-        wait_until(lambda: site.enhancer.status()["waiting"] == 0)
+            assert site.enhancer.status()["running"] == 1
+        wait_until(lambda: site.enhancer.status()["running"] == 0)
 
 
 def test_a_batch_reports_progress_and_returns_its_files_and_info(site):
