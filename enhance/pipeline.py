@@ -194,9 +194,7 @@ class Run:
             if self.inputs.second:  # its input has no haze
                 scene = Scene()
             rows = self._rows(output, self.inputs.settings, scene, part)
-            meter = None
-            if not rows.is_smaller:
-                meter = rows.meter()
+            meter = rows.meter()
             thumbnail = None
             if self.watch:
                 thumbnail = self.watch.create_thumbnail(rows)
@@ -214,7 +212,7 @@ class Run:
 
     def _record_fidelity(self, fidelity: Fidelity | None) -> None:
         self.measurements |= fidelity_info(fidelity)
-        if fidelity is None or not fidelity.worst_place:
+        if fidelity is None:
             return
         image = self.inputs.image
         reduce = self.inputs.settings.reduce
@@ -542,7 +540,7 @@ def _earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encodi
         average = float(origin.fidelity_db or "nan")
         worst = float(origin.fidelity_worst_db or "nan")
         if math.isfinite(average) and math.isfinite(worst):
-            run.measurements |= fidelity_info(Fidelity(average, worst))
+            run.measurements |= {"fidelity_db": average, "fidelity_worst_db": worst}
     return run.info(output, cached=True, encoding=encoding)
 
 

@@ -142,12 +142,12 @@ def render(region: PreviewRegion, settings: Settings) -> RenderedRegion:
     rows = result.rows(low, high)
     before = enlarge(_channels(region.image), result.grid, down.start, down.stop)[:, across]
     after = rows[down.start - low : down.stop - low, across]
-    if result.is_smaller:
-        return RenderedRegion(before, after, None)
     box = region.box
     outer = region.cut.box
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
     meter = result.meter(inside.downscale(settings.reduce))
+    if meter is None:
+        return RenderedRegion(before, after, None)
     # The meter reads a whole result, but rows outside the halo have no influence on the region.
     whole = np.zeros((height, width, result.channels), rows.dtype)
     whole[low:high] = rows

@@ -35,9 +35,9 @@ _DEBLUR_TAPS = 7
 _DEBLUR_GAIN = 2.0
 _NOISE_OF_A_CHANNEL = 3.0
 """Noise that differs between channels is weaker in the grey image, where it is measured."""
-DIFFERENCE_HALO = _BROAD_RADIUS + _BLUR_TAPS // 2
+_DIFFERENCE_HALO = _BROAD_RADIUS + _BLUR_TAPS // 2
 """Rows above and below that `difference` depends on."""
-_CORRECTION_HALO = DIFFERENCE_HALO + _BROAD_RADIUS
+_CORRECTION_HALO = _DIFFERENCE_HALO + _BROAD_RADIUS
 _COLOUR_RADIUS = 3
 _COLOUR_SMOOTHNESS = 25.0
 _COLOUR_HALO = 3 * _COLOUR_RADIUS
@@ -48,7 +48,7 @@ _CLEANED_HALO = 2 * _CLEANED_RADIUS + _DEBLUR_TAPS // 2
 _ENLARGED_HALO = 2
 
 _SHAPE_RADIUS = 5
-METER_HALO = DIFFERENCE_HALO + _SHAPE_RADIUS
+METER_HALO = _DIFFERENCE_HALO + _SHAPE_RADIUS
 """Rows above and below that the measured fidelity depends on."""
 _FAINT = 25.0
 """The variance of a contrast that is hardly visible."""
@@ -284,18 +284,22 @@ def _in_colour(plane: np.ndarray) -> np.ndarray:
 
 
 class AreaAverage:
-    """Averages an image strip by strip to `new_size` (height, width), which is not larger.
+    """Averages an image of `size` (height, width) strip by strip to `new_size`, which is not
+    larger.
 
-    A new pixel is the mean of the area that it covers. `finished` counts the new rows so far.
-    `size` has a fraction if the last new pixels cover less than the others.
+    A new pixel is the mean of the area that it covers. The new pixels cover `covered` (height,
+    width), which is more than `size` if the last averages reach beyond the image; its border is
+    then repeated. `finished` counts the new rows so far.
     """
 
-    def __init__(self, size: tuple[float, float], new_size: Size):
-        height, width = size
+    def __init__(self, size: Size, covered: tuple[float, float], new_size: Size):
+        height, width = covered
         new_height, new_width = new_size
         self.finished = 0
+        self._extra_columns = math.ceil(width) - size[1]
         self._share = new_width / width
-        self._positions, self._weights = area_weights(height, new_height)
+        positions, self._weights = area_weights(height, new_height)
+        self._positions = np.minimum(positions, size[0] - 1)
         needed = self._positions * (self._weights > 0)
         self._ends = needed.max(axis=1) + 1  # The rows that each new row needs.
         self._rows = np.empty((0, new_width, 3), np.float32)  # From row `_first` on.
@@ -303,7 +307,9 @@ class AreaAverage:
 
     def add(self, rows: np.ndarray) -> np.ndarray:
         """Add rows [n, W, 3]; return the new rows that are complete now, float32 [m, W', 3]."""
-        rows = rows.astype(np.float32)
+        rows = cv2.copyMakeBorder(
+            rows.astype(np.float32), 0, 0, 0, self._extra_columns, cv2.BORDER_REPLICATE
+        )
         narrow = cv2.resize(rows, None, fx=self._share, fy=1, interpolation=cv2.INTER_AREA)
         self._rows = np.concatenate([self._rows, narrow])
         end = self._first + len(self._rows)
@@ -324,13 +330,12 @@ class AreaAverage:
 class Fidelity:
     """How closely a result matches its photo, in dB: on average, and in the areas that differ most.
 
-    `worst_place` is the centre of the area that differs most, x and y in pixels of the photo; None
-    without pixels.
+    `worst_place` is the centre of the area that differs most, x and y in pixels of the photo.
     """
 
     average_db: float
     worst_db: float
-    worst_place: tuple[int, int] | None = None
+    worst_place: tuple[int, int]
 
 
 class FidelityMeter:
@@ -338,34 +343,20 @@ class FidelityMeter:
     sharpness.
 
     It receives the rows of a result of `size` (height, width) from top to bottom. The photo is not
-    larger and covers `covered` (height, width) of its pixels. That is more than `size` if the
-    photo's last averages reach beyond the input; the border of the result is then repeated. With a
-    `box`, in pixels of the photo, only that region counts.
+    larger and covers `covered` (height, width) of its pixels. Only the region `box` of the photo
+    counts.
 
     The weight of a pixel depends on the contrast around it, of the photo or of the error, that
     exceeds the noise. Noise hides small errors, so the worst figure includes an error that is a
     share of the noise.
     """
 
-    def __init__(
-        self,
-        photo: Photo,
-        size: Size,
-        covered: tuple[float, float],
-        box: Box | None = None,
-    ):
-        if box is None:
-            box = Box(0, 0, photo.width, photo.height)
+    def __init__(self, photo: Photo, size: Size, covered: tuple[float, float], box: Box):
         self._photo = photo
         self._box = box
-        self._rows_of_places = _places(box.top, box.height, photo.height)
-        self._columns_of_places = _places(box.left, box.width, photo.width)
         noise = photo.degradation.noise
         self._hidden = _ROUNDING + min(_HIDDEN_SHARE * noise**2, _MOST_HIDDEN)
-        self._averages = AreaAverage(covered, (photo.height, photo.width))
-        self._rows_left = size[0]
-        self._extra_rows = math.ceil(covered[0]) - size[0]
-        self._extra_columns = math.ceil(covered[1]) - size[1]
+        self._averages = AreaAverage(size, covered, (photo.height, photo.width))
         # The averages from row `_first` on.
         self._averaged = np.empty((0, photo.width, 3), np.float32)
         self._first = 0
@@ -374,9 +365,7 @@ class FidelityMeter:
         # A histogram by ratio in dB, because the worst hundredth is known only at the end and all
         # ratios would need too much memory.
         self._weights = np.zeros((_HIGHEST_DB - _LOWEST_DB) * _BINS_PER_DECIBEL)
-        # The largest weighted ratio, and where it is. No ratio is 0, so no place is compared with
-        # None.
-        self._worst: tuple[float, tuple[int, int] | None] = (0.0, None)
+        self._worst = (0.0, (0, 0))  # The largest mean of weighted ratios, and where it is.
 
     def add(self, rows: np.ndarray) -> None:
         """Add the result's next rows, uint8 or uint16 [n, W, C] with 1 to 4 channels."""
@@ -384,29 +373,21 @@ class FidelityMeter:
             colour = rows[..., :3]
         else:
             colour = np.repeat(rows[..., :1], 3, axis=2)
-        self._rows_left -= len(rows)
-        extra_rows = 0
-        if not self._rows_left:
-            extra_rows = self._extra_rows
-        if extra_rows or self._extra_columns:
-            border = (0, extra_rows, 0, self._extra_columns)
-            colour = cv2.copyMakeBorder(colour, *border, cv2.BORDER_REPLICATE)
         averages = self._photo.in_8_bits(self._averages.add(colour))
         self._averaged = np.concatenate([self._averaged, averages])
         end = self._averages.finished
         if end == self._photo.height:
             self._measure(end, end)
         elif len(self._averaged) > _MEASURED_ROWS + 2 * METER_HALO:
-            self._measure(end, end - METER_HALO)  # The measure of a row needs the rows below it.
+            self._measure(end - METER_HALO, end)  # The measure of a row needs the rows below it.
 
-    def _measure(self, end: int, last: int) -> None:
+    def _measure(self, last: int, end: int) -> None:
         """Measure the rows before `last`, and drop what is no longer needed.
 
         `end` is the first row whose averages are missing.
         """
-        box = self._box
-        top = max(self._measured, box.top)
-        bottom = min(last, box.top + box.height)
+        top = max(self._measured, self._box.top)
+        bottom = min(last, self._box.bottom)
         if top < bottom:
             self._measure_rows(top, bottom, end)
         self._measured = last
@@ -415,50 +396,32 @@ class FidelityMeter:
         self._first = needed
 
     def _measure_rows(self, top: int, bottom: int, end: int) -> None:
-        box = self._box
         low, high = widen(top, bottom, METER_HALO, end)
-        left, right = widen(box.left, box.left + box.width, METER_HALO, self._photo.width)
-        averaged = self._averaged[low - self._first : high - self._first, left:right]
-        photo = self._photo.without_blocks(low, high)[:, left:right]
-        missing = difference(photo, averaged)
+        photo = self._photo.without_blocks(low, high)
+        missing = difference(photo, self._averaged[low - self._first : high - self._first])
         noise = self._photo.degradation.noise
         contrast, error = _shape_errors(photo, photo - missing, noise)
-        squares = _grey(missing * missing)
-        first_column = box.left - left
-        inside = np.s_[top - low : bottom - low, first_column : first_column + box.width]
-        self._count(squares[inside], contrast[inside], error[inside], top)
-
-    def _count(
-        self,
-        squares: np.ndarray,
-        contrast: np.ndarray,
-        error: np.ndarray,
-        top: int,
-    ) -> None:
-        """Add the measures of the pixels of the box from row `top` on."""
         visible = np.maximum(contrast, error)
         weights = np.maximum(visible / (visible + _FAINT), _LEAST_WEIGHT)
-        self._squares += float((weights * squares).sum(dtype=float))
         signal = contrast + _FAINT
         distortion = error + self._hidden
-        self._find_worst(weights * distortion / signal, top)
-        ratios = 10 * np.log10(signal / distortion) - _LOWEST_DB
-        bins = (_BINS_PER_DECIBEL * ratios).astype(int).clip(0, len(self._weights) - 1)
+        # Outside the image is no error, so that the worst place is rarely at the border.
+        areas = local_mean(weights * distortion / signal, _SHAPE_RADIUS, cv2.BORDER_CONSTANT)
+        squares = _grey(missing * missing)
+        inside = np.s_[top - low : bottom - low, self._box.left : self._box.right]
+        self._count(weights[inside], squares[inside], (signal / distortion)[inside])
+        self._find_worst(areas[inside], top)
+
+    def _count(self, weights: np.ndarray, squares: np.ndarray, ratios: np.ndarray) -> None:
+        self._squares += float((weights * squares).sum(dtype=float))
+        decibels = 10 * np.log10(ratios) - _LOWEST_DB
+        bins = (_BINS_PER_DECIBEL * decibels).astype(int).clip(0, len(self._weights) - 1)
         self._weights += np.bincount(bins.ravel(), weights.ravel(), len(self._weights))
 
-    def _find_worst(self, parts: np.ndarray, top: int) -> None:
-        """Find the largest weighted ratio in `parts`, the pixels of the box from row `top` on."""
-        rows = self._rows_of_places
-        columns = self._columns_of_places
-        first_row = max(rows.start, top)
-        first_column = columns.start - self._box.left
-        last_row = max(rows.stop, top)
-        last_column = first_column + len(columns)
-        inside = parts[first_row - top : last_row - top, first_column:last_column]
-        if inside.size:
-            row, column = divmod(int(inside.argmax()), inside.shape[1])
-            place = (columns.start + column, first_row + row)
-            self._worst = max(self._worst, (float(inside[row, column]), place))
+    def _find_worst(self, areas: np.ndarray, top: int) -> None:
+        row, column = divmod(int(areas.argmax()), areas.shape[1])
+        place = (self._box.left + column, top + row)
+        self._worst = max(self._worst, (float(areas[row, column]), place))
 
     def fidelity(self) -> Fidelity:
         """Return the fidelity of the rows so far, each figure at most 99 dB.
@@ -480,16 +443,6 @@ class FidelityMeter:
 
 def _in_decibels(ratio: float) -> float:
     return round(min(99.0, float(10 * np.log10(ratio))), 2)
-
-
-def _places(first: int, count: int, length: int) -> range:
-    """Return which rows of a part can be the worst place of a photo of `length` rows.
-
-    The part has the rows [first, first + count). Near the border, the mean around a pixel covers
-    fewer pixels, which would make it the worst place too often.
-    """
-    inside = range(max(first, _SHAPE_RADIUS), min(first + count, length - _SHAPE_RADIUS))
-    return inside or range(first, first + count)
 
 
 def fidelity_grade(decibels: float) -> str:

@@ -14,10 +14,10 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..images import Box, Size, Span, ceil_div, spans, widen
-from ..settings import SECOND_SCALE, Settings, largest_scale, network_scale
+from ..settings import PRINT_SIDES, SECOND_SCALE, WHOLE, Settings, largest_scale, network_scale
 
 _INCH = 2.54
-_MAX_REDUCTION = 16
+_SMALLEST_SCALE = 1 / 16
 _MAX_SECOND_PIXELS = 1_600_000_000
 """The most pixels of a result beyond the scale of the network: as many as a 100-megapixel photo has
 at 4x."""
@@ -33,46 +33,52 @@ first, W]."""
 
 @dataclass(frozen=True)
 class _WantedSize:
-    """The setting that determines the size of a result, its value and its limits, and the scale."""
+    """The setting that determines the size of a result, its value, and the scale.
+
+    The value is proportional to the scale, or to its square for an area.
+    """
 
     setting: str
     value: float
-    least: float
-    most: float
     scale: float
+    power: int = 1
 
-    @property
-    def smallest(self) -> str:
-        return _limit(self.least, math.ceil)
-
-    @property
-    def largest(self) -> str:
-        return _limit(self.most, math.floor)
+    def limit(self, scale: float, towards: Callable[[float], int]) -> str:
+        """Return the value for another scale with three digits, rounded to the allowed side."""
+        value = self.value * (scale / self.scale) ** self.power
+        digits = max(0, 2 - math.floor(math.log10(value)))
+        if self.setting in WHOLE:
+            digits = 0
+        limit = towards(round(value * 10**digits, 6)) / 10**digits
+        return f"{limit:.{digits}f}"
 
 
 def _wanted_size(settings: Settings, height: int, width: int) -> _WantedSize:
-    largest = _largest_scale_of(settings, height, width)
     if settings.long_side is not None:
-        longest = max(height, width)
-        least = math.ceil(longest / _MAX_REDUCTION)
-        most = round(longest * largest)
-        scale = settings.long_side / longest
-        return _WantedSize("long_side", settings.long_side, least, most, scale)
+        scale = settings.long_side / max(height, width)
+        return _WantedSize("long_side", settings.long_side, scale)
     if settings.megapixels is not None:
-        area = height * width / 1e6
-        least = area / _MAX_REDUCTION**2
-        most = math.prod(_scale_size(height, width, largest)) / 1e6
-        scale = min(math.sqrt(settings.megapixels / area), largest)
-        return _WantedSize("megapixels", settings.megapixels, least, most, scale)
+        scale = math.sqrt(settings.megapixels / (height * width / 1e6))
+        return _WantedSize("megapixels", settings.megapixels, scale, power=2)
     if settings.is_print:
-        side = _binding_side(settings, height, width)
-        unit = settings.resolution() / _INCH / side.pixels  # the scale of a centimetre
-        least = 1 / _MAX_REDUCTION / unit
-        most = largest / unit
-        scale = side.centimetres * unit
-        return _WantedSize(side.setting, side.centimetres, least, most, scale)
+        return _print_size(settings, height, width)
     scale = settings.scale or network_scale(settings)
-    return _WantedSize("scale", scale, least=0, most=largest, scale=scale)
+    return _WantedSize("scale", scale, scale)
+
+
+def _print_size(settings: Settings, height: int, width: int) -> _WantedSize:
+    """Return the side of a print that determines the size of an image."""
+    across = settings.print_width
+    down = settings.print_height
+    if across and down and (across > down) != (width > height):  # The paper is turned.
+        height, width = width, height
+    sides = []
+    for setting, pixels in zip(PRINT_SIDES, (width, height), strict=True):
+        centimetres = getattr(settings, setting)
+        if centimetres:
+            scale_of_centimetre = settings.resolution() / _INCH / pixels
+            sides.append(_WantedSize(setting, centimetres, centimetres * scale_of_centimetre))
+    return min(sides, key=lambda side: side.scale)
 
 
 def result_size(settings: Settings, height: int, width: int) -> Size:
@@ -82,13 +88,22 @@ def result_size(settings: Settings, height: int, width: int) -> Size:
     than a 16th of the image per side.
     """
     wanted = _wanted_size(settings, height, width)
+    scale = _possible_scale(wanted, settings, height, width)
     value = f"{wanted.value:g}"
     values = {"setting": wanted.setting, "value": value, "width": width, "height": height}
-    if wanted.value > wanted.most:
-        raise SettingsError("size_large", largest=wanted.largest, **values)
-    if wanted.value < wanted.least:
-        raise SettingsError("size_small", smallest=wanted.smallest, **values)
-    return _scale_size(height, width, wanted.scale)
+    if scale < wanted.scale:
+        raise SettingsError("size_large", largest=wanted.limit(scale, math.floor), **values)
+    if scale > wanted.scale:
+        raise SettingsError("size_small", smallest=wanted.limit(scale, math.ceil), **values)
+    return _scale_size(height, width, scale)
+
+
+def _possible_scale(wanted: _WantedSize, settings: Settings, height: int, width: int) -> float:
+    """Return the possible scale that is nearest to the wanted one."""
+    largest = _largest_scale_of(settings, height, width)
+    if wanted.scale > largest + _ROUNDING:
+        return largest
+    return max(wanted.scale, _SMALLEST_SCALE)
 
 
 def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
@@ -98,44 +113,20 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
     whole dpi, if one is possible.
     """
     wanted = _wanted_size(settings, height, width)
-    if wanted.least <= wanted.value <= wanted.most:
+    scale = _possible_scale(wanted, settings, height, width)
+    if scale == wanted.scale:
         return settings
+    dpi = settings.resolution() * scale / wanted.scale
+    if scale < wanted.scale:
+        dpi = math.floor(dpi + _ROUNDING)
+        limit = wanted.limit(scale, math.floor)
+    else:
+        dpi = math.ceil(dpi - _ROUNDING)
+        limit = wanted.limit(scale, math.ceil)
     if settings.is_print:
-        side = _binding_side(settings, height, width)
-        own_dpi = _INCH * side.pixels / side.centimetres  # of the image itself at this size
-        largest = _largest_scale_of(settings, height, width)
-        least = math.ceil(own_dpi / _MAX_REDUCTION + _ROUNDING)
-        most = math.floor(own_dpi * largest - _ROUNDING)
-        dpi = min(max(settings.dpi or 0, least), most)
         with suppress(SettingsError):  # No resolution makes this print possible.
             return replace(settings, dpi=dpi)
-    limit = wanted.smallest
-    if wanted.value > wanted.most:
-        limit = wanted.largest
     return settings.changed(**{wanted.setting: float(limit)})
-
-
-@dataclass(frozen=True)
-class _PrintSide:
-    """A side of a print: its setting, its length and the pixels of the image along it."""
-
-    setting: str
-    centimetres: float
-    pixels: int
-
-
-def _binding_side(settings: Settings, height: int, width: int) -> _PrintSide:
-    """Return the side of a print that determines the size of an image."""
-    across = settings.print_width
-    down = settings.print_height
-    if across and down and (across > down) != (width > height):  # The paper is turned.
-        height, width = width, height
-    sides = []
-    if across:
-        sides.append(_PrintSide("print_width", across, width))
-    if down:
-        sides.append(_PrintSide("print_height", down, height))
-    return min(sides, key=lambda side: side.centimetres / side.pixels)
 
 
 def _largest_scale_of(settings: Settings, height: int, width: int) -> float:
@@ -157,15 +148,6 @@ def has_second_pass(settings: Settings, height: int, width: int) -> bool:
 
 def _scale_size(height: int, width: int, scale: float) -> Size:
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _limit(value: float, towards: Callable[[float], int]) -> str:
-    """Return a limit with three digits, rounded to the allowed side; an integer keeps all."""
-    if isinstance(value, int):
-        return str(value)
-    digits = max(0, 2 - math.floor(math.log10(value)))
-    limit = towards(value * 10**digits) / 10**digits
-    return f"{limit:.{digits}f}"
 
 
 def rounded(rows: np.ndarray, levels: int) -> np.ndarray:

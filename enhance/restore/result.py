@@ -145,12 +145,6 @@ class ResultRows:
         return self.grid.size
 
     @property
-    def is_smaller(self) -> bool:
-        """Whether the result is smaller than the photo, so that its fidelity cannot be measured."""
-        height, width = self.size
-        return height < self.photo.height or width < self.photo.width
-
-    @property
     def channels(self) -> int:
         """1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
         count = 1 if self.image.grey else 3
@@ -158,13 +152,17 @@ class ResultRows:
             count += 1
         return count
 
-    def meter(self, box: Box | None = None) -> FidelityMeter:
+    def meter(self, box: Box | None = None) -> FidelityMeter | None:
         """Return a meter for the fidelity of this result, or of a region of it in pixels of the
-        photo."""
+        photo; None if the result is smaller than the photo, so that it cannot be measured."""
+        photo = self.photo
         height, width = self.size
-        rows = self.settings.reduce * height * self.photo.height / self.image.height
-        columns = self.settings.reduce * width * self.photo.width / self.image.width
-        return FidelityMeter(self.photo, self.size, (rows, columns), box)
+        if height < photo.height or width < photo.width:
+            return None
+        rows = self.settings.reduce * height * photo.height / self.image.height
+        columns = self.settings.reduce * width * photo.width / self.image.width
+        box = box or Box(0, 0, photo.width, photo.height)
+        return FidelityMeter(photo, self.size, (rows, columns), box)
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) [n, width, channels], uint8 or uint16."""
