@@ -52,7 +52,8 @@ from .processes import temporary_path
 from .restore.faces import FaceCache
 from .restore.fidelity import Fidelity, Photo
 from .restore.resample import Cut
-from .restore.result import ResultRows, Scene, collect, write_png
+from .restore.result import Scene, collect, write_png
+from .restore.tuning import ResultRows
 from .settings import SECOND_SCALE, Settings, WeightInterpolation, network_scale
 from .store import TaskStore
 from .store.remote import StoredFile

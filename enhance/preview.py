@@ -20,7 +20,7 @@ from .info import PreviewInfo
 from .restore.faces import FacePatch
 from .restore.fidelity import METER_HALO, Fidelity, Photo
 from .restore.resample import Cut, Grid, Rows, enlarge, has_second_pass
-from .restore.result import ResultRows
+from .restore.tuning import ResultRows
 from .settings import Settings
 
 MARGIN = 48

@@ -93,11 +93,8 @@ class Face:
     def is_visible(self, box: Box) -> bool:
         """Return whether a restoration can change pixels in `box`."""
         corners = _corners(self._to_template, CROP)
-        left, top = corners.min(axis=0)
-        right, bottom = corners.max(axis=0)
-        overlaps_columns = left < box.left + box.width and right > box.left
-        overlaps_rows = top < box.top + box.height and bottom > box.top
-        return bool(overlaps_columns and overlaps_rows)
+        area = box_around(corners.min(axis=0), corners.max(axis=0))
+        return area.intersection(box) is not None
 
     @property
     def _to_template(self) -> np.ndarray:
@@ -198,7 +195,7 @@ def _detect(network: cv2.FaceDetectorYN, view: np.ndarray, matrix: np.ndarray) -
     _, rows = network.detect(np.ascontiguousarray(view[..., ::-1]))
     if rows is None:
         return
-    back = invert(matrix)
+    back = cv2.invertAffineTransform(matrix)
     scale = float(np.sqrt(abs(np.linalg.det(back[:, :2]))))
     for row in rows.astype(np.float64):
         corner = row[:2]
@@ -265,7 +262,7 @@ def _landmarks(
     found = np.array(views)  # [n, 5, 2]
     deviations = np.linalg.norm(found - np.median(found, axis=0), axis=2).max(axis=1)
     without_outliers = found[deviations <= max(_TOLERANCE, deviations.min())]
-    return transform(invert(aligned), without_outliers.mean(axis=0))
+    return transform(cv2.invertAffineTransform(aligned), without_outliers.mean(axis=0))
 
 
 def _landmarks_in_view(
@@ -329,11 +326,6 @@ def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
-def invert(matrix: np.ndarray) -> np.ndarray:
-    back = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([back, -back @ matrix[:, 2]])
-
-
 def compose(first: np.ndarray, then: np.ndarray) -> np.ndarray:
     """Return the 2x3 transform that applies two, one after the other."""
     linear = then[:, :2]
@@ -389,17 +381,24 @@ def _visible_part(
     corners = _corners(matrix, side)
     margin = 4 + 4 / scale_of(matrix)
     height, width = pixels.shape[:2]
-    size = np.array([width, height])
-    first = np.floor(corners.min(axis=0) - margin).astype(int).clip(0, size - 1)
-    end = np.ceil(corners.max(axis=0) + margin).astype(int).clip(first + 1, size)
-    left, top = first
-    right, bottom = end
-    shift = np.array([[1.0, 0.0, left], [0.0, 1.0, top]])
-    return pixels[top:bottom, left:right], compose(shift, matrix)
+    last = np.array([width - 1, height - 1])
+    # At least one pixel, also of a square outside the image.
+    first = (corners.min(axis=0) - margin).clip(0, last)
+    end = (corners.max(axis=0) + margin).clip(first + 1, last + 1)
+    part = box_around(first, end)
+    shift = np.array([[1.0, 0.0, part.left], [0.0, 1.0, part.top]])
+    return part.cut(pixels), compose(shift, matrix)
+
+
+def box_around(first: np.ndarray, last: np.ndarray) -> Box:
+    """Return the smallest box of whole pixels that contains two points x, y."""
+    left, top = np.floor(first).astype(int).tolist()
+    right, bottom = np.ceil(last).astype(int).tolist()
+    return Box(left, top, right - left, bottom - top)
 
 
 def _corners(matrix: np.ndarray, side: int) -> np.ndarray:
     """Return the corners, in the image, of the square of `side` pixels that `matrix` maps to: x and
     y, [4, 2]."""
     square = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64)
-    return transform(invert(matrix), square)
+    return transform(cv2.invertAffineTransform(matrix), square)

@@ -85,16 +85,23 @@ class Box:
         top = self.top + (self.height - height) // 2
         return Box(left, top, width, height)
 
+    def intersection(self, other: Box) -> Box | None:
+        """Return the part inside another box, or None if there is none."""
+        left = max(self.left, other.left)
+        top = max(self.top, other.top)
+        right = min(self.right, other.right)
+        bottom = min(self.bottom, other.bottom)
+        if left >= right or top >= bottom:
+            return None
+        return Box(left, top, right - left, bottom - top)
+
     def inside(self, width: int, height: int) -> Box:
         """Return the part inside an image of `width` x `height`. Raises SettingsError if there is
         none."""
-        left = max(self.left, 0)
-        top = max(self.top, 0)
-        right = min(self.right, width)
-        bottom = min(self.bottom, height)
-        if left >= right or top >= bottom:
+        part = self.intersection(Box(0, 0, width, height))
+        if part is None:
             raise SettingsError("rectangle_outside", width=width, height=height)
-        return Box(left, top, right - left, bottom - top)
+        return part
 
     def cut(self, pixels: np.ndarray) -> np.ndarray:
         """Return this part of an image [H, W] or [H, W, C], which shares its memory."""

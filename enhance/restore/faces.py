@@ -24,8 +24,16 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from ..analysis.face_detection import CROP, Face, align, find_faces, invert, scale_of, transform
-from ..errors import EnhanceError, WeightsError, check_stop, optional_packages
+from ..analysis.face_detection import (
+    CROP,
+    Face,
+    align,
+    box_around,
+    find_faces,
+    scale_of,
+    transform,
+)
+from ..errors import WeightsError, check_stop, optional_packages
 from ..images import Box, SourceImage
 from ..settings import PRESETS
 
@@ -57,22 +65,13 @@ class FacePatch:
     """A restored face for an image that is upscaled 4x.
 
     `pixels` [n, n, 3] is the restored crop in the type of the image. `to_crop` is the 2x3 matrix
-    from the upscaled image to the 512 px crop. The patch changes only rows [top, bottom) and
-    columns [left, right) of that image.
+    from the upscaled image to the 512 px crop. The patch changes only the pixels in `box` of that
+    image.
     """
 
     pixels: np.ndarray
     to_crop: np.ndarray
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    def touches(self, top: int, bottom: int, left: int, right: int) -> bool:
-        """Return whether the patch changes pixels in rows [top, bottom) and columns
-        [left, right)."""
-        touches_rows = self.top < bottom and self.bottom > top
-        return touches_rows and self.left < right and self.right > left
+    box: Box
 
 
 @dataclass(frozen=True)
@@ -199,8 +198,7 @@ def restore_faces(
     """Return a patch for each restorable face of an image, uint8 or uint16 [H, W, 3] RGB.
 
     `restore` is called once with all faces, or not at all if there are none. Patches keep the
-    colour and light of the image, and a grey face stays grey. Raises what `restore` raises, and
-    EnhanceError if its output is no image.
+    colour and light of the image, and a grey face stays grey. Raises what `restore` raises.
     """
     aligned = [align(rgb, face.landmarks) for face in faces if face.is_restorable]
     if not aligned:
@@ -223,19 +221,19 @@ def blend_faces(
     `first` is the number of the first row and `left` that of the first column. `strength` is 0 to
     1. Without a face, the rows are returned unchanged. Each pixel depends on its position only.
     """
-    last = first + rows.shape[0]
-    right = left + rows.shape[1]
-    touching = [patch for patch in patches if patch.touches(first, last, left, right)]
-    if strength == 0 or not touching:
+    height, width, _ = rows.shape
+    region = Box(left, first, width, height)
+    areas = [patch.box.intersection(region) for patch in patches]
+    if strength == 0 or not any(areas):
         return rows
     mixed = np.zeros(rows.shape, np.float32)
-    total = np.zeros((*rows.shape[:2], 1), np.float32)
+    total = np.zeros((height, width, 1), np.float32)
     share = np.zeros_like(total)
-    for patch in touching:
-        area_rows = slice(max(first, patch.top), min(last, patch.bottom))
-        area_columns = slice(max(left, patch.left), min(right, patch.right))
-        restored, mask = _warp(patch, area_rows, area_columns)
-        inside = _shifted(area_rows, -first), _shifted(area_columns, -left)
+    for patch, area in zip(patches, areas, strict=True):
+        if area is None:
+            continue
+        restored, mask = _warp(patch, area)
+        inside = np.s_[area.top - first : area.bottom - first, area.left - left : area.right - left]
         # Squared weights make the transition between overlapping faces smooth.
         mixed[inside] += mask * mask * restored
         total[inside] += mask * mask
@@ -253,8 +251,6 @@ def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, output: np.nda
     `matrix` transforms from image to crop.
     """
     restored = np.asarray(output, np.float32)
-    if restored.shape != crop.shape or not np.isfinite(restored).all():
-        raise EnhanceError("faces_no_image")
     restored = _with_light_of(crop, restored)
     smaller = min(1.0, _SCALE / scale_of(matrix))
     if smaller < 1:  # The face is smaller in the result, and `_warp` would alias.
@@ -266,8 +262,7 @@ def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, output: np.nda
     shift = np.full(2, 0.5 / _SCALE - 0.5)
     linear = matrix[:, :2]
     to_crop = np.column_stack([linear / _SCALE, linear @ shift + matrix[:, 2]])
-    height, width, _ = rgb.shape
-    return FacePatch(pixels, to_crop, *_extent(to_crop, _SCALE * height, _SCALE * width))
+    return FacePatch(pixels, to_crop, _extent(to_crop))
 
 
 def _with_light_of(crop: np.ndarray, restored: np.ndarray) -> np.ndarray:
@@ -280,28 +275,22 @@ def _with_light_of(crop: np.ndarray, restored: np.ndarray) -> np.ndarray:
     return restored + light
 
 
-def _extent(to_crop: np.ndarray, height: int, width: int) -> tuple[int, int, int, int]:
-    """Return top, bottom, left, right of the mask in the upscaled image of `height` x `width`."""
-    back = invert(to_crop)
+def _extent(to_crop: np.ndarray) -> Box:
+    """Return the box around the mask, in the upscaled image."""
+    back = cv2.invertAffineTransform(to_crop)
     (centre,) = transform(back, np.array([_CENTRE]))
     # Half the size of the bounding box of the rotated ellipse.
     reach = np.sqrt(((back[:, :2] * _OUTER) ** 2).sum(axis=1))
-    left, top = np.floor(centre - reach).astype(int).tolist()
-    right, bottom = (np.ceil(centre + reach) + 1).astype(int).tolist()
-    return max(top, 0), min(bottom, height), max(left, 0), min(right, width)
+    return box_around(centre - reach, centre + reach + 1)
 
 
-def _shifted(span: slice, distance: int) -> slice:
-    return slice(span.start + distance, span.stop + distance)
-
-
-def _warp(patch: FacePatch, rows: slice, columns: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Return a patch and its mask for rows and columns of the upscaled image.
+def _warp(patch: FacePatch, area: Box) -> tuple[np.ndarray, np.ndarray]:
+    """Return a patch and its mask for an area of the upscaled image.
 
     The patch is [n, w, 3] in levels, the mask [n, w, 1] in 0..1.
     """
-    x = np.arange(columns.start, columns.stop, dtype=np.float64)
-    y = np.arange(rows.start, rows.stop, dtype=np.float64)[:, None]
+    x = np.arange(area.left, area.right, dtype=np.float64)
+    y = np.arange(area.top, area.bottom, dtype=np.float64)[:, None]
     (a, b, c), (d, e, f) = patch.to_crop
     across = a * x + b * y + c
     down = d * x + e * y + f

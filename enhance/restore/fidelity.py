@@ -48,7 +48,7 @@ _CLEANED_HALO = 2 * _CLEANED_RADIUS + _DEBLUR_TAPS // 2
 _ENLARGED_HALO = 2
 
 _SHAPE_RADIUS = 5
-METER_HALO = _DIFFERENCE_HALO + _SHAPE_RADIUS
+METER_HALO = _DIFFERENCE_HALO + 2 * _SHAPE_RADIUS
 """Rows above and below that the measured fidelity depends on."""
 _FAINT = 25.0
 """The variance of a contrast that is hardly visible."""

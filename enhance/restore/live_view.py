@@ -9,7 +9,7 @@ import numpy as np
 from ..engine.raw_store import streams_columns
 from ..formats.thumbnails import LIST_SIDE, Thumbnail, resize_for_screen
 from ..images import downscaled_size
-from .result import ResultRows
+from .tuning import ResultRows
 
 LIMIT = 720
 """The longest side of the view during a run, in pixels."""

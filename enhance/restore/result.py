@@ -1,4 +1,4 @@
-"""The rows of a finished result, colour and alpha together, and writing them to a PNG."""
+"""What a preset adds to the network, and writing a finished result to a PNG."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..analysis.haze import Haze
@@ -28,8 +26,8 @@ from .deblocking import deblocked_rows, has_blocks
 from .dehaze import remove_haze
 from .faces import FacePatch, Faces
 from .fidelity import FidelityMeter, Photo, fidelity_grade
-from .resample import Cut, Grid, Rows, enlarge, enlarge_to
-from .tuning import Tuning
+from .resample import Rows, enlarge_to
+from .tuning import ResultRows
 
 _STRIP = 64
 
@@ -108,71 +106,6 @@ def collect(rows: Rows, shape: tuple[int, ...], dtype: str, folder: Path | None)
     for first, last in spans(shape[0], _STRIP):
         pixels[first:last] = rows(first, last)[..., :3]
     return pixels
-
-
-@dataclass(frozen=True)
-class ResultRows:
-    """The finished result as rows on demand: adjusted colour, upscaled alpha, grey if the input is
-    grey.
-
-    `network` returns rows of the network's output for `image`, [n, s * width, 3] in the image's own
-    type, and `photo` is the network's input. `patches` are restored faces. `cut` is the region of
-    the whole image that `image` is, if it is a part.
-    """
-
-    image: SourceImage
-    network: Rows
-    settings: Settings
-    photo: Photo
-    patches: Sequence[FacePatch] = ()
-    cut: Cut | None = None
-
-    @cached_property
-    def grid(self) -> Grid:
-        image = self.image
-        return Grid.of(self.settings, image.height, image.width, self.cut)
-
-    @cached_property
-    def _tuning(self) -> Tuning:
-        alpha = self.image.alpha
-        if alpha is not None:
-            alpha = self.image.downscale(self.settings.reduce).alpha
-        return Tuning(self.network, self.photo, self.settings, self.grid, self.patches, alpha)
-
-    @property
-    def size(self) -> Size:
-        """Height and width of the result."""
-        return self.grid.size
-
-    @property
-    def channels(self) -> int:
-        """1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
-        count = 1 if self.image.grey else 3
-        if self.image.alpha is not None:
-            count += 1
-        return count
-
-    def meter(self, box: Box | None = None) -> FidelityMeter | None:
-        """Return a meter for the fidelity of this result, or of a region of it in pixels of the
-        photo; None if the result is smaller than the photo, so that it cannot be measured."""
-        photo = self.photo
-        height, width = self.size
-        if height < photo.height or width < photo.width:
-            return None
-        rows = self.settings.reduce * height * photo.height / self.image.height
-        columns = self.settings.reduce * width * photo.width / self.image.width
-        box = box or Box(0, 0, photo.width, photo.height)
-        return FidelityMeter(photo, self.size, (rows, columns), box)
-
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """Return the rows [first, last) [n, width, channels], uint8 or uint16."""
-        colour = self._tuning.rows(first, last)  # [n, W, 3]
-        if self.image.grey:
-            colour = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)[..., None]  # [n, W, 1]
-        if self.image.alpha is None:
-            return colour
-        alpha = enlarge(self.image.alpha, self.grid, first, last)  # [n, W]
-        return np.concatenate([colour, alpha[..., None]], axis=2)  # [n, W, 2 or 4]
 
 
 def encode_gain_map(image: SourceImage, size: Size) -> bytes | None:

@@ -13,12 +13,12 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from ..images import widen
+from ..images import Box, Size, SourceImage, widen
 from ..settings import Settings
 from .deblocking import without_steps
 from .faces import FacePatch, blend_faces
-from .fidelity import BaseLayer, Photo
-from .resample import Grid, Rows, enlarge_rows, rounded
+from .fidelity import BaseLayer, FidelityMeter, Photo
+from .resample import Cut, Grid, Rows, enlarge, enlarge_rows, rounded
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 _SHARPEN_SIGMA = 1.5
@@ -30,57 +30,89 @@ Strength."""
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """The adjusted colour of a result, as rows on demand.
+class ResultRows:
+    """The finished result as rows on demand: adjusted colour, upscaled alpha, grey if the input is
+    grey.
 
-    `network` returns rows of the network's output [s * height, s * width, 3] for `photo`, both
-    uint8 (`levels` 255) or both uint16 (65535). The result has the same type and lies on `grid`.
-    `patches` are restored faces. `alpha` is that of the photo, if it has one.
+    `network` returns rows of the network's output for `image`, [n, s * width, 3] in the image's own
+    type, and `photo` is the network's input. `patches` are restored faces. `cut` is the region of
+    the whole image that `image` is, if it is a part.
     """
 
+    image: SourceImage
     network: Rows
-    photo: Photo
     settings: Settings
-    grid: Grid
+    photo: Photo
     patches: Sequence[FacePatch] = ()
-    alpha: np.ndarray | None = None
+    cut: Cut | None = None
+
+    @cached_property
+    def grid(self) -> Grid:
+        image = self.image
+        return Grid.of(self.settings, image.height, image.width, self.cut)
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the result."""
+        return self.grid.size
+
+    @property
+    def channels(self) -> int:
+        """1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha."""
+        count = 1 if self.image.grey else 3
+        if self.image.alpha is not None:
+            count += 1
+        return count
+
+    def meter(self, box: Box | None = None) -> FidelityMeter | None:
+        """Return a meter for the fidelity of this result, or of a region of it in pixels of the
+        photo; None if the result is smaller than the photo, so that it cannot be measured."""
+        photo = self.photo
+        height, width = self.size
+        if height < photo.height or width < photo.width:
+            return None
+        rows = self.settings.reduce * height * photo.height / self.image.height
+        columns = self.settings.reduce * width * photo.width / self.image.width
+        box = box or Box(0, 0, photo.width, photo.height)
+        return FidelityMeter(photo, self.size, (rows, columns), box)
 
     def rows(self, first: int, last: int) -> np.ndarray:
-        """Return the result's rows [first, last), rounded to the nearest level."""
-        height, width = self.grid.size
-        corrects_edges = self.settings.tuning and self.alpha is not None
-        if not (self.grid.resizes or self._mixes or self._adjusts_colour or corrects_edges):
-            rows = self._with_faces(self.network(first, last), first)
-            return rows[:, :width]
+        """Return the rows [first, last) [n, width, channels], uint8 or uint16."""
+        colour = self._colour(first, last)  # [n, W, 3]
+        if self.image.grey:
+            colour = cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY)[..., None]  # [n, W, 1]
+        if self.image.alpha is None:
+            return colour
+        alpha = enlarge(self.image.alpha, self.grid, first, last)  # [n, W]
+        return np.concatenate([colour, alpha[..., None]], axis=2)  # [n, W, 2 or 4]
+
+    def _colour(self, first: int, last: int) -> np.ndarray:
+        """Return the adjusted colour, rounded to the nearest level."""
+        settings = self.settings
+        height, _ = self.size
         halo = 0
-        if self.settings.tuning and self.settings.sharpen > 0:
+        if settings.tuning and settings.sharpen > 0:
             halo = _SHARPEN_HALO
         low, high = widen(first, last, halo, height)
         rows = self.grid.rows(self._mixed, low, high)
-        if corrects_edges:
-            rows = self._with_edges(rows, low, high)
-        if self._adjusts_colour:
-            rows = _coloured(rows, self.settings, self.photo.levels)
+        if settings.tuning:
+            if self._alpha is not None:
+                rows = self._with_edges(rows, self._alpha, low, high)
+            rows = _coloured(rows, settings, self.photo.levels)
         return rounded(rows[first - low : last - low], self.photo.levels)
 
-    @property
-    def _mixes(self) -> bool:
-        settings = self.settings
-        return settings.tuning and (settings.blend != 1 or settings.fidelity != 0)
-
-    @property
-    def _adjusts_colour(self) -> bool:
-        settings = self.settings
-        changes = settings.sharpen != 0 or settings.saturation != 1 or settings.contrast != 1
-        return settings.tuning and changes
+    @cached_property
+    def _alpha(self) -> np.ndarray | None:
+        """The alpha of the photo."""
+        return self.image.downscale(self.settings.reduce).alpha
 
     @cached_property
     def _base(self) -> Rows | None:
-        if not self._mixes:
-            return None
         settings = self.settings
         strength = settings.blend
         fidelity = settings.fidelity
+        if not settings.tuning or (strength == 1 and fidelity == 0):
+            return None
         network = self._smooth_network
         return BaseLayer(network, self.photo, settings.factor, strength, fidelity).rows()
 
@@ -93,29 +125,29 @@ class Tuning:
             return self.network
         return without_steps(self.network, self.photo, settings.factor, share)
 
-    def _with_edges(self, rows: np.ndarray, first: int, last: int) -> np.ndarray:
-        """Return rows with the colour of the photo where alpha is below a half.
+    def _with_edges(self, rows: np.ndarray, alpha: np.ndarray, first: int, last: int) -> np.ndarray:
+        """Return rows with the colour of the photo where its alpha is below a half.
 
         The photo is upscaled premultiplied by alpha. The network does not receive alpha, so the
         colour of nearly transparent pixels counts as much as any other.
         """
 
         def premultiplied(first: int, last: int) -> np.ndarray:
-            alpha = self.alpha[first:last, :, None].astype(np.float32)  # type: ignore[index]
-            colour = self.photo.rows(first, last) * alpha
-            return np.concatenate([colour, alpha], axis=2)
+            weight = alpha[first:last, :, None].astype(np.float32)
+            colour = self.photo.rows(first, last) * weight
+            return np.concatenate([colour, weight], axis=2)
 
         def upscaled(first: int, last: int) -> np.ndarray:
             return enlarge_rows(premultiplied, self.photo.height, self.settings.factor, first, last)
 
         levels = self.photo.levels
         mixed = self.grid.rows(upscaled, first, last)
-        alpha = mixed[..., 3:]
+        opacity = mixed[..., 3:]
         # 1 up to a quarter of full alpha, 0 from a half on.
-        weight = np.clip(2 - 4 / np.float32(levels) * alpha, 0, 1)
+        weight = np.clip(2 - 4 / np.float32(levels) * opacity, 0, 1)
         # Where alpha rounds to 0 in 8 bits, no colour is known.
-        weight[alpha * 2 * 255 <= levels] = 0
-        colour = np.clip(mixed[..., :3] / np.maximum(alpha, 1), 0, levels)
+        weight[opacity * 2 * 255 <= levels] = 0
+        colour = np.clip(mixed[..., :3] / np.maximum(opacity, 1), 0, levels)
         return rows + weight * (colour - rows)
 
     def _mixed(self, first: int, last: int) -> np.ndarray:

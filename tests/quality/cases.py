@@ -14,7 +14,8 @@ from PIL import Image
 from enhance import Enhancer, Settings
 from enhance.images import SourceImage
 from enhance.presets import with_installed_models
-from enhance.restore.result import ResultRows, Scene
+from enhance.restore.result import Scene
+from enhance.restore.tuning import ResultRows
 
 from .photos import Pixels
 

@@ -7,9 +7,7 @@ from skimage import data
 
 from enhance.images import Degradation
 from enhance.restore.fidelity import Photo, fidelity_grade
-from enhance.restore.resample import Grid
-from enhance.restore.result import ResultRows
-from enhance.restore.tuning import Tuning
+from enhance.restore.tuning import ResultRows
 from enhance.settings import Settings
 from tests.conftest import apart
 from tests.quality.degradation import rounded
@@ -41,9 +39,10 @@ def photo_of(rgb, degradation):
 
 
 def tune(photo, network, settings, degradation=NOISY):
-    grid = Grid.of(settings, *photo.shape[:2])
-    seen = photo_of(photo, degradation)
-    return Tuning(lambda a, b: network[a:b], seen, settings, grid).rows(0, len(network))
+    result = ResultRows(
+        source_image(photo), lambda a, b: network[a:b], settings, photo_of(photo, degradation)
+    )
+    return result.rows(0, result.size[0])
 
 
 def average(large):

@@ -8,10 +8,12 @@ from skimage import data
 
 from enhance import Settings
 from enhance.formats.encoding import FORMATS, Encoding, export
+from enhance.images import Box
 from enhance.metadata import Metadata
 from enhance.metadata.source_type import with_source_type
 from enhance.restore.faces import FacePatch
-from enhance.restore.result import ResultRows, Scene, write_png
+from enhance.restore.result import Scene, write_png
+from enhance.restore.tuning import ResultRows
 from tests.unit.image_files import source_image
 from tests.unit.photos_with_metadata import XMP, read_by_exiftool
 
@@ -24,7 +26,7 @@ TAG = "XMP-iptcExt:DigitalSourceType"
 PHOTO = np.ascontiguousarray(data.astronaut()[:30, :40])
 ENLARGED = PHOTO.repeat(4, 0).repeat(4, 1)
 NOISE = np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)
-FACE = FacePatch(np.zeros(0), np.eye(2, 3), 0, 0, 0, 0)
+FACE = FacePatch(np.zeros(0), np.eye(2, 3), Box(0, 0, 0, 0))
 
 
 def xmp_of(source_type):

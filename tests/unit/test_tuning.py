@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from enhance.images import Box, Degradation, read_image
+from enhance.images import Box, read_image
 from enhance.restore.resample import Cut, Grid
-from enhance.restore.result import ResultRows, Scene
-from enhance.restore.tuning import Tuning
+from enhance.restore.result import Scene
+from enhance.restore.tuning import ResultRows
 from enhance.settings import NEUTRAL, RANGES, Settings
 
 from .image_files import source_image
-from .test_fidelity import photo_of
+from .test_fidelity import tune
 
 SLIDERS = {name: 0.75 * RANGES[name][1] for name in NEUTRAL}
 """Each slider of the tuning at a value that changes the result."""
@@ -24,12 +24,6 @@ SLIDERS = {name: 0.75 * RANGES[name][1] for name in NEUTRAL}
 @pytest.fixture
 def network(photo):
     return cv2.resize(photo, (224, 160), interpolation=cv2.INTER_LANCZOS4)
-
-
-def tune(photo, network, settings):
-    grid = Grid.of(settings, *photo.shape[:2])
-    seen = photo_of(photo, Degradation())
-    return Tuning(lambda a, b: network[a:b], seen, settings, grid).rows(0, grid.size[0])
 
 
 def test_neutral_settings_and_tuning_off_keep_the_networks_output(photo, network):
