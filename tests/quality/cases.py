@@ -80,6 +80,7 @@ def upscaled(case: Case, settings: Settings, networks: Networks) -> Upscaled:
     result = ResultRows(image, lambda first, last: network[first:last], settings, photo)
     rows = result.rows(0, result.size[0])
     meter = result.meter()
+    assert meter
     meter.add(rows)
     return Upscaled(rows, meter.fidelity().worst_db)
 

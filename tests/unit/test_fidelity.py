@@ -152,6 +152,7 @@ def fidelity_of(photo, network, settings=RAW):
     seen = photo_of(photo, image.degradation)
     result = ResultRows(image, lambda a, b: network[a:b], settings, seen)
     meter = result.meter()
+    assert meter
     meter.add(result.rows(0, result.size[0]))
     return meter.fidelity()
 

@@ -74,6 +74,7 @@ def test_rows_and_fidelity_do_not_depend_on_the_strips(tmp_path, kind, size):
 
     def fidelity(parts):
         meter = result().meter()
+        assert meter
         for part in parts:
             meter.add(part)
         return meter.fidelity()
