@@ -70,16 +70,6 @@ def primary_tag(language: str) -> str:
     return re.split("[-_.]", language.strip().lower(), maxsplit=1)[0]
 
 
-def language_name(language: str) -> str:
-    """Return the name of a language in itself."""
-    return _load(language).name
-
-
-def sentence_space(language: str) -> str:
-    """Return what separates two sentences."""
-    return _load(language).space
-
-
 def strip_direction_marks(text: str) -> str:
     """Remove the invisible marks that reverse the order of the following letters, as in forged file
     names."""
@@ -88,13 +78,7 @@ def strip_direction_marks(text: str) -> str:
 
 def catalogue(language: str = DEFAULT_LANGUAGE) -> Mapping[str, str]:
     """Return all texts of `language` by key."""
-    return _load(language).texts
-
-
-def pixel_units(language: str) -> Mapping[str, float]:
-    """Return the numbers of pixels that a language counts in, the largest first, by the key of
-    their text."""
-    return _load(language).pixel_units
+    return load_language(language).texts
 
 
 @dataclass(frozen=True)
@@ -106,7 +90,7 @@ class PixelCount:
     def message(self, language: str) -> str:
         """Return "100 MP", or "1 亿像素" in Chinese."""
         text = ""
-        for key, unit in pixel_units(language).items():
+        for key, unit in load_language(language).pixel_units.items():
             number = self.count / unit
             text = translate(language, key, n=_three_digits(number))
             if number >= 1:
@@ -192,9 +176,15 @@ def _three_digits(number: float) -> str:
 
 
 @dataclass(frozen=True)
-class _Language:
-    """The name of a language, its texts by key, what separates its sentences, and its
-    `pixel_units`."""
+class Language:
+    """A language.
+
+    - `name`: in the language itself.
+    - `texts`: by key.
+    - `space`: what separates two sentences.
+    - `pixel_units`: the numbers of pixels that it counts in, the largest first, by the key of their
+      text.
+    """
 
     name: str
     texts: Mapping[str, str]
@@ -203,19 +193,19 @@ class _Language:
 
 
 @cache  # One copy for the process, because the file is part of the package and takes 6 ms.
-def _load(language: str) -> _Language:
+def load_language(language: str) -> Language:
     file = Path(__file__).with_name(f"{language}.toml")
     sections = tomllib.loads(file.read_text(encoding="utf-8"))
     rules = sections.pop("language")
     texts: dict[str, str] = {}
     for section in sections.values():
         texts |= section
-    return _Language(rules["name"], texts, rules["space"], rules["pixel_units"])
+    return Language(rules["name"], texts, rules["space"], rules["pixel_units"])
 
 
 def _localise(language: str, value: object) -> object:
     if isinstance(value, list | tuple):
-        return sentence_space(language).join(str(_localise(language, one)) for one in value)
+        return load_language(language).space.join(str(_localise(language, one)) for one in value)
     if isinstance(value, OSError):
         key = f"os_{errno.errorcode.get(value.errno or 0, '')}"
         return catalogue(language).get(key) or value.strerror or str(value)

@@ -13,7 +13,7 @@ from fpdf import FPDF, FontFace
 from fpdf.enums import TableBordersLayout, WrapMode, XPos, YPos
 from PIL import Image
 
-from ..i18n import DEFAULT_LANGUAGE, match_language, sentence_space, translate
+from ..i18n import DEFAULT_LANGUAGE, load_language, match_language, translate
 from ..store.names import REPORT_CREATOR
 
 Colour = tuple[int, int, int]
@@ -175,6 +175,6 @@ class ReportDocument(FPDF):
 
     @property
     def _wrapping(self) -> WrapMode:
-        if sentence_space(self.language):
+        if load_language(self.language).space:
             return WrapMode.WORD
         return WrapMode.CHAR

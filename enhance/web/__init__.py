@@ -57,7 +57,7 @@ def serve(enhancer: Enhancer, *, share: bool = False) -> None:
     quiet_logs(as_json=config.json_log)
     log_unknown_variables(os.environ)  # At the first warning, the log was not set up yet.
     demo = build(enhancer)
-    limit_connections(SERVICES[demo].metrics)
+    limit_connections()
     try:
         try:
             demo.launch(**launch_options(demo), share=share, prevent_thread_lock=True)

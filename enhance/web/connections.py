@@ -8,18 +8,14 @@ descriptor.
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import gradio.http_server
 import uvicorn
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from ..errors import EnhanceError
-from ..i18n import DEFAULT_LANGUAGE
 from ..processes import raise_file_limit
 from .gradio_changes import use_server_class
-from .metrics import Metrics
 
 SLACK_SECONDS = 30
 BYTES_PER_SECOND = 500
@@ -40,7 +36,6 @@ class LimitedProtocol(_Protocol):
     """
 
     most = MOST_CONNECTIONS
-    metrics = Metrics()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
@@ -85,8 +80,10 @@ class LimitedProtocol(_Protocol):
         self._timer = self.loop.call_later(_CHECK_SECONDS, self._check_deadline)
 
     def _make_room(self) -> None:
-        """Close one of too many connections: the oldest with an incomplete request, or else this
-        new one."""
+        """Close one of too many connections: the oldest with an incomplete request.
+
+        If there is none, uvicorn rejects the request of this new one.
+        """
         if len(self.connections) <= self.most:
             return
         connections = [one for one in self.connections if not one.transport.is_closing()]
@@ -100,19 +97,6 @@ class LimitedProtocol(_Protocol):
         ):  # This connection is one of them, and its request has not arrived yet.
             incomplete.remove(self)
             min(incomplete, key=lambda one: (one._has_head, one._opened)).transport.abort()
-        else:
-            self._reject(EnhanceError("connections_full", limit=self.most))
-
-    def _reject(self, error: EnhanceError) -> None:
-        self.metrics.count_error(error)
-        sentence = error.message(DEFAULT_LANGUAGE)
-        body = json.dumps({"error": sentence, "detail": sentence}).encode()
-        head = (
-            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: "
-            "application/json\r\nconnection: close\r\n"
-        )
-        self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        self.transport.close()
 
 
 class LimitedServer(gradio.http_server.Server):
@@ -120,6 +104,7 @@ class LimitedServer(gradio.http_server.Server):
 
     def __init__(self, config: uvicorn.Config, *given: Any, **options: Any):
         config.http = LimitedProtocol
+        config.limit_concurrency = LimitedProtocol.most + 1
         # uvicorn's default is 5 s, for which httpx uses an idle connection: a request at that
         # moment would be lost.
         config.timeout_keep_alive = SLACK_SECONDS
@@ -128,11 +113,10 @@ class LimitedServer(gradio.http_server.Server):
         super().__init__(config, *given, **options)
 
 
-def limit_connections(metrics: Metrics) -> None:
+def limit_connections() -> None:
     """Set the limits for servers that start from now on, and raise the limit of open files.
 
     Half of the file descriptors remain for everything else.
     """
     LimitedProtocol.most = min(MOST_CONNECTIONS, raise_file_limit() // 2)
-    LimitedProtocol.metrics = metrics
     use_server_class(LimitedServer)

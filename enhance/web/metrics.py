@@ -89,16 +89,17 @@ class Metrics:
         task = (info or {}).get("task_id") or "-"
         size = "{width}x{height}".format_map(info["input"]) if info else "-"
         level = logging.DEBUG if kind == "preview" else logging.INFO
-        values = {
+        facts = {
             "kind": kind,
             "task": task,
             "size": size,
             "preset": preset,
             "seconds": round(seconds, 1),
+            "outcome": outcome,
+            "reason": reason,
         }
-        facts = values | {"outcome": outcome, "reason": reason}
-        text = "%s id=%s size=%s preset=%s seconds=%.1f outcome=%s"
-        log.log(level, text, *values.values(), outcome, extra={"facts": facts})
+        text = " ".join(f"{name}={value}" for name, value in facts.items())
+        log.log(level, "%s", text, extra={"facts": facts})
         if preset not in PRESETS and kind != "comparison":
             preset = "own"  # User models share one label.
         self._images.labels(kind, preset, outcome).inc()

@@ -12,7 +12,6 @@ import uvicorn
 
 from enhance.web import connections
 from enhance.web.connections import LimitedProtocol, limit_connections
-from enhance.web.metrics import Metrics
 
 from ..site import wait_until
 
@@ -57,11 +56,10 @@ def serve(app, monkeypatch):
         def begin(**limits):
             for name, value in {"SLACK_SECONDS": 0.5, "_CHECK_SECONDS": 0.1, **limits}.items():
                 monkeypatch.setattr(connections, name, value)
-            # To restore them after the test.
-            for name in ("most", "metrics"):
-                monkeypatch.setattr(LimitedProtocol, name, None)
+            # To restore it after the test.
+            monkeypatch.setattr(LimitedProtocol, "most", None)
             monkeypatch.setattr("gradio.http_server.Server", None)
-            limit_connections(Metrics())
+            limit_connections()
             served = app
             config = uvicorn.Config(
                 served, port=0, log_level="warning", lifespan="off", timeout_keep_alive=0

@@ -86,7 +86,7 @@ def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_
         client.predict(image=handle_file(cut), preset="anime-fast", api_name="/enhance")
     client.close()
     api = f"{server.url}gradio_api/"
-    assert httpx.post(f"{api}call/enhance", json={"data": ["private-1.png"]}).status_code == 400
+    assert httpx.post(f"{api}call/enhance", json={"data": "private-1.png"}).status_code == 400
     assert httpx.get(f"{api}file=/private-4.png").status_code == 403
 
     status, output, errors = server.end(signal.SIGINT)

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from ...config import Config
 from ...formats.encoding import BACKGROUNDS, FORMATS
-from ...i18n import LANGUAGES, catalogue, language_name, pixel_units
+from ...i18n import LANGUAGES, load_language
 from ...metadata import CHOICES
 from ...restore.fidelity import GRADES
 from ...settings import NEUTRAL, PAPERS, PRESETS, RANGES
@@ -51,7 +51,7 @@ def _scripts(config: Config) -> str:
     """Return the modules, with all texts and the constants that they need."""
     modules = {path.stem: path.read_text("utf-8") for path in (_FOLDER / "scripts").glob("*.js")}
     del modules[_LANGUAGE]
-    data = {"texts": {one: dict(catalogue(one)) for one in LANGUAGES}, **_constants(config)}
+    data = {"texts": {one: load_language(one).texts for one in LANGUAGES}, **_constants(config)}
     imports = {name: _IMPORT.findall(source) for name, source in modules.items()}
     ordered = {name: modules[name] for name in TopologicalSorter(imports).static_order()}
     values = {"enhanceData": data, "enhanceModules": ordered}
@@ -88,8 +88,8 @@ def _constants(config: Config) -> dict[str, Any]:
             "files": limits.files,
             "batch_bytes": limits.batch_bytes,
         },
-        "languages": {one: language_name(one) for one in LANGUAGES},
-        "pixelUnits": {language: pixel_units(language) for language in LANGUAGES},
+        "languages": {one: load_language(one).name for one in LANGUAGES},
+        "pixelUnits": {one: load_language(one).pixel_units for one in LANGUAGES},
     }
 
 
