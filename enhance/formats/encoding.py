@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -199,7 +199,6 @@ def export(
     form = encoding.file_format
     with PngReader(png) as reader:
         height, width = reader.size
-        encoding.check(width, height)
         origin = origin_of(png)
         gain_map = None
         if form.keeps_gain_map:
@@ -219,14 +218,10 @@ def export(
         )
 
         def write_file(temporary: Path) -> None:
-            with temporary.open("xb") as file:
-                if form.memory is None:
-                    form.write(file, image)
-                    return
-                with _only_image(stop):
-                    # Again, because the free memory can have changed during the wait.
-                    encoding.check(width, height)
-                    form.write(file, image)
+            lock = nullcontext() if form.memory is None else _only_image(stop)
+            with temporary.open("xb") as file, lock:
+                encoding.check(width, height)
+                form.write(file, image)
 
         write_atomically(target, write_file, durable=True)
 

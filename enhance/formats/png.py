@@ -15,7 +15,7 @@ import io
 import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,17 +28,14 @@ from ..metadata.png_chunks import (
     COLOUR_TYPES,
     END,
     SIGNATURE,
-    is_xmp_chunk,
     make_chunk,
     metadata_chunks,
     profile_chunk,
-    xmp_chunk,
 )
 from ..metadata.provenance import marked_ending
 from .format import FinishedImage, Format
 from .png_reader import GAIN_MAP_CHUNK, NO_FILTER, UP_FILTER, rows_per_chunk
 
-_BLOCK_BYTES = 1 << 20
 _LEVEL = 1
 
 
@@ -93,9 +90,8 @@ class PngWriter:
         self._chunk_rows = 0
         self._deflate = isal_zlib.compressobj(_LEVEL)
         self._packed: list[bytes] = []
+        self._header = header
         for part in header.head():
-            if is_xmp_chunk(part):
-                self._xmp_position = self.length
             self._push(part)
 
     def write(self, rows: np.ndarray) -> None:
@@ -106,13 +102,12 @@ class PngWriter:
         if not has_format or len(rows) > self._rows_left:
             raise ValueError(f"rows of {rows.dtype} {rows.shape} do not fit into the rest")
         self._rows_left -= len(rows)
-        step = max(1, _BLOCK_BYTES // self._row_above.size)
         first = 0
         while first < len(rows):
             if self._chunk_rows == self._rows_of_chunk:
                 # The next chunk must not refer to the bytes of this one.
                 self._end_chunk(self._deflate.flush(isal_zlib.Z_FULL_FLUSH))
-            count = min(step, self._rows_of_chunk - self._chunk_rows)
+            count = self._rows_of_chunk - self._chunk_rows
             self._write_block(rows[first : first + count])
             first += count
 
@@ -126,8 +121,9 @@ class PngWriter:
             ending = marked_ending(SIGNATURE, self.mark)
         self._push(ending)
         if self.xmp is not None:
-            self._sink.seek(self._xmp_position)
-            self._sink.write(xmp_chunk(self.xmp))
+            metadata = replace(self._header.metadata, xmp=self.xmp)
+            self._sink.seek(0)
+            self._sink.writelines(replace(self._header, metadata=metadata).head())
 
     def _write_block(self, rows: np.ndarray) -> None:
         if self._dtype.itemsize == 2:
@@ -146,12 +142,12 @@ class PngWriter:
         """
         out = np.empty((len(values), 1 + values.shape[1]), np.uint8)
         out[:, 0] = UP_FILTER
-        np.subtract(values[1:], values[:-1], out=out[1:, 1:])
+        out[:, 1:] = values
+        out[1:, 1:] -= values[:-1]
         if self._chunk_rows:
-            np.subtract(values[0], self._row_above, out=out[0, 1:])
+            out[0, 1:] -= self._row_above
         else:
             out[0, 0] = NO_FILTER
-            out[0, 1:] = values[0]
         return out
 
     def _end_chunk(self, deflated: bytes) -> None:

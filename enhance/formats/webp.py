@@ -6,8 +6,6 @@ import struct
 from dataclasses import replace
 from typing import BinaryIO
 
-from PIL import features
-
 from ..metadata.exif import EMPTY
 from .format import FinishedImage, Format
 
@@ -41,6 +39,4 @@ WEBP = Format(
     side=16_383,
     lossless=100,
     memory=(44, 17, 17),
-    library="Pillow",
-    is_available=lambda: bool(features.check("webp")),
 )

@@ -3,8 +3,8 @@
 Profiles are passed on, not applied, if the result can carry them: an RGB profile with RGB pixels, a
 grey one with grey pixels. Only what a PNG cannot hold (CMYK, Lab) is converted, to sRGB.
 
-Pillow holds 8 bits per channel at most, so OpenCV decodes 16-bit PNGs and TIFFs, and TIFFs of
-32-bit floats. PictureErrors lack the file's name; the caller adds it.
+Pillow holds 8 bits per channel at most, so OpenCV decodes 16-bit PNGs and TIFFs. PictureErrors lack
+the file's name; the caller adds it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,10 @@ from . import jxl_reader, raw
 from .file_types import open_with_pillow
 from .header import Header
 from .image import Box
-from .pages import tiff_tags
 
 # OpenCV prints warnings about unusual files. The messages of this program replace them.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-_WHITE = 65535
 _REACH = 256
 """Rows above and below in which the nearest visible pixel is searched. No network has a larger
 receptive radius."""
@@ -58,7 +56,7 @@ class Pixels:
 def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
     """Return the pixels of an open file.
 
-    Raises PictureError if their values are outside the supported range, and ValueError or any
+    Raises PictureError if it is a camera raw file of an unusual sensor, and ValueError or any
     exception of a decoder if they are damaged.
     """
     if header.format == "JXL":
@@ -107,33 +105,19 @@ def _converted_pixels(header: Header, image: Image.Image) -> Pixels:
 
 
 def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
-    """Decode 16-bit numbers, or floats in 0..1, to uint16.
-
-    OpenCV applies the orientation of a TIFF.
-    """
+    """Decode an image of 16 bits. OpenCV applies the orientation of a TIFF."""
     file.seek(0)
     stored = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise ValueError("OpenCV cannot decode it")
     is_grey_alpha = header.mode == "LA;16"  # OpenCV returns it as RGBA.
-    is_float = stored.dtype == np.float32
-    if is_float:
-        _check_range(stored)
-    is_premultiplied = False
-    if header.format == "TIFF":
-        is_premultiplied = max(tiff_tags(file).get("ExtraSamples", (2,))) == 1
 
     def part(box: Box) -> np.ndarray:
-        values = box.cut(stored)
-        if is_float:
-            values = np.rint(values * np.float32(_WHITE)).astype(np.uint16)
-        values = _in_rgb_order(values)
+        values = _in_rgb_order(box.cut(stored))
         if is_grey_alpha:
             return values[..., [0, 3]]
         if not header.has_alpha:
             return values[..., :3]
-        if is_premultiplied:
-            return _unpremultiplied(values)
         return values
 
     height, width = stored.shape[:2]
@@ -141,14 +125,6 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     has_alpha = stored.ndim == 3 and header.has_alpha
     icc = fitting_profile(header.icc, grey)
     return Pixels(height, width, part, grey, has_alpha, deep=True, icc=icc)
-
-
-def _check_range(values: np.ndarray) -> None:
-    """Raise PictureError unless all floats are in 0..1."""
-    lowest = values.min()
-    highest = values.max()
-    if not (lowest >= 0 and highest <= 1):  # catches NaN, too
-        raise PictureError("image_numbers_unclear", lowest=f"{lowest:g}", highest=f"{highest:g}")
 
 
 def _jxl_pixels(header: Header, file: BinaryIO) -> Pixels:
@@ -208,12 +184,10 @@ def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
         hidden.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     labels = labels.ravel()
-    # OpenCV numbers the visible pixels, but does not document in which order.
-    visible = np.flatnonzero(~hidden).astype(np.int32)
-    place_of_label = np.zeros(len(visible) + 1, np.int32)
-    place_of_label[labels[visible]] = visible
+    # OpenCV numbers the visible pixels row by row, from 1.
+    visible = np.flatnonzero(~hidden)
     targets = np.flatnonzero(core) + first * window.shape[1]
-    nearest = place_of_label[labels[targets]]
+    nearest = visible[labels[targets] - 1]
     pixels = window.reshape(-1, window.shape[2])
     pixels[targets, :-1] = pixels[nearest, :-1]
 
@@ -274,11 +248,3 @@ def _in_rgb_order(values: np.ndarray) -> np.ndarray:
     if values.shape[2] == 4:
         return cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA)
     return cv2.cvtColor(values, cv2.COLOR_BGR2RGB)
-
-
-def _unpremultiplied(values: np.ndarray) -> np.ndarray:
-    """Divide the colour of uint16 RGBA by its alpha."""
-    alpha = values[..., 3:]
-    colour = values[..., :3] * (_WHITE / np.maximum(alpha, 1))
-    whole = np.rint(np.minimum(colour, _WHITE)).astype(np.uint16)
-    return np.dstack([whole, alpha])

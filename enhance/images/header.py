@@ -34,16 +34,8 @@ from .limits import check_size
 from .pages import count_pages, tiff_tags
 
 _PNG_MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
-_DEEP_TIFF_MODES = {
-    (1, 16, 1): "I;16",
-    (3, 16, 1): "RGB;16",
-    (4, 16, 1): "RGBA;16",
-    (1, 32, 3): "F",
-    (3, 32, 3): "RGB;32F",
-    (4, 32, 3): "RGBA;32F",
-}
-"""The modes of the deep TIFFs that are supported, by samples, bits and sample format: 1 is
-unsigned, 3 float."""
+_DEEP_TIFF_MODES = {1: "I;16", 3: "RGB;16", 4: "RGBA;16"}
+"""The modes of the deep TIFFs that are supported, by samples."""
 _CAMERA_PHOTOMETRIC = (32803, 34892)
 """The values of a sensor: a colour filter array, and linear raw."""
 
@@ -167,8 +159,6 @@ def _png_header(file: BinaryIO, max_pixels: int) -> Header:
     check_size(width, height, max_pixels)
     bits = 16 if depth == 16 else 8
     mode = _mode_of_depth(_PNG_MODES[colour_type], bits)
-    if mode == "L" and depth == 1:
-        mode = "1"
     metadata = png_chunks.read_metadata(file, chunks)
     frames = 1
     if b"acTL" in first:
@@ -211,15 +201,17 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         width, height = height, width
     samples = tags.get("SamplesPerPixel", 1)
     bits = max(tags.get("BitsPerSample", (1,)))
-    sample_format = max(tags.get("SampleFormat", (1,)))
-    mode = _DEEP_TIFF_MODES.get((samples, bits, sample_format), "")
     is_deep = bits > 8 and photometric in (0, 1, 2)
     kept_bits = 16 if is_deep else 8
-    is_planar = tags.get("PlanarConfiguration", 1) != 1
-    if is_deep and (not mode or is_planar or photometric == 0):
-        raise PictureError("image_rare_tiff", channels=samples, bits=bits)
     if is_deep:
-        has_alpha = samples == 4 and max(tags.get("ExtraSamples", (2,))) != 0
+        alpha = max(tags.get("ExtraSamples", (2,)))  # 1 is premultiplied, 2 is not.
+        has_alpha = samples == 4 and alpha == 2
+        mode = _DEEP_TIFF_MODES.get(samples)
+        is_planar = tags.get("PlanarConfiguration", 1) != 1
+        is_unsigned = max(tags.get("SampleFormat", (1,))) == 1
+        is_rare = is_planar or not is_unsigned or alpha == 1 or photometric == 0
+        if bits != 16 or mode is None or is_rare:
+            raise PictureError("image_rare_tiff", channels=samples, bits=bits)
     else:
         with open_with_pillow("TIFF", file) as image:
             mode = image.mode

@@ -3,7 +3,6 @@ section 2)."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO
@@ -28,8 +27,7 @@ def count_pages(file: BinaryIO) -> int:
     The count ends at the first directory that is damaged.
     """
     count = 0
-    with warnings.catch_warnings(), suppress(Exception):  # Pillow raises many types.
-        warnings.simplefilter("ignore")
+    with suppress(Exception):  # Pillow raises many types.
         for directory in _directories(file):
             if not directory.get(_SUBFILE_TYPE, 0) & (_REDUCED | _MASK):
                 count += 1

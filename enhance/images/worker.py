@@ -301,8 +301,7 @@ class _Worker:
             self.process.wait(1)  # The pipe closes before the exit status is known.
         status = self.process.poll()
         self.end()
-        timing = ", out of time" if self._is_late else ""
-        log.info("A decoding process ended with %s%s", status, timing)
+        log.info("A decoding process ended with %s", status)
         if not self._is_ready:
             return PictureError("image_no_reader", name=name)
         if self._is_late:

@@ -10,8 +10,6 @@ from typing import BinaryIO
 LARGEST_BLOCK = 16 << 20
 """Maximum bytes of a profile, and of a block of metadata that is read. A result contains only
 smaller blocks."""
-MAX_CHUNKS = 1_000_000
-"""Maximum number of chunks or boxes of a file that are read."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import BinaryIO
 
-from .containers import LARGEST_BLOCK, MAX_CHUNKS, Chunk, chunk_content, first_chunks, read_block
+from .containers import LARGEST_BLOCK, Chunk, chunk_content, first_chunks, read_block
 from .exif import plausible_dpi, read_dpi, without_prefix
 from .iptc import extract_iptc, photoshop_resource
 from .metadata import MAX_TEXTS, MAX_TEXTS_LENGTH, Metadata
@@ -22,7 +22,6 @@ _MAX_TEXT_LENGTH = 1 << 20
 """Maximum characters of one text. Longer ones are ignored."""
 _RAW_PROFILE = "Raw profile type "
 _XMP_KEYWORD = "XML:com.adobe.xmp"
-_XMP_START = _XMP_KEYWORD.encode() + bytes(5)  # neither compressed nor with a language
 _INCH = 0.0254
 
 # The decoder gets only these chunks, so that a decompression bomb in another chunk has no effect.
@@ -47,7 +46,7 @@ def scan_chunks(file: BinaryIO) -> list[Chunk]:
     size = file.seek(0, 2)
     position = len(SIGNATURE)
     found: list[Chunk] = []
-    while len(found) < MAX_CHUNKS:
+    while True:
         file.seek(position)
         header = file.read(8)
         if len(header) < 8:
@@ -61,7 +60,6 @@ def scan_chunks(file: BinaryIO) -> list[Chunk]:
         if kind == b"IEND":
             return found
         position += 12 + length
-    raise ValueError("too many chunks")
 
 
 def read_chunk(file: BinaryIO, chunk: Chunk) -> bytes:
@@ -125,7 +123,8 @@ def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
     if metadata.exif:
         yield make_chunk(b"eXIf", metadata.exif)
     if metadata.xmp:
-        yield xmp_chunk(metadata.xmp)
+        # Neither compressed nor with a language.
+        yield make_chunk(b"iTXt", _XMP_KEYWORD.encode() + bytes(5) + metadata.xmp)
     if metadata.iptc:
         text = profile_text("iptc", photoshop_resource(metadata.iptc)).encode("ascii")
         yield make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(text))
@@ -135,15 +134,6 @@ def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
             yield make_chunk(b"tEXt", keyword + b"\0" + value.encode("latin-1"))
         except UnicodeEncodeError:
             yield make_chunk(b"iTXt", keyword + bytes(5) + value.encode("utf-8"))
-
-
-def xmp_chunk(packet: bytes) -> bytes:
-    return make_chunk(b"iTXt", _XMP_START + packet)
-
-
-def is_xmp_chunk(chunk: bytes) -> bool:
-    """Return whether these bytes of a chunk are those of `xmp_chunk`."""
-    return chunk[4:].startswith(b"iTXt" + _XMP_START)
 
 
 def profile_text(name: str, content: bytes) -> str:

@@ -12,7 +12,7 @@ from PIL import ImageFile
 from .exif import INTEROP_IFD, block_from_tiff, plausible_dpi, read_dpi, without_prefix
 from .gain_map import AUXILIARY_TYPE, ISO_SEGMENT
 from .iptc import extract_iptc
-from .metadata import MAX_TEXTS, MAX_TEXTS_LENGTH, Metadata
+from .metadata import MAX_TEXTS, Metadata
 from .xmp import accept_xmp, find_claims
 
 _Segments: TypeAlias = list[tuple[str, bytes]]
@@ -39,13 +39,11 @@ def pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
 
 
 def _comments(info: Mapping[Any, Any], segments: _Segments) -> tuple[tuple[str, str], ...]:
-    """Return the comments of a GIF or JPEG as texts; nothing if they exceed the limits."""
+    """Return the comments of a GIF or JPEG as texts."""
     comments = [content for name, content in segments if name == "COM"]
     if not comments:
         comments = [info.get("comment", b"")]
-    if len(comments) > MAX_TEXTS or sum(map(len, comments)) > MAX_TEXTS_LENGTH:
-        return ()
-    return tuple(("Comment", _decoded(comment)) for comment in comments if comment)
+    return tuple(("Comment", _decoded(comment)) for comment in comments[:MAX_TEXTS] if comment)
 
 
 def _pillow_notes(info: Mapping[Any, Any], segments: _Segments) -> tuple[str, ...]:

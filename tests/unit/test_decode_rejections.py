@@ -83,14 +83,12 @@ REJECTED = {
     "image_damaged": [bytes(FLIPPED)],
     "image_no_pixels": [png_header(0, 10)],
     "image_too_many_pixels": BOMBS,
-    "image_numbers_unclear": [
-        tiff(np.array([[0, 255]], np.float32), 1),
-        tiff(np.array([[0, np.nan]], np.float32), 1),
-    ],
     "image_rare_tiff": [
         tiff(DEEP.transpose(2, 0, 1), planarconfig="separate"),
         tiff(DEEP.astype("float64")),
         tiff(DEEP[..., 0], 0),
+        tiff(DEEP.astype("float32")),
+        tiff(np.zeros((3, 4, 4), np.uint16), extrasamples=[1]),
     ],
     "image_camera_raw": [tiff(DEEP, subfiletype=1)],
 }
