@@ -65,16 +65,12 @@ class DeviceThread:
 
     def wait_for(self, step: Step[T]) -> T:
         """Wait for a step and return its result. Raises the same errors as `call`."""
-        job = step.job
-        started = time.perf_counter()
         try:
             while not step.ended.wait(_POLL_SECONDS):
-                if job.stop.is_set() and self.withdraw(step):
+                if step.job.stop.is_set() and self.withdraw(step):
                     raise Cancelled("stopped")
         finally:
             self.withdraw(step)
-            began = step.began or time.perf_counter()
-            job.wait_seconds += max(0.0, began - started)
         return step.result()
 
     def withdraw(self, step: Step) -> bool:
@@ -128,20 +124,17 @@ class Step(Generic[T]):
 
     def __init__(self, work: Callable[[], T], job: Job):
         self.job = job
-        self.began: float | None = None
         self.ended = threading.Event()
-        self._work: Callable[[], T] | None = work
+        self._queued = time.perf_counter()
+        self._work = work
         self._result: T | None = None
         self._error: BaseException | None = None
 
     def run(self) -> None:
-        work = self._work
-        assert work is not None
-        self._work = None
-        self.began = time.perf_counter()
+        self.job.wait_seconds += time.perf_counter() - self._queued
         try:
             self.job.check()
-            self._result = work()
+            self._result = self._work()
         except BaseException as error:  # `result` raises it in the thread that waits for the step.
             self._error = error
         finally:

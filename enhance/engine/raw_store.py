@@ -182,15 +182,11 @@ class NetworkOutput:
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last), [n, width, 3], which must have arrived."""
+        if not self.shape.columns:  # All blocks together are one.
+            return self._read(0, self.shape.width, first, last).copy()
         rows = np.empty((last - first, self.shape.width, 3), self.shape.dtype)
         for start, end in pairwise([*self._starts, self.filled]):
-            if self.shape.columns:
-                rows[:, start:end] = self._read(start, end - start, first, last)
-            elif first < end and last > start:
-                low = max(first, start)
-                high = min(last, end)
-                block_rows = self._read(start, self.shape.width, low - start, high - start)
-                rows[low - first : high - first] = block_rows
+            rows[:, start:end] = self._read(start, end - start, first, last)
         return rows
 
     def _read(self, start: int, width: int, first: int, last: int) -> np.ndarray:

@@ -101,6 +101,11 @@ class _Layer:
         if not supported:
             raise NotImplementedError
 
+    def require_values(self, values: Mapping[int, int]) -> None:
+        """Raise NotImplementedError unless the settings have these values or are missing."""
+        for number, value in values.items():
+            self.require(float(self.get(number, str(value))) == value)
+
 
 def _read_layers(param: str) -> list[_Layer]:
     magic, *lines = param.splitlines() or [""]
@@ -285,15 +290,11 @@ def _convolution(reader: _Reader, layer: _Layer) -> Blob:
     """Read a convolution of 1x1 or 3x3 with stride 1, zero padding that keeps the size, and an
     optional activation."""
     channels, inputs, size = _convolution_shape(layer)
-    stride = layer.get(2, "1")
-    dilation = layer.get(3, "1")
+    # The strides, dilations, the second size, quantisation and other kinds of padding.
+    layer.require_values({2: 1, 12: 1, 3: 1, 13: 1, 11: size, 8: 0, 18: 0, 19: 0})
     padding = layer.get(4)
-    paddings = {padding, *(layer.get(number, padding) for number in (14, 15, 16))}
-    layer.require(size in (1, 3) and layer.get(11, str(size)) == str(size))
-    layer.require(stride == "1" and layer.get(12, stride) == "1")
-    layer.require(dilation == "1" and layer.get(13, dilation) == "1")
-    layer.require(paddings in ({str(size // 2)}, {_SAME_PADDING}))
-    layer.require(layer.get(8) == "0" and float(layer.get(18)) == 0 and layer.get(19) == "0")
+    paddings = {layer.get(number, padding) for number in (4, 14, 15, 16)}
+    layer.require(size in (1, 3) and paddings in ({str(size // 2)}, {_SAME_PADDING}))
     activation = _merged_activation(layer)
     source = layer.inputs[0]
     nodes = reader.nodes(source)
@@ -383,10 +384,9 @@ def _eltwise(reader: _Reader, layer: _Layer) -> Blob:
 
 def _interp(reader: _Reader, layer: _Layer) -> Blob:
     factor = float(layer.get(1, "1"))
-    other_factor = float(layer.get(2, "1"))
-    layer.require(layer.get(0) == "1" and factor == other_factor)
+    layer.require(layer.get(0) == "1" and factor == float(layer.get(2, "1")))
     layer.require(factor in range(1, _LARGEST_FACTOR + 1))
-    layer.require(all(layer.get(number) == "0" for number in (3, 4, 5)))  # no fixed size
+    layer.require_values({3: 0, 4: 0, 5: 0})  # no fixed size
     source = reader.node(layer.inputs[0])
     (output,) = layer.outputs
     readers = [(other.kind, other.get(1)) for other in reader.readers(output)]
