@@ -60,19 +60,17 @@ def _encode_10_bits(
     # Row by row, because the 32-bit numbers of a whole image need twice its memory.
     for row in values:
         row[:] = (row.astype(np.uint32) * 1023 + 32_767) // 65_535
-    kinds = []
-    contents = []
-    for kind, block in (
-        (cv2.IMAGE_METADATA_EXIF, image.metadata.exif),
-        (cv2.IMAGE_METADATA_XMP, image.metadata.xmp),
-        (cv2.IMAGE_METADATA_ICCP, icc),
-    ):
-        if block:
-            kinds.append(kind)
-            contents.append(np.frombuffer(block, np.uint8))
+    blocks = {
+        cv2.IMAGE_METADATA_EXIF: image.metadata.exif,
+        cv2.IMAGE_METADATA_XMP: image.metadata.xmp,
+        cv2.IMAGE_METADATA_ICCP: icc,
+    }
+    present = {kind: np.frombuffer(block, np.uint8) for kind, block in blocks.items() if block}
     options = [cv2.IMWRITE_AVIF_DEPTH, 10, cv2.IMWRITE_AVIF_SPEED, speed]
     options += [cv2.IMWRITE_AVIF_QUALITY, image.quality]
-    is_done, coded = cv2.imencodeWithMetadata(".avif", values, kinds, contents, options)
+    is_done, coded = cv2.imencodeWithMetadata(
+        ".avif", values, list(present), list(present.values()), options
+    )
     if not is_done:
         raise MemoryError("OpenCV encoded no AVIF")
     return coded.data

@@ -47,6 +47,9 @@ BACKGROUNDS = {"white": 255, "black": 0}
 """The 8-bit level of each background."""
 
 
+_DEPTH_NOTES = {8: "eight_bits", 10: "ten_bits"}
+
+
 @dataclass(frozen=True)
 class Encoding:
     """The format of an output file. Raises SettingsError if a value is not allowed.
@@ -136,10 +139,8 @@ class Encoding:
         notes = []
         if has_alpha and not form.alpha:
             notes.append(f"on_{self.background}")
-        if image.bits > 8 and form.bits == 8:
-            notes.append("eight_bits")
-        if image.bits > 8 and form.bits == 10:
-            notes.append("ten_bits")
+        if image.bits > form.bits:
+            notes.append(_DEPTH_NOTES[form.bits])
         has_location = (wanted.xmp, wanted.iptc) != (metadata.xmp, metadata.iptc)
         if self.metadata == "no-location" and has_location:
             notes.append("location_left")

@@ -16,7 +16,6 @@ from PIL.Image import Image
 
 from ..errors import PictureError
 from ..files import storage_errors
-from ..images.colour import grey_as_rgb
 from ..processes import temporary_path
 from .png import encode_png
 
@@ -110,14 +109,12 @@ def to_pixels(image: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 def like(pixels: np.ndarray, image: np.ndarray | torch.Tensor) -> Any:
-    """Return pixels with the type, the channels and the order of axes of `image`.
+    """Return pixels with the type and the order of axes of `image`.
 
     `pixels` are uint8 or uint16 [H, W, C]. A tensor is on the same device.
     """
     array = _to_array(image)
-    if array.ndim == 3:
-        pixels = _with_channels(pixels, array.shape[2])
-    else:
+    if array.ndim == 2:
         pixels = pixels[..., 0]
     if np.issubdtype(array.dtype, np.floating):
         pixels = (pixels / np.float32(65535)).astype(array.dtype)
@@ -143,17 +140,6 @@ def map_batch(function: Callable[[Any], Any], batch: Any) -> Any:
     if _is_tensor(batch):
         return sys.modules["torch"].stack(results)
     return np.stack(results)
-
-
-def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
-    """Return the pixels with grey as RGB and with an opaque alpha channel, as needed."""
-    if pixels.shape[2] <= 2 < channels:
-        pixels = grey_as_rgb(pixels)
-    if pixels.shape[2] < channels:
-        opaque = np.iinfo(pixels.dtype).max
-        alpha = np.full((*pixels.shape[:2], 1), opaque, pixels.dtype)
-        pixels = np.concatenate([pixels, alpha], axis=2)
-    return pixels
 
 
 def is_array(image: object) -> TypeIs[np.ndarray | torch.Tensor]:

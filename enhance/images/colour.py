@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageCms
 
 from ..errors import PictureError
 from ..metadata.png_chunks import pixel_chunks
@@ -91,17 +91,9 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
 
 def _converted_pixels(header: Header, image: Image.Image) -> Pixels:
     """Return the pixels of an image in CMYK or Lab in sRGB."""
-    # Pillow reads every CMYK JPEG as inverted, but only those with Adobe's marker are.
-    is_inverted = header.format == "JPEG" and "adobe" not in image.info
     to_srgb = _to_srgb(image.mode, header.icc)
 
-    def part(box: Box) -> np.ndarray:
-        values = _crop(image, box)
-        if is_inverted:
-            values = ImageChops.invert(values)
-        return to_srgb(values)
-
-    return Pixels(image.height, image.width, part)
+    return Pixels(image.height, image.width, lambda box: to_srgb(_crop(image, box)))
 
 
 def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:

@@ -387,6 +387,5 @@ def _limit_memory(more: int) -> None:
 
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         limit = psutil.Process().memory_info().vms + more + _EXTRA_MEMORY
-        if hard != resource.RLIM_INFINITY:
-            limit = min(limit, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+        with suppress(ValueError):  # The system has a lower limit.
+            resource.setrlimit(resource.RLIMIT_AS, (limit, hard))

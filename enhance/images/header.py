@@ -26,12 +26,12 @@ from ..metadata.exif import (
 from ..metadata.gain_map import MapHeader, find_heic_map, find_jpeg_map
 from ..metadata.profiles import limit_profile
 from ..metadata.reading import pillow_metadata, tiff_metadata
+from ..metadata.tiff_directories import count_pages, tiff_tags
 from ..metadata.xmp import accept_xmp
 from . import jxl_reader, raw
 from .downscaling import Size
 from .file_types import detect_format, open_with_pillow
 from .limits import check_size
-from .pages import count_pages, tiff_tags
 
 _PNG_MODES = {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}
 _DEEP_TIFF_MODES = {1: "I;16", 3: "RGB;16", 4: "RGBA;16"}

@@ -103,11 +103,6 @@ def read_variants(path: Path) -> Mapping[str, Metadata]:
     return WORKERS.request("variants", path, None, None)
 
 
-def warm_up() -> None:
-    """Start the first worker in the background."""
-    WORKERS.warm_up()
-
-
 class Workers:
     """Worker processes that are started when needed, which takes 0.2 s of one core, and used
     again. Thread-safe.
@@ -127,11 +122,6 @@ class Workers:
         self._idle: list[_Worker] = []
         self._changed = threading.Condition()
         self._granted: list[int] = []
-
-    def warm_up(self) -> None:
-        with self._changed, suppress(OSError):  # The first image reports the error.
-            if not self._idle:
-                self._idle.append(_Worker(self._program))
 
     def end_idle(self) -> None:
         with self._changed:

@@ -17,6 +17,8 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from PIL import Image
 
+from .tiff_directories import load_directory
+
 ORIENTATION = 0x0112
 MAKER_NOTE = 0x927C
 _X_RESOLUTION = 0x011A
@@ -363,35 +365,19 @@ def block_from_tiff(file: BinaryIO, without: Collection[int]) -> bytes | None:
     `without` are tags of the EXIF directory that are left out.
     """
     try:
-        source = _read_with_pillow(file)
+        source = load_directory(file)
         block = Image.Exif()
         block.update({tag: source[tag] for tag in _PHOTO_TAGS if tag in source})
         has_tags = bool(block)
-        for directory in (EXIF_IFD, GPS_IFD):
-            values = source.get_ifd(directory)
-            block.get_ifd(directory).update(
-                {tag: value for tag, value in values.items() if tag not in without}
-            )
-            has_tags = has_tags or bool(values)
+        for tag in {EXIF_IFD, GPS_IFD} & source.keys():
+            values = load_directory(file, source[tag])
+            new_values = {one: values[one] for one in values if one not in without}
+            block.get_ifd(tag).update(new_values)
+            has_tags = True
         block[ORIENTATION] = 1
         return without_prefix(block.tobytes()) if has_tags else None
     except Exception:  # Pillow raises many types of errors for unusual tags.
         return None
-
-
-def _read_with_pillow(file: BinaryIO) -> Image.Exif:
-    """Return the tags of a TIFF or BigTIFF."""
-    tags = Image.Exif()
-    file.seek(0)
-    start = file.read(16)
-    file.seek(0)
-    if start.startswith(b"II+\0"):  # BigTIFF; Pillow reads only this byte order.
-        tags.bigtiff = True
-        tags.endian = "<"
-        tags.load_from_fp(file, int.from_bytes(start[8:], "little"))
-    else:
-        tags.load_from_fp(file)
-    return tags
 
 
 def change_exif(change: Callable[[bytes], bytes | None], block: bytes | None) -> bytes | None:

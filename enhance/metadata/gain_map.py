@@ -53,6 +53,13 @@ _APPLE_HEADROOM = re.compile(
     rb"HDRGainMap:HDRGainMapHeadroom\s{0,9}(?:=\s{0,9}[\"']|>)(\d{1,20}\.?\d{0,20})"
 )
 _APPLE_NOTE = b"Apple iOS\0"
+_APPLE_CURVES = {
+    (True, True): (-20, 1.8),
+    (True, False): (-0.101, 1.601),
+    (False, True): (-70, 3.0),
+    (False, False): (-0.303, 2.303),
+}
+"""Slope and start of the stops by tag 48, if tag 33 is below 1, and if tag 48 is at most 0.01."""
 _APPLE_PROPERTIES = (
     b' hdrgm:Version="1.0" hdrgm:GainMapMin="0" hdrgm:GainMapMax="%(stops).6f" hdrgm:Gamma="1"'
     b' hdrgm:OffsetSDR="0" hdrgm:OffsetHDR="0" hdrgm:HDRCapacityMin="0"'
@@ -253,15 +260,8 @@ def _camera_headroom(exif: bytes) -> float | None:
         tag_48 = third / fourth
     except (KeyError, struct.error, ZeroDivisionError):
         return None
-    if tag_33 < 1 and tag_48 <= 0.01:
-        stops = -20 * tag_48 + 1.8
-    elif tag_33 < 1:
-        stops = -0.101 * tag_48 + 1.601
-    elif tag_48 <= 0.01:
-        stops = -70 * tag_48 + 3.0
-    else:
-        stops = -0.303 * tag_48 + 2.303
-    return 2**stops
+    slope, stops = _APPLE_CURVES[tag_33 < 1, tag_48 <= 0.01]
+    return 2 ** (slope * tag_48 + stops)
 
 
 def decode_map(file: BinaryIO, header: MapHeader) -> np.ndarray | None:

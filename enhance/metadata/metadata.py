@@ -110,7 +110,7 @@ class Metadata:
         xmp = self.xmp
         claims = find_claims(xmp or b"")
         notes = tuple(note for note in INPUT_NOTES if note in claims or note in self.notes)
-        if xmp and claims_attached(xmp):
+        if xmp:
             xmp = without_claims(xmp)
             if claims_attached(xmp):
                 xmp = None
