@@ -20,12 +20,12 @@ def flat_photo(chunks):
 def packed_exif(block):
     """Return EXIF as compressed text in a PNG, as ImageMagick writes it."""
     text = profile_text("exif", block).encode()
-    return make_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text, 9))
+    return make_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text, 1))
 
 
 def packed_xmp(packet):
     """Return XMP as compressed text in a PNG."""
-    return make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(packet, 9))
+    return make_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(packet, 1))
 
 
 def overlapping_exif():
