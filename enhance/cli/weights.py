@@ -16,7 +16,7 @@ from ..errors import EnhanceError, WeightsError
 from ..models.catalogue import add_by_name, find, get
 from ..models.download import DownloadProgress
 from ..models.manifest import UNKNOWN_LICENCE, Model, allows_commercial_use
-from ..models.user_models import add, files_in, own_models, remove
+from ..models.user_models import add, own_models, remove
 from ..models.weights import WeightStore, ensure, rename_corrupt_files, verify_files
 from ..models.weights_folder import forget_digests
 
@@ -84,8 +84,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "verify the checksums of all model files and rename damaged files to *.corrupt",
     )
     adding = command("add", _add, "add a user model (.pth, .safetensors or ncnn) as a preset")
-    text = "a .pth or .safetensors file, a .param file next to its .bin file, a folder of such "
-    text += "pairs, or a name shown by find"
+    text = (
+        "a .pth or .safetensors file, a .param file next to its .bin file, or a name shown by find"
+    )
     adding.add_argument("file", type=Path, metavar="FILE|NAME", help=text)
     adding.add_argument("--name", help="name of the model and its preset (default: the file name)")
     adding.add_argument(
@@ -216,23 +217,14 @@ def _verify(options: argparse.Namespace, store: WeightStore) -> Outcome:
 
 
 def _add(options: argparse.Namespace, store: WeightStore) -> Outcome:
-    status = 0
-    added: list[Model] = []
     if _is_offer(options.file):
-        added.append(_add_offer(options, store))
+        model = _add_offer(options, store)
     else:
         licence = options.licence or UNKNOWN_LICENCE
-        for file in files_in(options.file):
-            try:
-                added.append(add(file, options.name, store.folder, licence=licence))
-            except WeightsError as error:
-                if not options.file.is_dir():
-                    raise
-                print(error, file=sys.stderr)
-                status = 1
-    records = [_record(model.name, store) for model in added]
+        model = add(options.file, options.name, store.folder, licence=licence)
+    records = [_record(model.name, store)]
     columns = "name", "scale", "size", "network", "licence", "source"
-    return Outcome(records, _table(records, *columns), status)
+    return Outcome(records, _table(records, *columns))
 
 
 def _is_offer(path: Path) -> bool:

@@ -57,23 +57,6 @@ def own_models(folder: Path) -> dict[str, Model]:
     return {name: model for name, model in models.items() if not _ships(name)}
 
 
-def files_in(path: Path) -> list[Path]:
-    """Return `path` itself, or each .param file with a .bin if it is a folder.
-
-    Raises WeightsError if there is none.
-    """
-    if not path.is_dir():
-        return [path]
-    try:
-        files = sorted(file for file in path.iterdir() if file.suffix == ".param")
-    except OSError as error:
-        raise WeightsError("weights_add_no_file", file=path, reason=error) from error
-    found = [file for file in files if file.with_suffix(".bin").is_file()]
-    if not found:
-        raise WeightsError("weights_add_empty_folder", folder=path)
-    return found
-
-
 def check_name(name: str | None, path: Path) -> str:
     """Return the name of a user model, by default that of its file.
 

@@ -162,19 +162,6 @@ def test_a_damaged_param_or_bin_file_is_rejected(text, size, reason, tmp_path, s
     assert weight_files(store.folder) == set()
 
 
-def test_a_folder_adds_each_pair_and_reports_the_rejected_ones(tmp_path, store, capsys):
-    folder = tmp_path / "custom models"
-    folder.mkdir()
-    save_ncnn(folder / "A.param")
-    save_ncnn(folder / "B.param", NCNN.replace("PixelShuffle", "Reorg"))
-    save_ncnn(folder / "C.param")
-
-    assert weights_command(["add", str(folder)], store) == 1
-
-    assert "Reorg" in capsys.readouterr().err
-    assert list(own_models(store.folder)) == ["a", "c"]
-
-
 # --- Names and the record
 
 
