@@ -8,14 +8,13 @@ same process. The jobs of all enhancers run their steps on the thread of the dev
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from ..errors import Cancelled, EnhanceError
 
@@ -191,11 +190,6 @@ class Scheduler:
         self._changed.notify_all()
 
 
-_Place: TypeAlias = tuple[float, float]
-"""The number of items taken so far, then the number of items added, which is infinite for a caller
-who was served."""
-
-
 class FairQueue(Generic[T]):
     """A queue that serves its callers in rotation. The items of one caller keep their order.
 
@@ -205,9 +199,9 @@ class FairQueue(Generic[T]):
 
     def __init__(self) -> None:
         self._entries: list[_Entry[T]] = []
-        self._places: dict[tuple[Hashable, ...], _Place] = {}
-        self._added = 0
-        self._taken = 0
+        self._places: dict[tuple[Hashable, ...], int] = {}
+        self._served: list[tuple[Hashable, ...]] = []
+        self._number = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -216,20 +210,21 @@ class FairQueue(Generic[T]):
         return any(item is entry.item for entry in self._entries)
 
     def add(self, caller: Hashable, item: T) -> None:
-        self._added += 1
-        self._entries.append(_Entry(_prefixes(caller), item, (self._taken, self._added)))
+        self._number += 1
+        self._entries.append(_Entry(_prefixes(caller), item, self._number))
 
     def take(self) -> T:
         """Remove and return the next item, of the caller who was served the longest time ago."""
-        places: dict[tuple[Hashable, ...], _Place] = {}
+        self._number += 1
+        before = self._places | dict.fromkeys(self._served, self._number)
+        places: dict[tuple[Hashable, ...], int] = {}
         for entry in self._entries:
             for prefix in entry.prefixes:
-                place = max(entry.place, self._places.get(prefix, entry.place))
-                places.setdefault(prefix, place)
+                places.setdefault(prefix, max(entry.number, before.get(prefix, 0)))
         entry = min(self._entries, key=lambda one: [places[prefix] for prefix in one.prefixes])
         self.remove(entry.item)
-        self._taken += 1
-        self._places = places | dict.fromkeys(entry.prefixes, (self._taken, math.inf))
+        self._places = places
+        self._served = entry.prefixes
         return entry.item
 
     def remove(self, item: T) -> bool:
@@ -247,11 +242,11 @@ class FairQueue(Generic[T]):
 
 @dataclass(frozen=True)
 class _Entry(Generic[T]):
-    """An item of a queue, the prefixes of its caller, and its place."""
+    """An item of a queue, the prefixes of its caller, and when it came."""
 
     prefixes: list[tuple[Hashable, ...]]
     item: T
-    place: _Place
+    number: int
 
 
 @dataclass
