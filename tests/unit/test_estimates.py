@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from enhance.engine.estimates import Estimator, run_clock
+from enhance import models
+from enhance.engine.device_thread import DEVICE_THREAD
+from enhance.engine.estimates import Estimator, run_clock, time_strip
 
 MODEL = "realesr-animevideov3"
 DTYPE = torch.float32
+
+
+def test_the_time_of_a_strip_is_measured_without_weights():
+    graph = models.graph_of(MODEL)
+    assert DEVICE_THREAD.call(lambda: time_strip(graph, torch.device("cpu"), DTYPE)) > 0
 
 
 def test_a_model_without_runs_is_timed_once(monkeypatch):
