@@ -137,7 +137,7 @@ def test_cleaning_deletes_no_files_of_a_run_and_no_held_result(enhancer, photo_f
 def test_a_lack_of_memory_after_the_network_is_an_error(
     enhancer, photo_file, monkeypatch, allocate_too_much
 ):
-    monkeypatch.setattr("enhance.restore.tuning.Tuning.rows", allocate_too_much)
+    monkeypatch.setattr("enhance.restore.tuning.ResultRows.rows", allocate_too_much)
     with pytest.raises(MemoryShortError, match="Not enough memory"):
         enhancer.run(photo_file, RAW)
     assert partial_files(enhancer) == []
