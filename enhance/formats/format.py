@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..errors import check_stop
 from ..images import spans
-from ..images.colour import grey_as_rgb, grey_in_srgb
+from ..images.colour import grey_as_rgb, in_srgb, to_8_bits
 from ..metadata import Metadata
 from ..metadata.profiles import profile_name
 from ..metadata.provenance import marked_ending
@@ -146,7 +146,7 @@ class FinishedImage:
         if not as_colour:
             return whole, self.png.icc
         if self.png.icc:
-            whole = grey_in_srgb(to_8_bits(whole), self.png.icc)
+            return in_srgb(to_8_bits(whole), self.png.icc), None
         return grey_as_rgb(whole), None
 
     def ending(self, start: bytes | memoryview) -> bytes:
@@ -173,13 +173,6 @@ class FinishedImage:
 def squeeze(values: np.ndarray) -> np.ndarray:
     """Return pixels as Pillow expects them: grey has no axis of channels."""
     return values[..., 0] if values.shape[2] == 1 else values
-
-
-def to_8_bits(values: np.ndarray) -> np.ndarray:
-    if values.dtype == np.uint8:
-        return values
-    rounded = (values.astype(np.uint32) + 128) // 257
-    return rounded.astype(np.uint8)
 
 
 def _on_background(values: np.ndarray, level: int) -> np.ndarray:

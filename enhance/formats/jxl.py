@@ -14,10 +14,9 @@ from typing import BinaryIO
 import numpy as np
 
 from ..images import ceil_div
-from ..images.colour import grey_in_srgb
+from ..images.colour import in_srgb, to_8_bits
 from ..images.jxl_reader import CONTAINER_START, BitReader, codestream_of, load_library
-from .format import FinishedImage, Format, to_8_bits
-from .thumbnails import srgb_image
+from .format import FinishedImage, Format
 
 _START = CONTAINER_START + struct.pack(">I4s4sI4s", 20, b"ftyp", b"jxl ", 0, b"jxl ")
 """The first boxes of a file."""
@@ -56,7 +55,7 @@ def _write(file: BinaryIO, image: FinishedImage) -> None:
     """
     values, icc = image.whole()
     if image.form.converts_to_srgb(image.quality, icc):
-        values = _in_srgb(to_8_bits(values), icc)
+        values = in_srgb(to_8_bits(values), icc)
     library = load_library()
     if image.is_lossless:
         speed = library.EncoderSpeed.Falcon
@@ -90,14 +89,6 @@ JXL = Format(
     library="pyjpegxl",
     is_available=lambda: find_spec("pyjpegxl") is not None,
 )
-
-
-def _in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
-    """Convert uint8 [H, W, 1 to 4] from a profile to sRGB; alpha stays."""
-    if values.shape[2] < 3:
-        return grey_in_srgb(values, icc)
-    colour = np.asarray(srgb_image(values[..., :3], icc))
-    return np.dstack([colour, values[..., 3:]])
 
 
 def _distance(quality: int) -> float:

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 from ..errors import PictureError
 from ..files import write_atomically
 from ..images import Box, Size, SourceImage
+from ..images.colour import grey_as_rgb, in_srgb, to_8_bits
 from .png import encode_png
 from .png_reader import PngReader, read_region
 
@@ -21,10 +22,8 @@ LIST_SIDE = 96
 """The longest side of the image of a list entry, in pixels."""
 _MAX_LISTED_PIXELS = 100_000_000
 """Larger results get no thumbnail in a list, because it would take too long."""
-_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-SRGB = _SRGB.tobytes()
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 """The ICC profile of sRGB."""
-_WHITE = (255, 255, 255)
 _FIELDS = 9
 _SIDE_WEIGHTS = 0.3 + np.sin(np.pi * (np.arange(_FIELDS) + 0.5) / _FIELDS)
 _FIELD_WEIGHTS = np.outer(_SIDE_WEIGHTS, _SIDE_WEIGHTS)
@@ -69,12 +68,10 @@ def overview(result: PngReader, limit: int) -> np.ndarray:
 
 def to_screen(pixels: np.ndarray) -> np.ndarray:
     """Convert 1 to 4 channels of uint8 or uint16 to uint8 RGB, with alpha to RGBA."""
-    if pixels.dtype == np.uint16:
-        pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)
-    if pixels.ndim == 3 and pixels.shape[2] > 2:
-        return pixels
-    grey, *alpha = cv2.split(pixels)
-    return cv2.merge([grey, grey, grey, *alpha])
+    pixels = to_8_bits(pixels)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    return pixels if pixels.shape[2] > 2 else grey_as_rgb(pixels)
 
 
 def resize_for_screen(pixels: np.ndarray, size: Size) -> np.ndarray:
@@ -133,21 +130,12 @@ def srgb_image(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
 
     A damaged profile is ignored.
     """
-    shown = to_screen(pixels)
-    image = _pillow_image(shown[..., :3])
-    if icc is not None:
-        with suppress(ImageCms.PyCMSError, OSError, ValueError):
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-            image = ImageCms.profileToProfile(image, profile, _SRGB) or image
-    if shown.shape[2] == 4:
-        alpha = _pillow_image(shown[..., 3])
-        white = Image.new("RGB", image.size, _WHITE)
-        image = Image.composite(image, white, alpha)
-    return image
-
-
-def _pillow_image(pixels: np.ndarray) -> Image.Image:
-    return Image.fromarray(np.ascontiguousarray(pixels))
+    image = Image.fromarray(in_srgb(to_screen(pixels), icc))
+    if image.mode == "RGB":
+        return image
+    shown = Image.new("RGB", image.size, "white")
+    shown.paste(image, mask=image)
+    return shown
 
 
 def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str]:

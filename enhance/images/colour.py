@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
@@ -212,19 +213,30 @@ def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray
     return lambda part: np.asarray(ImageCms.applyTransform(part, transform))
 
 
-def grey_in_srgb(values: np.ndarray, icc: bytes | None) -> np.ndarray:
-    """Convert grey from its profile to the tones of sRGB; alpha stays.
+def in_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:
+    """Convert grey or colour from a profile that fits it to RGB in sRGB; alpha stays.
 
-    `values` are uint8 [h, w, 1 or 2].
+    `pixels` are uint8 [H, W, C]. A damaged profile is ignored.
     """
+    channels = pixels.shape[2]
+    stored = pixels[..., :3] if channels > 2 else pixels[..., 0]
+    image = Image.fromarray(np.ascontiguousarray(stored))
     profile = open_profile(icc)
-    if profile is None:
+    if profile is not None:
+        with suppress(ImageCms.PyCMSError, OSError, ValueError):
+            srgb = ImageCms.createProfile("sRGB")
+            image = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB") or image
+    colour = np.asarray(image.convert("RGB"))
+    if channels in (2, 4):
+        return np.dstack([colour, pixels[..., -1]])
+    return colour
+
+
+def to_8_bits(values: np.ndarray) -> np.ndarray:
+    if values.dtype == np.uint8:
         return values
-    ramp = Image.frombytes("L", (256, 1), bytes(range(256)))
-    srgb = ImageCms.createProfile("sRGB")
-    converted = ImageCms.profileToProfile(ramp, profile, srgb, outputMode="RGB")
-    tones = np.asarray(converted)[0, :, 1]
-    return np.concatenate([tones[values[..., :1]], values[..., 1:]], axis=2)
+    # OpenCV drops the axis of a single channel.
+    return cv2.convertScaleAbs(values, alpha=1 / 257).reshape(values.shape)
 
 
 def grey_as_rgb(values: np.ndarray) -> np.ndarray:

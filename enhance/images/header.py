@@ -241,10 +241,8 @@ def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
     mode = "L" if facts.num_color_channels == 1 else "RGB"
     if facts.has_alpha:
         mode += "A"
-    exif = facts.exif or b""
-    # The box starts with the distance to the TIFF header (ISO/IEC 18181-2).
-    distance = int.from_bytes(exif[:4], "big")
-    exif = without_prefix(exif[4 + distance :])
+    # The box starts with 4 bytes, the distance to the TIFF header (ISO/IEC 18181-2).
+    exif = without_prefix((facts.exif or b"")[4:])
     return Header(
         "JXL",
         _mode_of_depth(mode, bits),
