@@ -33,13 +33,14 @@ _END_OF_IMAGE = b"\xff\xd9"
 def _write(file: BinaryIO, image: FinishedImage) -> None:
     """Write a JPEG, and the gain map behind it."""
     ending = image.ending(_START_OF_IMAGE) or _END_OF_IMAGE
-    if image.gain_map is None:
-        _write_photo(file, image, b"")
+    attached = b""
+    if image.gain_map:
+        # The mark is at the end of the file, so it belongs to the gain map.
+        attached = image.gain_map.removesuffix(_END_OF_IMAGE) + ending
+    head = _write_photo(file, image, attached)
+    if not attached:
         file.write(ending)
         return
-    # The mark is at the end of the file, so it belongs to the gain map.
-    attached = image.gain_map.removesuffix(_END_OF_IMAGE) + ending
-    head = _write_photo(file, image, attached)
     file.write(_END_OF_IMAGE)
     size = file.tell()
     file.write(attached)

@@ -131,8 +131,7 @@ def decode(
         sha256 = _sha256(file)
         pixels = decode_pixels(header, file)
         if (pixels.width, pixels.height) != (header.width, header.height):
-            stated = f"{header.width} x {header.height}"
-            raise ValueError(f"the size is {pixels.width} x {pixels.height} instead of {stated}")
+            raise ValueError("the header states another size")
         height, width = header.upright_size
         channels = 4 if pixels.has_alpha else 3
         dtype = "uint16" if pixels.deep else "uint8"
@@ -235,9 +234,8 @@ def _budget(header: Header, size: int) -> DecodeBudget:
         height, width = header.upright_size
         memory += _FILL_BYTES * width * min(2 * BLOCK, height)
     if header.gain_map:
-        attached = header.gain_map.width * header.gain_map.height
-        pixels += attached
-        memory += attached * _BYTES_PER_PIXEL["JPEG"]
+        pixels += header.gain_map.pixels
+        memory += header.gain_map.pixels * _BYTES_PER_PIXEL["JPEG"]
     return DecodeBudget(memory, _SECONDS + seconds_per_megapixel * pixels / 1e6)
 
 

@@ -154,9 +154,6 @@ class Workers:
                 raise PictureError(error.key, **{**error.values, "name": name}) from error
             except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
                 raise worker.end_with_reason(name) from error
-            except MemoryError as error:
-                worker.end()
-                raise PictureError("image_memory_short", name=name) from error
             except BaseException:
                 worker.end()
                 raise

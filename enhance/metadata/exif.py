@@ -80,8 +80,6 @@ TYPE_SIZES = {
     12: 8,  # double
     13: 4,  # offset of a directory
     16: 8,  # long of BigTIFF
-    17: 8,  # signed long of BigTIFF
-    18: 8,  # offset of a directory of BigTIFF
 }
 """Bytes of a number of each type (TIFF 6.0, section 2, and BigTIFF)."""
 _PREFIXES = re.compile(rb"\A(?:Exif\0\0)+")
@@ -284,9 +282,7 @@ def with_numbers(content: bytes, numbers: Mapping[int, int]) -> bytes:
     for entry in block.all_entries(EXIF_IFD):
         if entry.tag in numbers:
             number = numbers[entry.tag]
-            layout = "I"
-            if entry.kind == _SHORT and number <= 0xFFFF:
-                layout = "H"
+            layout = "H" if number <= 0xFFFF else "I"
             new_entry = block.new_entry(entry.tag, layout, number)
             block.data[entry.position : entry.position + 12] = new_entry
     _remove_thumbnail(block)

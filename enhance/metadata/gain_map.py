@@ -25,7 +25,6 @@ from pillow_heif import open_heif
 from .containers import map_file
 from .exif import EXIF_IFD, MAKER_NOTE, read_directory
 from .jpeg_segments import START_OF_IMAGE, segment
-from .profiles import limit_profile
 from .xmp import with_properties
 
 MAX_MAP_PIXELS = 1 << 24
@@ -170,7 +169,7 @@ def _read_attached(attached: bytes, position: _Attached, exif: bytes | None) -> 
         xmp = _select_properties(stated)
         iso = _iso_segment(image)
         if xmp or iso:
-            icc = limit_profile(image.info.get("icc_profile"))
+            icc = image.info.get("icc_profile")
             return MapHeader(position, image.width, image.height, xmp, iso, icc)
         if _APPLE_VERSION.search(stated):
             return _apple_header(position, image.size, stated, exif)

@@ -18,8 +18,6 @@ from .xmp import accept_xmp
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 """The colour type by the number of channels, except a palette."""
-_MAX_TEXT_LENGTH = 1 << 20
-"""Maximum characters of one text. Longer ones are ignored."""
 _RAW_PROFILE = "Raw profile type "
 _XMP_KEYWORD = "XML:com.adobe.xmp"
 _INCH = 0.0254
@@ -184,7 +182,7 @@ def _read_texts(
         content = read_block(file, chunk) or b""
         key = content.partition(b"\0")[0].decode("latin-1")
         block = _block_of(key)
-        limit = min(_MAX_TEXT_LENGTH, remaining)
+        limit = remaining
         if block:
             limit = 2 * LARGEST_BLOCK  # A block of a profile has two digits for each byte.
         with suppress(ValueError, zlib.error):
