@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -368,22 +369,19 @@ class ImageRows:
         self.height, self.width = graph.grid(height, width)
         self.output_size = height * graph.scale, width * graph.scale
         self._read = read
-        self._image_height = height
         self._fold = graph.unshuffle
-        self._margin = graph.margin
-        columns = range(-self._margin, self.width * self._fold + self._margin)
-        self._columns = [_reflect(column, width) for column in columns]
+        self._rows = _reflected(height, self.height * self._fold, graph.margin)
+        self._columns = _reflected(width, self.width * self._fold, graph.margin)
 
     def rows(self, first: int, last: int) -> torch.Tensor:
         """Return rows of the network's grid, float32 [n, W, C].
 
         Rows around the image come first.
         """
-        rows = range(first * self._fold - self._margin, last * self._fold - self._margin)
-        places = [_reflect(row, self._image_height) for row in rows]
-        top = min(places)
-        extended = self._read(top, max(places) + 1)[[place - top for place in places]]
-        extended = extended[:, self._columns]  # [n * f, W * f, 3]
+        places = self._rows[first * self._fold : last * self._fold]
+        top = int(places.min())
+        rows = self._read(top, int(places.max()) + 1)
+        extended = rows[places - top][:, self._columns]  # [n * f, W * f, 3]
         return unshuffle(self._convert(extended), self._fold, transposed=self.transposed)
 
     def _convert(self, rows: torch.Tensor) -> torch.Tensor:
@@ -410,15 +408,7 @@ def unshuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Ten
     return rows.flatten(2)  # [n, W, C * f * f]
 
 
-def _reflect(position: int, length: int) -> int:
-    """Return the position in the image to which `position` is reflected.
-
-    `position` can be beyond an edge. If the image is too short for the reflection, the farthest
-    pixel is used.
-    """
-    last = length - 1
-    if position < 0:
-        return min(-position, last)
-    if position > last:
-        return max(2 * last - position, 0)
-    return position
+def _reflected(length: int, extended: int, margin: int) -> np.ndarray:
+    """Return the places in an image of each row or column, extended at the end and by a margin on
+    both sides."""
+    return np.pad(np.arange(length), (margin, extended - length + margin), "reflect")

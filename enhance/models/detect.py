@@ -15,7 +15,7 @@ from ..errors import WeightsError, optional_packages
 from .graphs import Graph, State, Unsupported
 from .ncnn import read_ncnn
 from .networks import NETWORKS
-from .tensors import check_state, read_tensors
+from .tensors import read_tensors
 
 if TYPE_CHECKING:
     from spandrel import Architecture
@@ -136,10 +136,11 @@ def _read_pytorch(path: Path) -> Detected:
         raise WeightsError("weights_add_unsupported", file=file, network=architecture.name)
     try:
         graph, tensors = module.convert(architecture.load(dict(state)).model)
-        check_state(tensors, graph, file)
+        if {name: tensor.shape for name, tensor in tensors.items()} != graph.shapes():
+            raise ValueError("other tensors than those of the graph")
     except Unsupported as error:
         raise WeightsError("weights_add_unsupported", file=file, network=str(error)) from error
-    except (*_BAD_STATE, WeightsError) as error:
+    except _BAD_STATE as error:
         raise WeightsError("weights_add_damaged", file=file, network=module.TITLE) from error
     *_, network = module.__name__.split(".")
     arrays = {name: tensor.contiguous().numpy() for name, tensor in tensors.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,16 +36,6 @@ def stored_graph(located: Located) -> Graph:
             name=located.name,
             reason=reason,
         ) from error
-
-
-def check_state(state: Mapping[str, torch.Tensor], graph: Graph, name: str) -> None:
-    """Raise WeightsError if the names or shapes of the tensors of model `name` are not those of its
-    graph."""
-    expected = graph.shapes()
-    found = {key: tuple(tensor.shape) for key, tensor in state.items()}
-    if found != expected:
-        odd = min(key for key, _ in set(found.items()) ^ set(expected.items()))
-        raise WeightsError("other_network", model=name, tensor=odd)
 
 
 def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
