@@ -153,12 +153,7 @@ def to_pixels(rows: torch.Tensor, dtype: np.dtype) -> np.ndarray:
 
 
 def free_memory(device: torch.device) -> float:
-    """Return the bytes that a stream can use on a GPU.
-
-    The result is infinite on other devices, which do not report it.
-    """
-    if device.type != "cuda":
-        return math.inf
+    """Return the bytes that a stream can use on a CUDA device."""
     # PyTorch keeps memory that it has freed for later tensors.
     cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     free, _ = torch.cuda.mem_get_info(device)

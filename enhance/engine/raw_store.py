@@ -161,8 +161,7 @@ class NetworkOutput:
 
     def keep(self) -> None:
         """Give the complete file its final name. It can still be read. Raises StorageError."""
-        if self._part is None:
-            raise ValueError("an output without a path cannot be kept")
+        assert self._part, "an output without a path cannot be kept"
         text = json.dumps({"shape": asdict(self.shape), "starts": self._starts}).encode()
         with self._part.write_errors():
             self._file.seek(0, os.SEEK_END)

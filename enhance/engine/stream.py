@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import cast
 
 import torch
@@ -139,8 +138,8 @@ class Stream:
         self,
         graph: Graph,
         image: ImageRows,
-        maps: Mapping[int, torch.Tensor] = MappingProxyType({}),
-        sinks: Mapping[int, Sequence[Sink]] = MappingProxyType({}),
+        maps: Mapping[int, torch.Tensor],
+        sinks: Mapping[int, Sequence[Sink]],
     ):
         self.graph = graph
         self._image = image
@@ -163,9 +162,9 @@ class Stream:
         self,
         kernels: Mapping[int, Kernel],
         rows: int,
-        check: Check = lambda: None,
-        strips: int = 1,
-        rounds: int = 1,
+        check: Check,
+        strips: int,
+        rounds: int,
     ) -> torch.Tensor:
         """Return the next output rows, float32 [n, W * scale, 3]; n is 0 until the first ones are
         complete.

@@ -78,10 +78,9 @@ def _phase_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
 
 
 def _divide(rows: int, count: int, graph: Graph) -> list[ImagePart]:
-    """Divide an image of `rows` rows into at most `count` parts of similar height that begin on the
+    """Divide an image of `rows` rows into `count` parts of similar height that begin on the
     network's grid."""
     grid_rows, _ = graph.grid(rows, 1)
-    count = min(count, grid_rows)
     starts = [graph.unshuffle * (grid_rows * index // count) for index in range(count)]
     radius = graph.receptive_radius
     parts: list[ImagePart] = []
@@ -102,25 +101,17 @@ def divide_to_fit(
     """Return the fewest parts that fit into `room` bytes when they are streamed along their
     borders.
 
-    Return no parts if the whole image fits or dividing it does not help. `bytes_of(length)` is the
-    memory of a stream with rows of that length.
+    Return no parts if the whole image fits or too small parts would be necessary.
+    `bytes_of(length)` is the memory of a stream with rows of that length.
     """
     if bytes_of(across) <= room:
         return []
-    most = max(1, rows // (_LEAST_PART * graph.receptive_radius))
-    parts: list[ImagePart] = []
-    for count in range(1, most + 1):
+    most = rows // (_LEAST_PART * graph.receptive_radius)
+    for count in range(2, most + 1):
         parts = _divide(rows, count, graph)
-        if bytes_of(longest_part(parts)) <= room:
-            break
-    if longest_part(parts) < across:
-        return parts
+        if bytes_of(max(part.height for part in parts)) <= room:
+            return parts
     return []
-
-
-def longest_part(parts: Sequence[ImagePart]) -> int:
-    """Return the most rows that a part depends on."""
-    return max(part.height for part in parts)
 
 
 def _in_chunks(count: float, chunk: int) -> float:

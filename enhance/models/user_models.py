@@ -142,8 +142,8 @@ def remove(name: str, folder: Path) -> Model:
         models = _read_record(folder)
         model = models.pop(name, None)
         if model is None:
-            key = "weights_remove_shipped" if name in manifest() else "weights_remove_unknown"
-            raise WeightsError(key, name=name, known=", ".join(models) or "-")
+            known = ", ".join(models) or "-"
+            raise WeightsError("weights_remove_unknown", name=name, known=known)
         _write_record(models, folder)
         file = folder / model.file
         if _is_verified(file, model):

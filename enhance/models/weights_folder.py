@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,8 +58,6 @@ def folder_errors(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in FULL:
             raise StorageError("weights_folder_full", folder=folder) from error
-        if error.errno in (errno.EEXIST, errno.ENOTDIR):
-            raise StorageError("weights_folder_none", folder=folder) from error
         raise StorageError("weights_folder_unusable", folder=folder, reason=error) from error
 
 

@@ -27,7 +27,7 @@ ERRORS = {
         "model_unusable", reason=WeightsError("weights_changed", name="a", path=ROOT)
     ),
     "errors in a list": EnhanceError(
-        "model_unusable", reason=[StorageError("weights_folder_none", folder=ROOT)]
+        "model_unusable", reason=[StorageError("weights_folder_full", folder=ROOT)]
     ),
 }
 

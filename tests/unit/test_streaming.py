@@ -37,7 +37,7 @@ def random_image(height, width):
 def start(image, graph=GRAPH, state=None, transposed=False):
     """Return the stream of an image, and its `step` with the kernels for it."""
     rows = ImageRows(graph, image.shape[0], image.shape[1], lambda a, b: image[a:b], transposed)
-    stream = Stream(graph, rows)
+    stream = PhasedStream(rows, torch.float32)
     state = state or random_tensors(graph.shapes())
     kernels = prepare(graph, state, CPU, torch.float32, transposed=transposed)
     return stream, partial(stream.step, kernels)

@@ -62,7 +62,7 @@ def test_a_folder_that_is_a_file_and_a_full_disk_are_rejected(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError) as error:
         ensure(NAME, store=WeightStore(tmp_path / "file" / "weights"))
-    assert error.value.key == "weights_folder_none"
+    assert error.value.key == "weights_folder_unusable"
 
     with limit_file_size(100_000), pytest.raises(StorageError):
         ensure(NAME, store=WeightStore(tmp_path / "weights"))

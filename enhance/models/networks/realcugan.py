@@ -27,20 +27,13 @@ TITLE = "Real-CUGAN"
 ARCHITECTURE = "RealCUGAN"
 
 
-@dataclass(frozen=True)
-class _Margin:
-    """The pixels around the image that a network reads, and the divisor of its extended size.
+_MARGINS = {2: (18, 2), 3: (14, 4), 4: (19, 2)}
+"""The pixels around the image that a network reads, and the divisor of its extended size, by its
+factor.
 
-    These and the borders of all crops are the authors'. Layers without padding have an output that
-    is smaller than their input.
-    """
-
-    pixels: int
-    divisor: int
-
-
-_MARGINS = {2: _Margin(18, 2), 3: _Margin(14, 4), 4: _Margin(19, 2)}
-"""The margins of the networks by their factor."""
+These and the borders of all crops are the authors'. Layers without padding have an output that is
+smaller than their input.
+"""
 _LEAKY = Activation("leaky", 0.1)
 _PRO_GAIN = 0.7
 _PRO_SHIFT = 0.15
@@ -64,12 +57,11 @@ def convert(network: Any) -> tuple[Graph, State]:
     bottom_step = 3 if factor == 3 else 2
     tensors = _convert_tensors(network.state_dict(), bottom_step)
     pro = tensors.pop("pro", None) is not None
-    margin = _MARGINS[factor]
-    fold = margin.divisor
-    above = -(-margin.pixels // fold)  # rows of the grid
+    margin, fold = _MARGINS[factor]
+    above = -(-margin // fold)  # rows of the grid
     graph = Graph()
     grid = graph.input(network.hyperparameters["in_channels"] * fold**2, fold, 2 * above)
-    image = _image(graph, grid, above * fold - margin.pixels, pro)
+    image = _image(graph, grid, above * fold - margin, pro)
     layers = _Layers(graph, tensors)
     coarse = _add_first(layers, image, factor)
     fine = _add_second(layers, coarse)
