@@ -32,7 +32,6 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Scope
 
 from ..config import Limits
-from ..errors import EnhanceError
 
 _MAX_FIELD_BYTES = 1000
 _ONE_RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)", re.ASCII)
@@ -134,15 +133,14 @@ class UploadParser(route_utils.GradioMultiPartParser):
     _has_ended = False
 
     def __init__(self, *given: Any, **options: Any):
-        super().__init__(*given, **{**options, "max_fields": self.max_text_fields})
+        limits = {"max_files": self.max_upload_files, "max_fields": self.max_text_fields}
+        super().__init__(*given, **{**options, **limits})
         after_request(self._delete_files)
 
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
         if self._current_part.file is not None and self._current_part.field_name != self.file_field:
             raise MultiPartException(f"The name of a file must be {self.file_field}.")
-        if self._current_files > self.max_upload_files:
-            raise EnhanceError("too_many_files", limit=self.max_upload_files)
 
     def on_end(self) -> None:
         self._has_ended = True

@@ -14,7 +14,7 @@ from gradio.data_classes import FileData
 from ..errors import EnhanceError, StorageError
 from ..formats.encoding import Encoding
 from ..info import Info, Result
-from ..jobs.archive import archive_names, pack
+from ..jobs.archive import archive_name, pack
 from ..jobs.batch import Batch, BatchFile, plan
 from ..settings import Settings
 from ..store import RecentRun, result_name
@@ -57,15 +57,16 @@ def output_of_batch(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
         states = ("done", "failed", "cancelled")
         info: dict[str, Any] = {state: batch.count(state) for state in states}
         info["error"] = None
+        files_info = [_file_info(call, file, by_number) for file in files]
         archive = None
-        loose = dict[BatchFile, Path]()
         try:
             archive = _pack(call, batch)
         except StorageError as error:
             visible = call.services.visible_error(call.request, error)
             info["error"] = visible.message(call.language)
-            loose = _loose_files(call, batch)
-    info["files"] = [_file_info(call, file, by_number, loose) for file in files]
+            for file, facts in zip(files, files_info, strict=True):
+                facts["file"] = _loose_file(call, file)
+    info["files"] = files_info
     return archive and str(archive), info
 
 
@@ -99,31 +100,25 @@ def _pack(call: JobCall, batch: Batch) -> Path | None:
     return archive
 
 
-def _loose_files(call: JobCall, batch: Batch) -> dict[BatchFile, Path]:
-    """Return a link to each finished file, which needs no disk space."""
-    links = dict[BatchFile, Path]()
-    for file, title in archive_names(batch).items():
-        if file.result is not None:
-            with suppress(StorageError):
-                links[file] = call.services.downloads.link(file.result, title)
-    return links
+def _loose_file(call: JobCall, file: BatchFile) -> dict[str, Any] | None:
+    """Return a link to a finished file, which needs no disk space."""
+    if file.result is None:
+        return None
+    with suppress(StorageError):
+        link = call.services.downloads.link(file.result, archive_name(file))
+        return FileData(path=str(link), orig_name=link.name).model_dump()
+    return None
 
 
-def _file_info(
-    call: JobCall,
-    file: BatchFile,
-    entries: Mapping[int, RecentRun],
-    loose: Mapping[BatchFile, Path],
-) -> dict[str, Any]:
+def _file_info(call: JobCall, file: BatchFile, entries: Mapping[int, RecentRun]) -> dict[str, Any]:
     """Return the facts of a file of a batch for its client."""
-    link = loose.get(file)
     return {
         "name": file.name,
         "state": file.state,
         "error": file.error and file.error.message(call.language),
         "info": file.info and visible_info(call, entries[file.number], file.info),
         "number": file.number,
-        "file": link and FileData(path=str(link), orig_name=link.name).model_dump(),
+        "file": None,
     }
 
 
