@@ -80,10 +80,11 @@ def size_problem(error: SettingsError, settings: Settings, language: str) -> Adv
         problem = "too_large_here"
     possible = with_possible_size(settings, height, width)
     bound = possible.describe_size(language)
+    wanted = settings.describe_size(language)
     text = translate(
         language,
         problem,
-        wanted=_capitalise(settings.describe_size(language)),
+        wanted=f"{wanted[0].upper()}{wanted[1:]}",
         bound=bound,
         width=width,
         height=height,
@@ -92,10 +93,6 @@ def size_problem(error: SettingsError, settings: Settings, language: str) -> Adv
     if settings.is_print and replace(possible, dpi=settings.dpi) == settings:
         label = translate(language, "use_dpi", dpi=possible.dpi)
     return Advice(text, (Solution(label, _changed_size(settings, possible)),))
-
-
-def _capitalise(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _changed_size(before: Settings, after: Settings) -> dict[str, Any]:

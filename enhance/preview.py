@@ -86,7 +86,7 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
 
     Raises SettingsError if a value is not a number or out of range.
     """
-    if not isinstance(size, Real) or not 1 <= size <= LARGEST_SIDE:
+    if not 1 <= size <= LARGEST_SIDE:
         raise SettingsError("size_range", largest=LARGEST_SIDE, value=repr(size))
     across = min(size, width)
     down = min(size, height)

@@ -101,9 +101,8 @@ def _replace_pipes(options: Namespace, folder: Path) -> Path | None:
     if PIPE not in (*map(str, inputs), output):
         return None
     has_more = options.shard != "1/1" or options.ray or options.report or options.files
-    if len(inputs) != 1 or has_more or "://" in output:
-        raise SettingsError("pipe_single")
-    if isinstance(inputs[0], str) or is_folder(inputs[0]):
+    has_address = any("://" in str(one) for one in (*inputs, output))
+    if len(inputs) != 1 or has_more or has_address or is_folder(inputs[0]):
         raise SettingsError("pipe_single")
     if inputs[0] == Path(PIPE):
         options.input = [folder / PIPE]  # the name in the progress
