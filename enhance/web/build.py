@@ -51,7 +51,7 @@ def build(enhancer: Enhancer) -> gr.Blocks:
     tasks = enhancer.tasks
     enhancer.max_pixels = config.limits.pixels
     enhancer.max_bytes = config.limits.bytes
-    services = create_services(enhancer, Metrics(config.metrics))
+    services = create_services(enhancer, Metrics())
     services.metrics.watch(enhancer.status)
     # Without `delete_cache`: at its end, the server would delete the uploads that pages still show.
     with gr.Blocks(title="Enhance", analytics_enabled=False) as demo:
@@ -94,7 +94,7 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         )  # Only a server with agents spends the time to import the package mcp.
 
         routes.append(Mount(f"{API}/mcp", serve_http))
-    if metrics.is_served:
+    if config.metrics:
         routes.append(Route(METRICS, metrics.show))
     return {
         "server_name": config.host,

@@ -121,14 +121,13 @@ def after_request(function: Callable[..., object], *given: Any, **options: Any) 
 
 
 class UploadParser(route_utils.GradioMultiPartParser):
-    """Gradio's parser of uploads, which accepts `max_upload_files` complete files and nothing else.
+    """Gradio's parser of uploads, which accepts `max_upload_files` complete files and no fields.
 
     Without it, Gradio accepts 1000 files, keeps other fields in memory, accepts an incomplete
     upload as complete, and keeps the temporary files if the client disconnects or the disk is full.
     """
 
     max_upload_files = Limits.files
-    file_field = "files"
     max_text_fields = 0
     _has_ended = False
 
@@ -136,11 +135,6 @@ class UploadParser(route_utils.GradioMultiPartParser):
         limits = {"max_files": self.max_upload_files, "max_fields": self.max_text_fields}
         super().__init__(*given, **{**options, **limits})
         after_request(self._delete_files)
-
-    def on_headers_finished(self) -> None:
-        super().on_headers_finished()
-        if self._current_part.file is not None and self._current_part.field_name != self.file_field:
-            raise MultiPartException(f"The name of a file must be {self.file_field}.")
 
     def on_end(self) -> None:
         self._has_ended = True
@@ -168,7 +162,6 @@ class FormParser(UploadParser):
     folder of uploads."""
 
     max_upload_files = 1
-    file_field = "image"
     max_text_fields = 40
 
     def __init__(self, *given: Any, **options: Any):

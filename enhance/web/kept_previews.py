@@ -15,6 +15,7 @@ from ..images import Box
 from ..preview import Preview
 from .owners import Owner
 
+_MAX_BYTES = 256_000_000
 _REGIONS = 2
 """The number of rectangles that are cached for an owner, each with the outputs of all its
 networks."""
@@ -42,13 +43,12 @@ class Key(NamedTuple):
 class KeptPreviews:
     """A thread-safe cache of the network outputs of previews, each for its owner only.
 
-    The outputs have at most `max_bytes`. Beyond that, the least recently used output of the user or
+    The outputs have at most _MAX_BYTES. Beyond that, the least recently used output of the user or
     address with the most bytes is dropped, so inventing owners gives no advantage. Outputs are also
     dropped after `seconds` without use.
     """
 
-    def __init__(self, max_bytes: int = 256_000_000, seconds: float = 300):
-        self._max_bytes = max_bytes
+    def __init__(self, seconds: float = 300):
         self._seconds = seconds
         self._lock = threading.Lock()
         self._entries: OrderedDict[Key, tuple[Preview, float]] = (
@@ -80,7 +80,7 @@ class KeptPreviews:
             for one in own:
                 if one.region not in newest:
                     del self._entries[one]
-            while self.nbytes > self._max_bytes:
+            while self.nbytes > _MAX_BYTES:
                 self._drop_one()
 
     def sweep(self) -> None:

@@ -14,7 +14,7 @@ import gradio as gr
 
 from ..errors import Cancelled, EnhanceError, StorageError, expected_error
 from ..formats.thumbnails import data_url, icc_for_screen, small_size, thumbnail_of, whole_image
-from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
+from ..i18n import LANGUAGES
 from ..images import downscaled_size
 from ..info import Info, Result
 from ..jobs.batch import Batch, BatchFile, RunningBatch, plan
@@ -106,7 +106,7 @@ class LocalJob(JobThread[None]):
             if is_unused:
                 self._hold.close()
 
-    def facts(self, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
+    def facts(self, language: str) -> dict[str, Any]:
         """Return the progress: the seconds left and the jobs ahead, and the finished and all rows
         of a run, or the finished share and the files of a batch."""
         batch = self.batch.batch

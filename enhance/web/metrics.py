@@ -33,15 +33,13 @@ _PROXY_HEADERS = {b"x-forwarded-for", b"forwarded", b"x-real-ip", b"via"}
 
 
 class Metrics:
-    """Logs every image and counts it for Prometheus, in a registry of its own. `is_served`: at
-    /metrics.
+    """Logs every image and counts it for Prometheus, in a registry of its own.
 
     `kind` is task (a run), file (of a batch), preview or comparison. The outcome is done, failed or
     cancelled.
     """
 
-    def __init__(self, is_served: bool = False):
-        self.is_served = is_served
+    def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         text = "Runs (task), files of batches (file) and previews by outcome"
         self._images = Counter(
