@@ -1,4 +1,4 @@
-"""Programs in processes of their own, with a data folder of their own."""
+"""Programs in processes of their own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from PIL import Image
 from ..site import free_port, is_ready, photo
 
 ROOT = Path(__file__).parents[2]
+PAUSED = "import tests.api.paused_app"
+"""The program of a server whose runs of files called slow pause."""
 AS_FIRST_PROCESS = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 
@@ -62,36 +63,43 @@ def can_be_first_process():
     return bool(tried) and tried.returncode == 0
 
 
-@contextmanager
-def programs(folder):
-    """Start Python programs with one data folder: `start("app.py")`. They are killed at the end.
+def server_variables(data, port):
+    """Return the environment of a server with this data folder."""
+    return {
+        "ENHANCE_DATA": str(data),
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": "",
+        "LC_ALL": "C.UTF-8",
+    }
 
-    `wrapper` is a command that runs the program.
-    """
-    started = []
 
-    def start_program(*arguments, wrapper=None):
-        port = free_port()
-        environment = os.environ | {
-            "ENHANCE_DATA": str(folder / "data"),
-            "GRADIO_SERVER_PORT": str(port),
-            "GRADIO_TEMP_DIR": "",
-            "LC_ALL": "C.UTF-8",
-        }
-        command = [*(wrapper or []), sys.executable, *map(str, arguments)]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)  # type: ignore[call-overload]
-        started.append(Program(folder / "data", process, port))
-        return started[-1]
-
-    yield start_program
-    for program in started:
-        program.process.kill()
-        program.process.communicate()
+def fork_server(forks, data, program="import app\napp.main()", **variables):
+    """Fork a process that runs a server."""
+    port = free_port()
+    variables |= server_variables(data, port)
+    code = f"import os\nos.environ.update({variables})\n{program}"
+    return Program(data, forks.start(code=code, modules=("enhance.web.build",)), port)
 
 
 @pytest.fixture
 def start(tmp_path):
-    """Start programs with a data folder of the test."""
-    with programs(tmp_path) as start_program:
-        yield start_program
+    """Start Python programs: `start("app.py")`. They are killed at the end.
+
+    `wrapper` is a command that runs the program.
+    """
+    data = tmp_path / "data"
+    started = []
+
+    def start_program(*arguments, wrapper=None):
+        port = free_port()
+        command = [*(wrapper or []), sys.executable, *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        environment = os.environ | server_variables(data, port)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)  # type: ignore[call-overload]
+        started.append(process)
+        return Program(data, process, port)
+
+    yield start_program
+    for process in started:
+        process.kill()
+        process.communicate()

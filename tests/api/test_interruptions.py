@@ -70,5 +70,5 @@ def test_a_read_only_folder_of_weights_and_data_is_used_as_far_as_possible(tmp_p
 
     assert ended.stdout.splitlines()[-1] == "0 1"
     assert (tmp_path / "a-4x.png").exists()
-    assert f"No permission to save the result in {folder}. Use -o to choose" in ended.stderr
+    assert f"No permission to save b-4x.png in {folder}. Choose another folder" in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -21,7 +21,15 @@ from enhance.images.worker import Workers
 from enhance.logs import quiet_logs
 
 from ..site import wait_until
+from .programs import fork_server
 from .test_connections import HALF, connected
+
+FEW_FILES = """
+import resource, runpy
+resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+runpy.run_path("app.py", run_name="__main__")
+"""
+"""The app with a low limit of open files."""
 
 
 def fail():
@@ -65,12 +73,11 @@ def test_an_exception_is_logged_with_its_locations_but_without_its_message(logge
 
 
 def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_with_ctrl_c(
-    start, tmp_path
+    forks, tmp_path
 ):
     """The server is on a Space, has an unknown variable, and calls fail before a run or in it."""
-    variables = ["SYSTEM=spaces", "SPACE_ID=someone/enhance", "ENHANCE_MAX_PIXEL=1"]
-    limit = ["sh", "-c", 'ulimit -n 200; exec "$@"', "sh"]
-    server = start("app.py", wrapper=["env", *variables, "ENHANCE_LOG=json", *limit])
+    variables = {"SYSTEM": "spaces", "SPACE_ID": "someone/enhance", "ENHANCE_MAX_PIXEL": "1"}
+    server = fork_server(forks, tmp_path / "data", FEW_FILES, **variables, ENHANCE_LOG="json")
     cut = tmp_path / "private-cut.jpg"
     Image.effect_noise((64, 64), 50).convert("RGB").save(cut)
     cut.write_bytes(cut.read_bytes()[:-1000])
@@ -89,10 +96,11 @@ def test_a_server_is_not_blocked_by_idle_connections_logs_no_file_name_and_ends_
     assert httpx.post(f"{api}call/enhance", json={"data": "private-1.png"}).status_code == 400
     assert httpx.get(f"{api}file=/private-4.png").status_code == 403
 
-    status, output, errors = server.end(signal.SIGINT)
+    server.process.send_signal(signal.SIGINT)
 
-    assert status == 130
-    assert "private" not in errors + output
+    assert server.process.wait() == 130
+    errors = server.process.errors.read_text()
+    assert "private" not in errors + server.process.output.read_text()
     assert "KeyboardInterrupt" not in errors
     assert "Traceback" not in errors
     lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]

@@ -10,12 +10,11 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
-from ..site import free_port, wait_until
-from .programs import AS_FIRST_PROCESS, Program, can_be_first_process, write_photo
+from ..site import wait_until
+from .programs import AS_FIRST_PROCESS, PAUSED, can_be_first_process, fork_server, write_photo
 from .users import User, new_key, progress
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-PAUSED_APP = ("-m", "tests.api.paused_app")
 
 
 def connector(server, folder):
@@ -34,18 +33,7 @@ def results(server):
 def servers(forks, tmp_path_factory):
     """Two servers with one data folder. The first one pauses runs of files called slow."""
     data = tmp_path_factory.mktemp("servers")
-
-    def start(program):
-        port = free_port()
-        variables = {
-            "ENHANCE_DATA": str(data),
-            "GRADIO_SERVER_PORT": str(port),
-            "GRADIO_TEMP_DIR": "",
-        }
-        code = f"import os\nos.environ.update({variables})\n{program}"
-        return Program(data, forks.start(code=code, modules=("enhance.web.build",)), port)
-
-    started = start("import tests.api.paused_app"), start("import app; app.main()")
+    started = fork_server(forks, data, PAUSED), fork_server(forks, data)
     yield started
     for server in started:
         with suppress(ProcessLookupError):  # One has been killed.
@@ -111,7 +99,7 @@ def test_another_server_finishes_the_jobs_of_a_killed_one(servers, users, tmp_pa
 
 def test_sigterm_ends_a_running_server_that_is_the_first_process_of_a_container(start, tmp_path):
     wrapper = AS_FIRST_PROCESS if can_be_first_process() else None
-    server = start(*PAUSED_APP, wrapper=wrapper)
+    server = start("-c", PAUSED, wrapper=wrapper)
     user = User(connector(server, tmp_path))
     job = user.start("enhance", write_photo(tmp_path / "slow.png", 400, 360))
     wait_until(lambda: job.status().progress_data)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import pytest
 from gradio_client import Client
 
-from ..api.programs import write_photo
-from ..site import free_port, is_ready, wait_until
+from ..api.programs import PAUSED, fork_server, write_photo
+from ..site import wait_until
 from .cable import cable
 
 PATIENCE = 180_000
@@ -25,14 +25,10 @@ class Visit:
         self._servers = []
 
     def start_server(self):
-        port = free_port()
-        url = f"http://127.0.0.1:{port}/"
-        variables = {"ENHANCE_DATA": str(self._folder / "data"), "GRADIO_SERVER_PORT": str(port)}
-        code = f"import os\nos.environ.update({variables})\nimport tests.api.paused_app"
-        server = self._forks.start(code=code, modules=("enhance.web.build", "tests.site"))
-        self._servers.append(server)
-        wait_until(lambda: is_ready(url), 120)
-        self._relay.connect_to(url)
+        server = fork_server(self._forks, self._folder / "data", PAUSED)
+        self._servers.append(server.process)
+        wait_until(server.is_ready)
+        self._relay.connect_to(server.url)
 
     @contextmanager
     def paused(self):
