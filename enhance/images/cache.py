@@ -24,9 +24,6 @@ class ImageCache:
         # Each with the time of its last use.
         self._entries: dict[Hashable, tuple[Future[SourceImage], float]] = {}
 
-    def __len__(self) -> int:
-        return len(self._entries)
-
     def get(self, key: Hashable, read: Callable[[], SourceImage]) -> SourceImage:
         """Return the image cached under `key`, else the one that `read` returns; threads share one
         call of `read`."""
@@ -39,16 +36,13 @@ class ImageCache:
                 future.set_result(read())
             except BaseException as error:
                 # Before waiting threads continue, so that their next request reads again.
-                self.drop(key)
+                with self._lock:
+                    self._entries.pop(key, None)
                 future.set_exception(error)
         try:
             return future.result()
         finally:
             self._trim()
-
-    def drop(self, key: Hashable) -> None:
-        with self._lock:
-            self._entries.pop(key, None)
 
     def sweep(self) -> None:
         """Drop images that were not used for long."""

@@ -284,7 +284,8 @@ def _picture_errors() -> Iterator[None]:
         key = "image_damaged"
         if isinstance(error, EOFError) or "truncated" in str(error):
             key = "image_incomplete"
-        raise PictureError(key, cause=str(error)) from error
+        # Its message can contain the name of a file, so it is not logged.
+        raise PictureError(key, cause=type(error).__name__) from error
 
 
 def _upright(values: np.ndarray, orientation: int) -> np.ndarray:

@@ -199,19 +199,11 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     check_size(width, height, max_pixels)
     if tags.get("Orientation") in (5, 6, 7, 8):  # Both decoders apply the orientation.
         width, height = height, width
-    samples = tags.get("SamplesPerPixel", 1)
-    bits = max(tags.get("BitsPerSample", (1,)))
-    is_deep = bits > 8 and photometric in (0, 1, 2)
-    kept_bits = 16 if is_deep else 8
-    if is_deep:
-        alpha = max(tags.get("ExtraSamples", (2,)))  # 1 is premultiplied, 2 is not.
-        has_alpha = samples == 4 and alpha == 2
-        mode = _DEEP_TIFF_MODES.get(samples)
-        is_planar = tags.get("PlanarConfiguration", 1) != 1
-        is_unsigned = max(tags.get("SampleFormat", (1,))) == 1
-        is_rare = is_planar or not is_unsigned or alpha == 1 or photometric == 0
-        if bits != 16 or mode is None or is_rare:
-            raise PictureError("image_rare_tiff", channels=samples, bits=bits)
+    bits = 8
+    if max(tags.get("BitsPerSample", (1,))) > 8 and photometric in (0, 1, 2):
+        bits = 16
+        mode = _deep_tiff_mode(tags)
+        has_alpha = mode == "RGBA;16" and max(tags.get("ExtraSamples", (2,))) == 2
     else:
         with open_with_pillow("TIFF", file) as image:
             mode = image.mode
@@ -223,10 +215,24 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         height,
         tiff_metadata(file, tags),
         icc=tags.get("ICCProfile"),
-        bits=kept_bits,
+        bits=bits,
         has_alpha=has_alpha,
         frames=count_pages(file),
     )
+
+
+def _deep_tiff_mode(tags: dict[str, Any]) -> str:
+    """Return the mode of a TIFF of 16 bits. Raises PictureError for any that OpenCV cannot read."""
+    samples = tags.get("SamplesPerPixel", 1)
+    bits = tags["BitsPerSample"]
+    is_16_bit_unsigned = {*bits} == {16} and {*tags.get("SampleFormat", (1,))} == {1}
+    is_interleaved = tags.get("PlanarConfiguration", 1) == 1
+    is_inverted = tags.get("PhotometricInterpretation") == 0
+    is_premultiplied = 1 in tags.get("ExtraSamples", ())
+    is_plain = is_16_bit_unsigned and is_interleaved and not is_inverted and not is_premultiplied
+    if samples not in _DEEP_TIFF_MODES or not is_plain:
+        raise PictureError("image_rare_tiff", channels=samples, bits=max(bits))
+    return _DEEP_TIFF_MODES[samples]
 
 
 def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:

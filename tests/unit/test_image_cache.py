@@ -28,9 +28,6 @@ def test_the_cache_keeps_few_images():
     for key in "aabca":
         get(key)
     assert reads == [*"abca"]
-    cache.drop("a")
-    get("a")
-    assert reads == [*"abcaa"]
 
 
 def test_threads_that_ask_for_one_photo_decode_it_once():
