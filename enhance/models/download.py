@@ -182,19 +182,11 @@ def _receive(
             have = 0
         with folder_errors(part.parent), part.open("ab" if have else "wb") as file:
             for chunk in response.iter_bytes():
-                have += len(chunk)
-                if have > source.bytes:
-                    break
                 file.write(chunk)
+                have += len(chunk)
+                if have > source.bytes:  # another file, whose checksum is wrong
+                    break
                 progress(have, source.bytes)
-    if have > source.bytes:
-        part.unlink()
-        raise WeightsError(
-            "download_too_long",
-            host=host,
-            total=source.bytes,
-            file=source.file,
-        )
 
 
 @contextmanager

@@ -57,12 +57,11 @@ def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
             content = read_tensors(path)
             return dict(content.get("params_ema", content.get("params", content)))
     except (OSError, WeightsError) as error:
-        reason = error if isinstance(error, WeightsError) else str(error)
         raise WeightsError(
             "weights_unreadable",
             path=path,
             name=located.name,
-            reason=reason,
+            reason=error,
         ) from error
     raise WeightsError("weights_changed", path=path, name=located.name)
 
@@ -82,8 +81,6 @@ def read_tensors(path: Path) -> Any:
         if path.suffix.lower() == ".safetensors":
             return load_file(path)
         return torch.load(path, "cpu", weights_only=True)
-    except OSError:
-        raise
     # Its message suggests weights_only=False, which would execute code.
     except pickle.UnpicklingError as error:
         raise WeightsError("file_of_other_things") from error

@@ -120,6 +120,13 @@ def test_the_next_call_resumes_a_failed_or_cancelled_download(hub, store):
     assert hub.received("Range")[-2:] == ["bytes=100000-", f"bytes={kept}-"]
 
 
+def test_a_file_that_is_too_long_is_not_downloaded_to_its_end(hub, store):
+    hub.offer(MODEL, CONTENT * 100)
+    assert failure(store).key == "download_wrong_checksum"
+    (corrupt,) = store.folder.glob("*.corrupt")
+    assert corrupt.stat().st_size < 2 * len(CONTENT)
+
+
 @pytest.mark.parametrize("left", [b"not its first bytes", b"x" * len(CONTENT)])
 def test_a_wrong_partial_file_is_replaced(hub, store, left):
     store.folder.mkdir()
@@ -130,11 +137,10 @@ def test_a_wrong_partial_file_is_replaced(hub, store, left):
 @pytest.mark.parametrize(
     ("sent", "key", "left"),
     [
-        (CONTENT * 2, "download_too_long", set()),
         (OTHER, "download_wrong_checksum", {CORRUPT}),
         (None, "download_status", set()),
     ],
-    ids=["long", "changed", "none"],
+    ids=["changed", "none"],
 )
 def test_a_wrong_file_is_not_used_and_the_next_call_succeeds(hub, store, sent, key, left):
     hub.files.clear()

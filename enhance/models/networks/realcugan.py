@@ -4,7 +4,6 @@ channel gates."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ..graphs import (
@@ -176,19 +175,18 @@ def _untranspose(weight: torch.Tensor, step: int) -> torch.Tensor:
 
     `weight` is its kernel [in, out, k, k] or its bias [out].
     """
+    from torch.nn.functional import conv_transpose2d
+
     if weight.ndim == 1:
         return weight.repeat_interleave(step**2)
     inputs, outputs, size, _ = weight.shape
     if size == step:
         return weight.permute(1, 2, 3, 0).reshape(outputs * step**2, inputs, 1, 1)
-    # Output row step * q + phase is a sum over input rows q + place - 1, each with tap phase + 1 -
-    # step * (place - 1). That is a transposed convolution with a padding of 1. Networks have 3 or
-    # 2: `valid` or a crop removes the rest.
-    kernel = weight.new_zeros(outputs, step, step, inputs, 3, 3)
-    taps = range(size)
-    for row, above, column, left in product(range(step), range(3), range(step), range(3)):
-        down = row + 1 - step * (above - 1)
-        across = column + 1 - step * (left - 1)
-        if down in taps and across in taps:
-            kernel[:, row, column, :, above, left] = weight[:, :, down, across].T
-    return kernel.reshape(outputs * step**2, inputs, 3, 3)
+    # The outputs of a single pixel in the middle of 3x3 pixels are the kernels. The padding of the
+    # networks is 3 or 2: `valid` or a crop removes the rest.
+    pixel = weight.new_zeros(inputs, inputs, 3, 3)
+    pixel[:, :, 1, 1] = weight.new_ones(inputs).diag()
+    response = conv_transpose2d(pixel, weight, stride=step, padding=1)  # [in, out, 3 * s, 3 * s]
+    # An output pixel above the middle reads the row below its own.
+    kernels = response.unflatten(2, (3, step)).unflatten(4, (3, step)).flip(2, 4)
+    return kernels.permute(1, 3, 5, 0, 2, 4).reshape(outputs * step**2, inputs, 3, 3)
