@@ -14,7 +14,7 @@ from isal import isal_zlib
 from ..errors import PictureError
 from ..images import Box, ceil_div, spans
 from ..images.downscaling import block_means
-from ..images.worker import read_variants
+from ..images.worker import WORKERS
 from ..metadata import Metadata
 from ..metadata.containers import chunk_content, first_chunks
 from ..metadata.png_chunks import COLOUR_TYPES, SIGNATURE, read_chunk, read_profile, scan_chunks
@@ -70,7 +70,7 @@ class PngReader:
     @cached_property
     def variants(self) -> Mapping[str, Metadata]:
         """The metadata that each of `metadata.CHOICES` keeps, from a decoding worker."""
-        return read_variants(self._path)
+        return WORKERS.request("variants", self._path, None, None)
 
     @property
     def has_gain_map(self) -> bool:

@@ -91,10 +91,29 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
 
 
 def _converted_pixels(header: Header, image: Image.Image) -> Pixels:
-    """Return the pixels of an image in CMYK or Lab in sRGB."""
-    to_srgb = _to_srgb(image.mode, header.icc)
+    """Return the pixels of an image in CMYK or Lab in sRGB.
 
-    return Pixels(image.height, image.width, lambda box: to_srgb(_crop(image, box)))
+    CMYK is converted by its profile, or without one by Pillow's formula. Lab has the white point
+    D50.
+    """
+    source = None
+    if image.mode == "LAB":
+        source = ImageCms.createProfile("LAB")
+    elif profile_space(header.icc) == "CMYK":
+        source = open_profile(header.icc)
+    if source is None:
+        converted = image.convert("RGB")
+    else:
+        transform = ImageCms.buildTransform(
+            source,
+            ImageCms.createProfile("sRGB"),
+            image.mode,
+            "RGB",
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        converted = transform.apply(image)
+    return Pixels(image.height, image.width, lambda box: np.asarray(_crop(converted, box)))
 
 
 def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
@@ -187,30 +206,6 @@ def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
 
 def _crop(image: Image.Image, box: Box) -> Image.Image:
     return image.crop((box.left, box.top, box.right, box.bottom))
-
-
-def _to_srgb(mode: str, icc: bytes | None) -> Callable[[Image.Image], np.ndarray]:
-    """Return a function that converts CMYK or Lab with the white point D50 to sRGB, uint8 [h, w,
-    3].
-
-    CMYK is converted by its profile, or without one by Pillow's formula.
-    """
-    source = None
-    if mode == "LAB":
-        source = ImageCms.createProfile("LAB")
-    elif profile_space(icc) == "CMYK":
-        source = open_profile(icc)
-    if source is None:
-        return lambda part: np.asarray(part.convert("RGB"))
-    transform = ImageCms.buildTransform(
-        source,
-        ImageCms.createProfile("sRGB"),
-        mode,
-        "RGB",
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-    )
-    return lambda part: np.asarray(ImageCms.applyTransform(part, transform))
 
 
 def in_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,6 @@ import psutil
 
 from ..errors import PictureError
 from ..files import check_disk_space, storage_errors
-from ..metadata import Metadata
 from .decode import DecodeBudget
 from .image import FileFacts, SourceImage
 
@@ -93,14 +92,6 @@ def read_image(
     """
     image = WORKERS.request("image", Path(path), max_pixels, max_bytes, folder, name)
     return replace(image, name=name or image.name)
-
-
-def read_variants(path: Path) -> Mapping[str, Metadata]:
-    """Return the part of a finished PNG's metadata that each of `metadata.CHOICES` keeps.
-
-    Raises PictureError.
-    """
-    return WORKERS.request("variants", path, None, None)
 
 
 class Workers:
