@@ -62,10 +62,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Rule:
-    """The preset for images of these kinds that meet a condition, and settings that differ from
-    those of the preset."""
+    """The preset for images of a kind that meet a condition, and settings that differ from those of
+    the preset."""
 
-    kinds: tuple[str, ...]
+    kind: str
     condition: Callable[[Analysis], bool]
     preset: str
     reason: str
@@ -76,8 +76,12 @@ def _was_compressed(analysis: Analysis) -> bool:
     return analysis.jpeg_quality is not None
 
 
+def _quality(analysis: Analysis) -> int:
+    return analysis.jpeg_quality or 100
+
+
 def is_compressed(analysis: Analysis) -> bool:
-    return analysis.jpeg_quality is not None and analysis.jpeg_quality < CLEAN_QUALITY
+    return _quality(analysis) < CLEAN_QUALITY
 
 
 def _has_compressed_lines(analysis: Analysis) -> bool:
@@ -88,13 +92,8 @@ def _has_compressed_lines(analysis: Analysis) -> bool:
 def _is_slightly_compressed(analysis: Analysis) -> bool:
     """Return whether a compressed photo is so good that `balanced` does not enlarge its artifacts
     or its noise."""
-    is_good = analysis.jpeg_quality is not None and analysis.jpeg_quality >= BALANCED_QUALITY
-    return (
-        is_good
-        and is_compressed(analysis)
-        and analysis.noise < COMPRESSED_NOISE
-        and not _is_soft(analysis)
-    )
+    is_good = BALANCED_QUALITY <= _quality(analysis) < CLEAN_QUALITY
+    return is_good and analysis.noise < COMPRESSED_NOISE and not _is_soft(analysis)
 
 
 def _is_soft(analysis: Analysis) -> bool:
@@ -120,7 +119,6 @@ def _has_grain(analysis: Analysis) -> bool:
     return is_blurred_noise or (analysis.grain > 0 and analysis.noise >= GRAIN_NOISE)
 
 
-_PHOTO = ("photo",)
 _COMPRESSED = {"strength": 0.5, "fidelity": 0.0, "sharpen": 0.0}
 """The networks keep the blocks of a JPEG, and Fidelity adds its other artifacts
 (docs/fidelity.md)."""
@@ -128,18 +126,18 @@ _NEARLY_CLEAN = {"strength": 0.7, "fidelity": 1.0}
 """With the values of `balanced`, such a photo loses detail that `precise` keeps."""
 
 RULES = (
-    Rule(("drawing",), is_compressed, "anime", "compressed_drawing"),
+    Rule("drawing", is_compressed, "anime", "compressed_drawing"),
     # All text gets `precise`, because the other networks change more characters (docs/fidelity.md).
     # However, `precise` keeps the noise.
-    Rule(("text",), is_compressed, "precise", "compressed_text"),
-    Rule(("drawing",), _is_noisy, "fast", "noisy_drawing"),
-    Rule(("text",), _is_noisy, "precise", "noisy_text"),
-    Rule(("drawing",), lambda analysis: True, "precise", "clean_drawing"),
-    Rule(("text",), lambda analysis: True, "precise", "clean_text"),
-    Rule(_PHOTO, _has_grain, "gentle", "grainy_photo"),
-    Rule(_PHOTO, _is_slightly_compressed, BALANCED, "slightly_compressed_photo"),
+    Rule("text", is_compressed, "precise", "compressed_text"),
+    Rule("drawing", _is_noisy, "fast", "noisy_drawing"),
+    Rule("text", _is_noisy, "precise", "noisy_text"),
+    Rule("drawing", lambda analysis: True, "precise", "clean_drawing"),
+    Rule("text", lambda analysis: True, "precise", "clean_text"),
+    Rule("photo", _has_grain, "gentle", "grainy_photo"),
+    Rule("photo", _is_slightly_compressed, BALANCED, "slightly_compressed_photo"),
     Rule(
-        _PHOTO,
+        "photo",
         _has_compressed_lines,
         "gentle",
         "compressed_lines",
@@ -147,13 +145,13 @@ RULES = (
     ),
     # Compression removes noise. Strong noise in a compressed photo is therefore texture that
     # `gentle` would replace.
-    Rule(_PHOTO, is_compressed, "fast", "compressed_photo", _COMPRESSED),
-    Rule(_PHOTO, lambda analysis: analysis.noise >= STRONG_NOISE, "gentle", "noisy_photo"),
-    Rule(_PHOTO, _is_slightly_noisy, BALANCED, "slightly_noisy_photo"),
-    Rule(_PHOTO, _is_noisy, "fast", "slightly_noisy_photo"),
-    Rule(_PHOTO, _is_soft, "fast", "soft_photo"),
-    Rule(_PHOTO, _was_compressed, BALANCED, "slightly_compressed_photo", _NEARLY_CLEAN),
-    Rule(_PHOTO, lambda analysis: True, "precise", "clean_photo"),
+    Rule("photo", is_compressed, "fast", "compressed_photo", _COMPRESSED),
+    Rule("photo", lambda analysis: analysis.noise >= STRONG_NOISE, "gentle", "noisy_photo"),
+    Rule("photo", _is_slightly_noisy, BALANCED, "slightly_noisy_photo"),
+    Rule("photo", _is_noisy, "fast", "slightly_noisy_photo"),
+    Rule("photo", _is_soft, "fast", "soft_photo"),
+    Rule("photo", _was_compressed, BALANCED, "slightly_compressed_photo", _NEARLY_CLEAN),
+    Rule("photo", lambda analysis: True, "precise", "clean_photo"),
 )
 """The first rule that applies decides. If `balanced` is not available, its rules do not apply."""
 
@@ -175,7 +173,7 @@ def choose(
     if analysis.softness >= SOFT and width <= 4 / REDUCE * analysis.width:
         reduce = REDUCE
     rules = (rule for rule in RULES if rule.preset != BALANCED or BALANCED in available)
-    rule = next(rule for rule in rules if analysis.kind in rule.kinds and rule.condition(analysis))
+    rule = next(rule for rule in rules if analysis.kind == rule.kind and rule.condition(analysis))
     if rule.preset in available:
         return Choice(rule.preset, rule.reason, reduce, rule.tuning)
     return Choice(REFERENCE_PRESET, rule.reason, reduce)

@@ -306,14 +306,14 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     In the plane, the solution of Umeyama (Least-squares estimation of transformation parameters
     between two point patterns, 1991) is a regression line of complex numbers.
     """
-    from_mean = points.mean(axis=0)
-    to_mean = targets.mean(axis=0)
-    x, y = (points - from_mean).T
-    to_x, to_y = (targets - to_mean).T
-    cosine = (x * to_x + y * to_y).sum()
-    sine = (x * to_y - y * to_x).sum()
-    matrix = np.array([[cosine, -sine], [sine, cosine]]) / (x * x + y * y).sum()
-    return np.column_stack([matrix, to_mean - matrix @ from_mean])
+    source = points @ [1, 1j]
+    target = targets @ [1, 1j]
+    centred = source - source.mean()
+    factor = np.vdot(centred, target - target.mean()) / np.vdot(centred, centred).real
+    shift = target.mean() - factor * source.mean()
+    return np.array(
+        [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]],
+    )
 
 
 def scale_of(matrix: np.ndarray) -> float:

@@ -49,6 +49,9 @@ _SKY_KEPT = 0.8
 # haze: the darkest pixels of clear photos are at most 0.09, under haze 0.2 and more. The darkest
 # red, green and blue of haze differ by 0.18. The sharpest edges of skies and snow are at most 0.05
 # of their contrast, those of photos under haze 0.12 and more.
+_COLOURLESS = 0.048
+_WHITE = 0.92
+_MOST_WHITE = 0.35
 _DARKEST = 0.0005
 _LEAST_DARK = 0.12
 _MOST_COLOUR = 0.22
@@ -127,14 +130,17 @@ def find_haze(rgb: np.ndarray) -> Haze:
 
 
 def haze_amount(rgb: np.ndarray) -> float:
-    """Return the amount of haze of an image, 0 to 1, or 0 if a part of the image is clear or all of
-    it is a sky.
+    """Return the amount of haze of an image, 0 to 1, or 0 if it is grey or mostly white, if a part
+    of it is clear or all of it is a sky.
 
     `rgb` is uint8 or uint16 [H, W, 3] RGB. Haze lightens even the darkest pixels and leaves them
     grey, unlike a bright background with a dark object in front. Clouds and snow are light and grey
     too, but have no sharp edges.
     """
     light = _downscale(rgb)
+    is_grey = np.quantile(np.ptp(light, axis=2), 0.98) <= _COLOURLESS
+    if is_grey or (light.min(axis=2) > _WHITE).mean() >= _MOST_WHITE:
+        return 0.0
     darkest = np.quantile(light.reshape(-1, 3), _DARKEST, axis=0)
     if darkest.min() < _LEAST_DARK or np.ptp(darkest) > _MOST_COLOUR:
         return 0.0

@@ -92,17 +92,18 @@ class _Blocks:
     def differences(self) -> np.ndarray:
         """The differences between two channels that count, [n, side, side], with the noise of one
         channel."""
-        first, second = self.pairs(self.channels)
+        first, second = self.pairs
         return (first - second) / np.sqrt(np.float32(2))
 
-    def pairs(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the values [m, 3, ...] of the first and the second channel of each pair of
-        channels that count."""
+    @property
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The first and the second channel of each pair of channels that count, both
+        [n, side, side]."""
         first = np.array([0, 1, 2])
         second = np.array([1, 2, 0])
         both_usable = self.usable[:, first] & self.usable[:, second]
         pair, block = np.nonzero(both_usable.T)
-        return values[block, first[pair]], values[block, second[pair]]
+        return self.channels[block, first[pair]], self.channels[block, second[pair]]
 
 
 def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple[float, float]:
@@ -171,8 +172,7 @@ def _white_noise(blocks: _Blocks, is_photo: bool, is_jpeg: bool) -> float:
     differences = blocks.differences
     least = 0.0
     if len(differences) >= _FEWEST:
-        first, second = blocks.pairs(blocks.channels.mean((2, 3)))
-        _, least = _noise_without_texture(differences, (first + second) / 2)
+        _, least = _noise_without_texture(differences, np.mean(blocks.pairs, axis=(0, 2, 3)))
     if finest > _TEXTURE * fine:
         least = max(least, finest)
     return min(noise, least)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ..images import ceil_div
+
 SIDES = 64, 32, 16
 """The sides of the squares in pixels: the largest that fits into the image."""
 _MOST = 400
@@ -29,14 +31,12 @@ def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
     side = fitting[0]
     reach = side * scale
     # The squares of a small image overlap.
-    rows = -(-height // reach)
-    columns = -(-width // reach)
+    rows = ceil_div(height, reach)
+    columns = ceil_div(width, reach)
     # An extremely long image has more squares along one side than in total.
     fewer = max(1.0, (rows * columns / _MOST) ** 0.5)
     down = max(1, min(int(rows / fewer), _MOST))
     across = max(1, min(int(columns / fewer), _MOST // down))
-    if across == 1:
-        down = min(rows, _MOST)
     samples: list[np.ndarray] = []
     for top in _starts(height - reach, down):
         for left in _starts(width - reach, across):
@@ -63,37 +63,34 @@ def without_border(rgb: np.ndarray) -> np.ndarray:
     """
     if min(rgb.shape[:2]) < SIDES[0]:
         return rgb
-    tolerance = _BORDER_RANGE * (np.iinfo(rgb.dtype).max // 255)
-    rows = _inside(rgb, tolerance)
-    columns = _inside(rgb.swapaxes(0, 1), tolerance)
+    before = _is_like(rgb, rgb[0, 0])
+    after = _is_like(rgb, rgb[-1, -1])
+    rows = _inside(before.all(1), after.all(1))
+    columns = _inside(before.all(0), after.all(0))
     inside = rgb[rows, columns]
-    if inside.shape == rgb.shape or min(inside.shape[:2]) < SIDES[0]:
+    if min(inside.shape[:2]) < SIDES[0]:
         return rgb
-    middle = inside[_RINGING:-_RINGING, _RINGING:-_RINGING]
-    outline = np.concatenate([middle[0], middle[-1], middle[:, 0], middle[:, -1]]).astype(int)
-    is_background = (np.abs(outline - rgb[0, 0]) <= tolerance).all(1)
-    if is_background.mean() > _MOST_BACKGROUND:
+    middle = before[rows, columns][_RINGING:-_RINGING, _RINGING:-_RINGING]
+    outline = np.concatenate([middle[0], middle[-1], middle[:, 0], middle[:, -1]])
+    if outline.mean() > _MOST_BACKGROUND:
         return rgb
     return inside
 
 
-def _inside(lines: np.ndarray, tolerance: int) -> slice:
-    """Return the lines without the uniform lines at both ends, starting at a multiple of 8."""
-    before = _uniform_lines(lines, lines[0, 0], tolerance)
-    after = _uniform_lines(lines[:before:-1], lines[-1, -1], tolerance)
-    return slice(before // _GRID * _GRID, len(lines) - after)
+def _is_like(rgb: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Return which pixels have nearly this colour, [H, W]."""
+    tolerance = _BORDER_RANGE * (np.iinfo(rgb.dtype).max // 255)
+    levels = colour.astype(float)
+    return cv2.inRange(rgb, levels - tolerance, levels + tolerance).astype(bool)
 
 
-def _uniform_lines(lines: np.ndarray, colour: np.ndarray, tolerance: int) -> int:
-    """Return the number of lines before the first one that differs from a colour.
-
-    The result is 0 if none does.
-    """
-    levels = colour.astype(int)
-    for number, line in enumerate(lines):
-        if (line.max(0) > levels + tolerance).any() or (line.min(0) < levels - tolerance).any():
-            return number
-    return 0
+def _inside(before: np.ndarray, after: np.ndarray) -> slice:
+    """Return the lines from the first one that is not `before` the photo to the last one that is
+    not `after` it, starting at a multiple of 8."""
+    if before.all() or after.all():
+        return slice(0)
+    first = int(np.argmin(before))
+    return slice(first // _GRID * _GRID, len(after) - int(np.argmin(after[::-1])))
 
 
 def blocks_of(samples: np.ndarray, side: int) -> np.ndarray:
