@@ -134,7 +134,7 @@ def render(region: PreviewRegion, settings: Settings) -> RenderedRegion:
         region.cut,
         region.patches,
     )
-    height, width = result.size
+    height, _ = result.size
     down, across = result.grid.window(region.box)
     halo = math.ceil((METER_HALO + 2) * height / region.photo.height)
     low = max(down.start - halo, 0)
@@ -145,13 +145,10 @@ def render(region: PreviewRegion, settings: Settings) -> RenderedRegion:
     box = region.box
     outer = region.cut.box
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
-    meter = result.meter(inside.downscale(settings.reduce))
+    meter = result.meter(inside.downscale(settings.reduce), low)
     if meter is None:
         return RenderedRegion(before, after, None)
-    # The meter reads a whole result, but rows outside the halo have no influence on the region.
-    whole = np.zeros((height, width, result.channels), rows.dtype)
-    whole[low:high] = rows
-    meter.add(whole)
+    meter.add(rows)
     return RenderedRegion(before, after, meter.fidelity())
 
 

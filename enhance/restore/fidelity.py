@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from ..analysis.filters import guided_coefficients, local_mean, local_variance
-from ..images import NO_DEGRADATION, Box, Degradation, Size, ceil_div, widen
+from ..images import NO_DEGRADATION, Box, Degradation, Size, ceil_div, spans, widen
 from .resample import Rows, area_weights, weighted_sums
 
 _BLURS = (0.6, 1.2)
@@ -283,49 +283,6 @@ def _in_colour(plane: np.ndarray) -> np.ndarray:
     return cv2.merge([plane] * 3)
 
 
-class AreaAverage:
-    """Averages an image of `size` (height, width) strip by strip to `new_size`, which is not
-    larger.
-
-    A new pixel is the mean of the area that it covers. The new pixels cover `covered` (height,
-    width), which is more than `size` if the last averages reach beyond the image; its border is
-    then repeated. `finished` counts the new rows so far.
-    """
-
-    def __init__(self, size: Size, covered: tuple[float, float], new_size: Size):
-        height, width = covered
-        new_height, new_width = new_size
-        self.finished = 0
-        self._extra_columns = math.ceil(width) - size[1]
-        self._share = new_width / width
-        positions, self._weights = area_weights(height, new_height)
-        self._positions = np.minimum(positions, size[0] - 1)
-        needed = self._positions * (self._weights > 0)
-        self._ends = needed.max(axis=1) + 1  # The rows that each new row needs.
-        self._rows = np.empty((0, new_width, 3), np.float32)  # From row `_first` on.
-        self._first = 0
-
-    def add(self, rows: np.ndarray) -> np.ndarray:
-        """Add rows [n, W, 3]; return the new rows that are complete now, float32 [m, W', 3]."""
-        rows = cv2.copyMakeBorder(
-            rows.astype(np.float32), 0, 0, 0, self._extra_columns, cv2.BORDER_REPLICATE
-        )
-        narrow = cv2.resize(rows, None, fx=self._share, fy=1, interpolation=cv2.INTER_AREA)
-        self._rows = np.concatenate([self._rows, narrow])
-        end = self._first + len(self._rows)
-        finished = int(np.searchsorted(self._ends, end, side="right"))
-        new = slice(self.finished, finished)
-        positions = np.clip(self._positions[new], self._first, end - 1) - self._first
-        means = weighted_sums(self._rows, positions, self._weights[new], 0)
-        self.finished = finished
-        first_needed = end
-        if finished < len(self._ends):
-            first_needed = int(self._positions[finished, 0])
-        self._rows = self._rows[first_needed - self._first :]
-        self._first = first_needed
-        return means
-
-
 @dataclass(frozen=True)
 class Fidelity:
     """How closely a result matches its photo, in dB: on average, and in the areas that differ most.
@@ -342,25 +299,36 @@ class FidelityMeter:
     """Measures the fidelity of a result: how well it matches its photo at the photo's size and
     sharpness.
 
-    It receives the rows of a result of `size` (height, width) from top to bottom. The photo is not
-    larger and covers `covered` (height, width) of its pixels. Only the region `box` of the photo
-    counts.
+    It receives the rows of a result of `size` (height, width) from top to bottom, from row `first`
+    on. The photo is not larger and covers `covered` (height, width) of its pixels. That is more
+    than `size` if the photo's last averages reach beyond the input; the border of the result is
+    then repeated. Only the region `box` of the photo counts.
+
+    The photo is measured in blocks of rows, as soon as the rows of the result that a block depends
+    on are complete.
 
     The weight of a pixel depends on the contrast around it, of the photo or of the error, that
     exceeds the noise. Noise hides small errors, so the worst figure includes an error that is a
     share of the noise.
     """
 
-    def __init__(self, photo: Photo, size: Size, covered: tuple[float, float], box: Box):
+    def __init__(
+        self, photo: Photo, size: Size, covered: tuple[float, float], box: Box, first: int = 0
+    ):
         self._photo = photo
         self._box = box
         noise = photo.degradation.noise
         self._hidden = _ROUNDING + min(_HIDDEN_SHARE * noise**2, _MOST_HIDDEN)
-        self._averages = AreaAverage(size, covered, (photo.height, photo.width))
-        # The averages from row `_first` on.
-        self._averaged = np.empty((0, photo.width, 3), np.float32)
-        self._first = 0
-        self._measured = 0
+        height, width = covered
+        positions, self._shares = area_weights(height, photo.height)
+        self._positions = np.minimum(positions, size[0] - 1)
+        self._share_across = photo.width / width
+        self._extra_columns = math.ceil(width) - size[1]
+        self._blocks = list(spans(box.bottom, _MEASURED_ROWS, box.top))
+        # The rows of the result from `_first` on, averaged to the width of the photo.
+        self._strips: list[np.ndarray] = []
+        self._first = first
+        self._end = first
         self._squares = 0.0
         # A histogram by ratio in dB, because the worst hundredth is known only at the end and all
         # ratios would need too much memory.
@@ -373,32 +341,32 @@ class FidelityMeter:
             colour = rows[..., :3]
         else:
             colour = np.repeat(rows[..., :1], 3, axis=2)
-        averages = self._photo.in_8_bits(self._averages.add(colour))
-        self._averaged = np.concatenate([self._averaged, averages])
-        end = self._averages.finished
-        if end == self._photo.height:
-            self._measure(end, end)
-        elif len(self._averaged) > _MEASURED_ROWS + 2 * METER_HALO:
-            self._measure(end - METER_HALO, end)  # The measure of a row needs the rows below it.
+        border = (0, 0, 0, self._extra_columns)
+        wide = cv2.copyMakeBorder(colour.astype(np.float32), *border, cv2.BORDER_REPLICATE)
+        share = self._share_across
+        self._strips.append(cv2.resize(wide, None, fx=share, fy=1, interpolation=cv2.INTER_AREA))
+        self._end += len(rows)
+        while self._blocks:
+            top, bottom = self._blocks[0]
+            low, high = widen(top, bottom, METER_HALO, self._photo.height)
+            if self._positions[high - 1].max() >= self._end:
+                return
+            self._measure(top, bottom, low, self._average(low, high))
+            del self._blocks[0]
 
-    def _measure(self, last: int, end: int) -> None:
-        """Measure the rows before `last`, and drop what is no longer needed.
+    def _average(self, first: int, last: int) -> np.ndarray:
+        """Return rows of the averages of the result at the photo's size; drop its earlier rows."""
+        positions = self._positions[first:last]
+        rows = np.concatenate(self._strips)[positions.min() - self._first :]
+        self._strips = [rows]
+        self._first = int(positions.min())
+        averages = weighted_sums(rows, positions - self._first, self._shares[first:last], 0)
+        return self._photo.in_8_bits(averages)
 
-        `end` is the first row whose averages are missing.
-        """
-        top = max(self._measured, self._box.top)
-        bottom = min(last, self._box.bottom)
-        if top < bottom:
-            self._measure_rows(top, bottom, end)
-        self._measured = last
-        needed = max(last - METER_HALO, 0)
-        self._averaged = self._averaged[needed - self._first :]
-        self._first = needed
-
-    def _measure_rows(self, top: int, bottom: int, end: int) -> None:
-        low, high = widen(top, bottom, METER_HALO, end)
-        photo = self._photo.without_blocks(low, high)
-        missing = difference(photo, self._averaged[low - self._first : high - self._first])
+    def _measure(self, top: int, bottom: int, low: int, averages: np.ndarray) -> None:
+        """Measure the rows [top, bottom) of the photo by the averages from row `low` on."""
+        photo = self._photo.without_blocks(low, low + len(averages))
+        missing = difference(photo, averages)
         noise = self._photo.degradation.noise
         contrast, error = _shape_errors(photo, photo - missing, noise)
         visible = np.maximum(contrast, error)

@@ -64,9 +64,12 @@ class ResultRows:
             count += 1
         return count
 
-    def meter(self, box: Box | None = None) -> FidelityMeter | None:
+    def meter(self, box: Box | None = None, first: int = 0) -> FidelityMeter | None:
         """Return a meter for the fidelity of this result, or of a region of it in pixels of the
-        photo; None if the result is smaller than the photo, so that it cannot be measured."""
+        photo; None if the result is smaller than the photo, so that it cannot be measured.
+
+        The meter receives the rows from `first` on.
+        """
         photo = self.photo
         height, width = self.size
         if height < photo.height or width < photo.width:
@@ -74,7 +77,7 @@ class ResultRows:
         rows = self.settings.reduce * height * photo.height / self.image.height
         columns = self.settings.reduce * width * photo.width / self.image.width
         box = box or Box(0, 0, photo.width, photo.height)
-        return FidelityMeter(photo, self.size, (rows, columns), box)
+        return FidelityMeter(photo, self.size, (rows, columns), box, first)
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) [n, width, channels], uint8 or uint16."""
@@ -175,17 +178,15 @@ def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
     """
     coloured = rows
     if settings.contrast != 1 or settings.saturation != 1:
-        shares = np.clip(rows, 0, levels)
-        shares /= np.float32(levels)
-        shares = _contrasted(shares, settings.contrast)
-        coloured = _saturated(shares, settings.saturation)
-        coloured *= np.float32(levels)
-        np.clip(coloured, np.minimum(rows, 1), np.maximum(rows, levels - 1), out=coloured)
+        shares = np.clip(rows, 0, levels) / np.float32(levels)
+        contrasted = _contrasted(shares, settings.contrast)
+        coloured = _saturated(contrasted, settings.saturation) * np.float32(levels)
+        coloured = np.clip(coloured, np.minimum(rows, 1), np.maximum(rows, levels - 1))
     if settings.sharpen > 0:
         light = cv2.transform(rows, _LUMA[None])
         blurred = cv2.GaussianBlur(light, (0, 0), _SHARPEN_SIGMA, borderType=cv2.BORDER_REPLICATE)
-        detail = cv2.subtract(light, blurred)
-        detail *= np.float32(settings.contrast * settings.sharpen * _SHARPEN_GAIN)
+        gain = np.float32(settings.contrast * settings.sharpen * _SHARPEN_GAIN)
+        detail = gain * cv2.subtract(light, blurred)
         coloured = cv2.add(coloured, cv2.merge([detail] * 3))
     return coloured
 
@@ -210,9 +211,9 @@ def _saturated(colour: np.ndarray, saturation: float) -> np.ndarray:
     chroma = cv2.subtract(colour, grey)
     if saturation <= 1:
         return grey + saturation * chroma
-    red, green, blue = cv2.split(chroma)
-    highest = cv2.max(cv2.max(red, green), blue)
-    lowest = cv2.min(cv2.min(red, green), blue)
+    planes = cv2.split(chroma)
+    highest = np.maximum.reduce(planes)
+    lowest = np.minimum.reduce(planes)
     tiny = np.float32(1e-6)
     # 1 is on the edge of the gamut.
     edge = cv2.max(highest / (1 - light + tiny), -lowest / (light + tiny))
