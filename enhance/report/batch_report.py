@@ -27,8 +27,10 @@ COLUMNS = (
     "seconds",
     "signature",
     "sha256",
+    "fidelity_db",
+    "fidelity_worst_db",
+    "fidelity",
 )
-COLUMNS += ("fidelity_db", "fidelity_worst_db", "fidelity")
 
 
 @dataclass(frozen=True)

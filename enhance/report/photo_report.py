@@ -18,6 +18,7 @@ from ..i18n import (
     DEFAULT_LANGUAGE,
     PixelCount,
     describe_preset,
+    format_bytes,
     format_print_size,
     translate_source,
 )
@@ -57,8 +58,6 @@ def make_report(
     name = info["input"]["name"]
     document = ReportDocument(language, "report", name, keywords=image.sha256)
     document.start(datetime.fromisoformat(info["finished"]).astimezone())
-    if len(name) > 160:
-        name = f"{name[:100]}…{name[-50:]}"
     document.paragraph(name, LEAD)
     document.ln(2)
     _draw_images(document, image, result, focus)
@@ -177,8 +176,9 @@ def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> dic
     grade = grade_in(info)
     if grade:
         word = document.translate(f"fidelity_{grade}")
-        explanation = document.translate(f"fidelity_about_{grade}")
-        facts["fidelity"] = f"{word} · {explanation}"
+        worst = f"{info['fidelity_worst_db']:.1f}"
+        fidelity = document.translate("fidelity_of", word=word, db=worst)
+        facts["fidelity"] = f"{fidelity} · {document.translate(f'fidelity_about_{grade}')}"
     facts["row_time"] = document.translate("seconds", n=f"{info['seconds']['total']:,.1f}")
     if info["cached"]:
         facts["row_time"] += f" · {document.translate('report_cached')}"
@@ -195,8 +195,8 @@ def _file_rows(
     height, width = size
     output = info["output"]
     dpi = settings_in(info).resolution(min(image.metadata.dpi or [0]))
-    before = _bytes(document, image.bytes)
-    after = _bytes(document, output["bytes"])
+    before = format_bytes(image.bytes)
+    after = format_bytes(output["bytes"])
     kind = _format_name(info)
     quality = output.get("quality")
     if quality:
@@ -218,7 +218,7 @@ def _file_rows(
             f"{before} · {image.format.upper()} · {_colours(document, image)}",
             f"{after} · {kind}",
         ),
-        ("SHA-256", _two_lines(image.sha256), _two_lines(output["sha256"])),
+        ("SHA-256", image.sha256, output["sha256"]),
     ]
 
 
@@ -226,17 +226,10 @@ def _format_name(info: Info) -> str:
     return FORMATS[info["output"].get("format", "png")].name
 
 
-def _two_lines(sha256: str) -> str:
-    return f"{sha256[:32]}\n{sha256[32:]}".strip()
-
-
 def _run_facts(document: ReportDocument, info: Info) -> dict[str, str]:
-    """Return the facts of the run by the keys of their labels.
-
-    The fidelity, which the first page has in words, is a number here.
-    """
+    """Return the facts of the run by the keys of their labels."""
     model = info["model"]
-    facts = {
+    return {
         "row_model": model["name"],
         "row_source": translate_source(document.language, model["source"]),
         "report_licence": licence_text(document.language, model.get("licence", "")),
@@ -246,12 +239,6 @@ def _run_facts(document: ReportDocument, info: Info) -> dict[str, str]:
         "row_task": info["task_id"],
         "row_signature": info["signature"],
     }
-    grade = grade_in(info)
-    if grade:
-        word = document.translate(f"fidelity_{grade}")
-        worst = f"{info['fidelity_worst_db']:.1f}"
-        facts["fidelity"] = document.translate("fidelity_of", word=word, db=worst)
-    return facts
 
 
 def _result_name(info: Info) -> str:
@@ -266,10 +253,6 @@ def _pixels(document: ReportDocument, width: int, height: int) -> str:
     size = document.translate("size_in_pixels", width=f"{width:,}", height=f"{height:,}")
     megapixels = PixelCount(width * height).message(document.language)
     return f"{size} · {megapixels}"
-
-
-def _bytes(document: ReportDocument, count: int) -> str:
-    return document.translate("report_bytes", number=f"{count:,}")
 
 
 def _colours(document: ReportDocument, image: SourceImage) -> str:

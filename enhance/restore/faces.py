@@ -195,12 +195,12 @@ def restore_faces(
     restore: Restore,
     job: Any = None,
 ) -> tuple[FacePatch, ...]:
-    """Return a patch for each restorable face of an image, uint8 or uint16 [H, W, 3] RGB.
+    """Return a patch for each of these faces of an image, uint8 or uint16 [H, W, 3] RGB.
 
     `restore` is called once with all faces, or not at all if there are none. Patches keep the
     colour and light of the image, and a grey face stays grey. Raises what `restore` raises.
     """
-    aligned = [align(rgb, face.landmarks) for face in faces if face.is_restorable]
+    aligned = [align(rgb, face.landmarks) for face in faces]
     if not aligned:
         return ()
     outputs = restore([crop for crop, _ in aligned], job)

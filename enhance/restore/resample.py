@@ -299,7 +299,7 @@ class Grid:
             rows = source(low, int(positions.max()) + 1)
             narrow = weighted_sums(rows, positions - low, row_weights[start:end], 0)
             parts.append(weighted_sums(narrow, *column_taps, 1))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.concatenate(parts)
 
 
 @dataclass(frozen=True)

@@ -170,21 +170,20 @@ def write_png(
             png.write(rows)
             seconds["tuning"] += tuned - started
             seconds["encode"] += time.perf_counter() - tuned
-        origin = Origin(signature, image.sha256)
+        facts = {}
         if dpi is not None:
-            origin = replace(origin, dpi=str(dpi))
+            facts["dpi"] = str(dpi)
         if is_labelled:
-            origin = replace(origin, source_type=read_source_type(xmp) or "none")
+            facts["source_type"] = read_source_type(xmp) or "none"
         if meter:
             measured = meter.fidelity()
-            average = f"{measured.average_db:g}"
-            worst = f"{measured.worst_db:g}"
-            origin = replace(origin, fidelity_db=average, fidelity_worst_db=worst)
+            facts["fidelity_db"] = f"{measured.average_db:g}"
+            facts["fidelity_worst_db"] = f"{measured.worst_db:g}"
             # The label is at the start of the file, but depends on the fidelity. The new label has
             # the same length.
             if is_labelled and fidelity_grade(measured.worst_db) == "free":
                 png.xmp = _labelled(xmp, generated=True)
-        png.mark = origin.mark()
+        png.mark = Origin(signature, image.sha256, **facts).mark()
     if png.xmp is None:
         return png.sha256.hexdigest(), seconds
     return file_sha256(path), seconds  # The checksum of the writer does not cover the new label.

