@@ -24,6 +24,7 @@ class ProgressOutput:
         from tqdm import tqdm
 
         self._is_json = kind == "json"
+        self._last_line = ""
         is_hidden = kind != "bar" or not sys.stderr.isatty()
         self._bar: tqdm[NoReturn] = tqdm(total=100, leave=False, bar_format=_BAR, disable=is_hidden)
 
@@ -51,7 +52,10 @@ class ProgressOutput:
         if seconds_left is not None:
             seconds_left = round(seconds_left, 1)
         facts = {"file": file, "share": round(share, 3), "seconds_left": seconds_left}
-        print(json.dumps(facts, ensure_ascii=False), file=sys.stderr, flush=True)
+        line = json.dumps(facts, ensure_ascii=False)
+        if line != self._last_line:
+            print(line, file=sys.stderr, flush=True)
+        self._last_line = line
 
     def _move_bar(self, share: float, seconds_left: float | None, file: str, position: str) -> None:
         if position:

@@ -57,7 +57,6 @@ class BatchFile:
     state: str = "waiting"
     size: tuple[int, int] | None = None
     """Height and width, once the header was read."""
-    has_alpha: bool = False
     settings: Settings | None = None
     """Settings of this file, if they differ from the settings of the batch."""
     info: Info | None = None
@@ -457,7 +456,7 @@ def with_size(
         )
     except EnhanceError as error:
         return replace(file, state="failed", error=error)
-    return replace(file, size=(facts.height, facts.width), has_alpha=facts.has_alpha)
+    return replace(file, size=(facts.height, facts.width))
 
 
 def checked(file: BatchFile, settings: Settings, encoding: Encoding) -> BatchFile:

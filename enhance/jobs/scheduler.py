@@ -32,7 +32,7 @@ one."""
 _MAX_JOBS = {"run": 20, "comparison": 16, "preview": 16}
 """Jobs that can wait."""
 _TYPICAL_SECONDS = 30.0
-"""The duration of a job before any was measured."""
+"""A rough duration of a job, for the time after which a rejected client can try again."""
 
 
 @dataclass(eq=False)
@@ -52,8 +52,6 @@ class Job:
     caller: Hashable = None
     stop: threading.Event = field(default_factory=threading.Event)
     wait_seconds: float = 0.0
-    began: float | None = field(default=None, init=False)
-    """The `time.monotonic` at which the job got the device."""
 
     def check(self) -> None:
         """Raise Cancelled if the job is cancelled."""
@@ -126,10 +124,6 @@ class Scheduler:
             queue.waiting.remove(job)
             if job in queue.active:
                 queue.active.remove(job)
-            if job.began is not None:
-                # Recent jobs count most: each older one counts 3/4 of the next.
-                queue.seconds += (time.monotonic() - job.began - queue.seconds) / 4
-                job.began = None
             self._advance(queue)
 
     def ahead(self, job: Job) -> int:
@@ -162,7 +156,7 @@ class Scheduler:
         }
         for key, is_reached in reached.items():
             if is_reached:
-                minutes = max(1, round(len(jobs) * self._queues[job.kind].seconds / 60))
+                minutes = max(1, round(len(jobs) * _TYPICAL_SECONDS / 60))
                 raise EnhanceError(
                     key, place=len(jobs) + 1, minutes=minutes, own=own, count=of_address
                 )
@@ -179,8 +173,6 @@ class Scheduler:
             job.wait_seconds += time.perf_counter() - started
         if job.stop.is_set():
             raise Cancelled("stopped_before")
-        if ahead == 0:  # Otherwise the job only prepares, and its time does not count.
-            job.began = time.monotonic()
 
     def _advance(self, queue: _JobQueue) -> None:
         while len(queue.active) < _ACTIVE_JOBS and queue.waiting:
@@ -256,8 +248,6 @@ class _JobQueue:
 
     active: list[Job] = field(default_factory=list)
     waiting: FairQueue[Job] = field(default_factory=FairQueue)
-    seconds: float = _TYPICAL_SECONDS
-    """The average duration of recent jobs."""
 
 
 def _parts(caller: Hashable) -> tuple[Hashable, ...]:
