@@ -19,7 +19,6 @@ from .tasks import TaskStore
 CANCEL_SECONDS = 3600.0
 """How long the cancellation of an unknown job is stored, because it can arrive before the start."""
 _MAX_CANCELS = 10_000
-_ENTRIES = "SELECT facts FROM entries WHERE whose = ?"
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,19 @@ class JobStore:
         was deleted. Raises EnhanceError if the name belongs to other images or settings.
         """
         with self._database.transaction() as db:
-            return self._find(db, new, entries)
+            job = _load(db, new.whose, new.name)
+            if job is None or job.is_forgotten:
+                return None
+            if job.checksum not in ("", new.checksum):
+                raise EnhanceError("job_other", name=new.name)
+            is_valid = job.state != "interrupted"
+            if job.state == "running":
+                is_valid = self._tasks.is_running(job.process, job.whose, job.name)
+            elif job.state == "done":
+                is_valid = all(self._has_ended(db, entry) for entry in entries)
+            if not is_valid:
+                return None
+            return job
 
     def begin(self, new: JobRecord, entries: Iterable[RecentRun]) -> JobRecord | None:
         """Record that this process starts a job. Return the job if it must not be started.
@@ -72,7 +83,7 @@ class JobStore:
         The entries of finished files stay as they are.
         """
         with self._database.transaction() as db:
-            job = self._find(db, new, entries)
+            job = self.find(new, entries)
             if job is not None:
                 return job
             _save(db, new)
@@ -129,10 +140,7 @@ class JobStore:
             if job.state not in ("running", "interrupted"):
                 return True, job.state
             _save(db, replace(job, state="cancelled", seen=time.time()))
-            for (facts,) in db.execute(_ENTRIES, (whose,)).fetchall():
-                entry = parse_entry(facts)
-                if entry is None or name not in (entry.id, entry.batch):
-                    continue
+            for entry in self._tasks.entries_of(whose, name):
                 if entry.state in ("running", "interrupted"):
                     save_entry(db, replace(entry, state="cancelled"))
         return True, "cancelled"
@@ -151,33 +159,12 @@ class JobStore:
             save_entry(db, replace(entry, state="cancelled"))
         return True, "cancelled"
 
-    def _find(
-        self, db: sqlite3.Connection, new: JobRecord, entries: Iterable[RecentRun]
-    ) -> JobRecord | None:
-        job = _load(db, new.whose, new.name)
-        if job is None or job.is_forgotten:
-            return None
-        if job.checksum not in ("", new.checksum):
-            raise EnhanceError("job_other", name=new.name)
-        is_valid = job.state != "interrupted"
-        if job.state == "running":
-            is_valid = self._tasks.is_running(job.process, job.whose, job.name)
-        elif job.state == "done":
-            is_valid = all(self._has_ended(db, entry) for entry in entries)
-        if not is_valid:
-            return None
-        return job
-
     def _has_ended(self, db: sqlite3.Connection, entry: RecentRun) -> bool:
         """Return whether a file has failed, was cancelled, or has a result that is still stored."""
         stored = _entry_of(db, entry.whose, entry.id)
         if stored is None or stored.state not in ("done", "failed", "cancelled"):
             return False
-        if stored.state != "done":
-            return True
-        path = self._tasks.result_path(stored.task_id or "")
-        query = "SELECT 1 FROM results WHERE task_id = ?"
-        return path.exists() and db.execute(query, (stored.task_id,)).fetchone() is not None
+        return stored.state != "done" or self._tasks.info(stored.task_id or "") is not None
 
 
 def id_of_file(name: str, number: int) -> str:
@@ -186,7 +173,8 @@ def id_of_file(name: str, number: int) -> str:
 
 
 def _entry_of(db: sqlite3.Connection, whose: str, id: str) -> RecentRun | None:
-    row = db.execute(f"{_ENTRIES} AND id = ?", (whose, id)).fetchone()
+    query = "SELECT facts FROM entries WHERE whose = ? AND id = ?"
+    row = db.execute(query, (whose, id)).fetchone()
     return row and parse_entry(row[0])
 
 

@@ -10,7 +10,6 @@ from collections.abc import Container, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ..errors import EnhanceError, PictureError, StorageError
 from ..files import file_sha256, link_or_copy, write_atomically
@@ -55,16 +54,8 @@ class Reservation:
 class TaskStore(DataFolder):
     """The inputs, the results and the recent results of a data folder."""
 
-    def __init__(
-        self,
-        folder: Path | str | TemporaryDirectory[str],
-        *,
-        hours: float = 24,
-        max_disk: int | None = None,
-    ):
-        super().__init__(folder, hours=hours, max_disk=max_disk)
-        self.running: Container[tuple[str, str]] = ()
-        """The jobs that this process runs, by the digest of the owner and the name."""
+    running: Container[tuple[str, str]] = ()
+    """The jobs that this process runs, by the digest of the owner and the name."""
 
     def new_id(self) -> str:
         """Return a random task id."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,10 +34,10 @@ class Addresses:
         Return None for a file outside the folders. The address stays the same for hours, so that
         browsers can cache the regions.
         """
-        real = _real(path)
+        real = path.resolve()
         for name, folder in self._folders.items():
-            if real.is_relative_to(_real(folder)):
-                file = real.relative_to(_real(folder)).as_posix()
+            if real.is_relative_to(folder.resolve()):
+                file = real.relative_to(folder.resolve()).as_posix()
                 expires = (int(time.time()) // VALID_SECONDS + 2) * VALID_SECONDS
                 token = self._token(owner.digest, str(expires), kind, name, file)
                 return f"regions/{token}/{kind}/{name}/{quote(file)}"
@@ -61,7 +60,3 @@ class Addresses:
         message = json.dumps([digest, expires, kind, name, file])
         signature = hmac.digest(self._secret, message.encode(), hashlib.sha256)
         return f"{digest}.{expires}.{signature.hex()}"
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))

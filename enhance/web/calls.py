@@ -186,9 +186,7 @@ def check_parameters(
 def is_uploaded(path: Path) -> bool:
     """Return whether the file lies in the folder of uploads and results. Raises ValueError for an
     impossible path."""
-    return Path(os.path.realpath(path)).is_relative_to(
-        os.path.realpath(os.environ["GRADIO_TEMP_DIR"])
-    )
+    return path.resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
 
 
 def check_files(given: Any, limit: int) -> None:

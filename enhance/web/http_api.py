@@ -38,6 +38,7 @@ from .streams import listening
 
 _RUNS = CapacityLimiter(1000)
 """Each run has a thread of its own. The app's own queue limits their number."""
+_FIELDS = ("image", *API_SETTINGS, "job")
 _FOLDER = re.compile("[0-9a-f]{32}")
 _UPLOADED = {
     "type": "object",
@@ -113,7 +114,7 @@ async def describe(request: Request) -> Response:
             properties |= {one: _FILES[one] for one in properties.keys() & _FILES.keys()}
             for ignored in endpoint.ignored:
                 del properties[ignored]
-    fields = {name: parameter_schema(name) for name in ("image", *API_SETTINGS, "job")}
+    fields = {name: parameter_schema(name) for name in _FIELDS}
     fields["image"] |= {
         "format": "binary",
         "description": translate(DEFAULT_LANGUAGE, "takes_form_image"),
@@ -156,8 +157,7 @@ async def _read_form(request: Request, services: Services, client: gr.Request) -
     given = {name: value for name, value in form.items() if isinstance(value, str)}
     if upload is None or isinstance(upload, str):
         raise PictureError("form_no_image")
-    known = ("image", *API_SETTINGS, "job")
-    check_parameters(HTTP_API, known, (), {"image": upload, **given})
+    check_parameters(HTTP_API, _FIELDS, (), {"image": upload, **given})
     values = {name: _parse(name, given.get(name, "")) for name in API_SETTINGS}
     settings, encoding = call_settings({**values, "preset": values["preset"] or AUTO})
     await anyio.to_thread.run_sync(upload.file.flush)  # Decoders open the file by its path.
