@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,9 @@ class Encoding:
 
     def mark(self) -> str | None:
         """Return what the mark of a file states about its encoding, None for a stored PNG."""
-        return None if self.is_stored else str(self)
+        if self.is_stored:
+            return None
+        return str(self)
 
     def notes(self, image: SourceImage | PngReader, *, has_alpha: bool) -> list[str]:
         """Return notes on what an image loses in this format.
@@ -219,8 +221,9 @@ def export(
         )
 
         def write_file(temporary: Path) -> None:
-            lock = nullcontext() if form.memory is None else _only_image(stop)
-            with temporary.open("xb") as file, lock:
+            with temporary.open("xb") as file, ExitStack() as held:
+                if form.memory is not None:
+                    held.enter_context(_only_image(stop))
                 encoding.check(width, height)
                 form.write(file, image)
 

@@ -71,7 +71,9 @@ def to_screen(pixels: np.ndarray) -> np.ndarray:
     pixels = to_8_bits(pixels)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    return pixels if pixels.shape[2] > 2 else grey_as_rgb(pixels)
+    if pixels.shape[2] < 3:
+        return grey_as_rgb(pixels)
+    return pixels
 
 
 def resize_for_screen(pixels: np.ndarray, size: Size) -> np.ndarray:

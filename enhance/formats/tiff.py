@@ -69,7 +69,9 @@ def _write(file: BinaryIO, image: FinishedImage) -> None:
     """Write a TIFF. It is a BigTIFF if the pixels have more than about 4 GB."""
     exif = image.metadata.exif or EMPTY
     height, _ = image.png.size
-    order = ">" if exif.startswith(b"MM") else "<"
+    order = "<"
+    if exif.startswith(b"MM"):
+        order = ">"
     is_big = height * image.png.row_bytes > _CLASSIC_BYTES
     if is_big:
         layout = _Layout(order, "Q", "Q", _LONG8, main_offset=8)

@@ -214,7 +214,9 @@ def in_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:
     `pixels` are uint8 [H, W, C]. A damaged profile is ignored.
     """
     channels = pixels.shape[2]
-    stored = pixels[..., :3] if channels > 2 else pixels[..., 0]
+    stored = pixels[..., :3]
+    if channels < 3:
+        stored = pixels[..., 0]
     image = Image.fromarray(np.ascontiguousarray(stored))
     profile = open_profile(icc)
     if profile is not None:

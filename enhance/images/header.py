@@ -197,8 +197,9 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     width = int(tags["ImageWidth"])
     height = int(tags["ImageLength"])
     check_size(width, height, max_pixels)
+    size = (width, height)
     if tags.get("Orientation") in (5, 6, 7, 8):  # Both decoders apply the orientation.
-        width, height = height, width
+        size = (height, width)
     bits = 8
     if max(tags.get("BitsPerSample", (1,))) > 8 and photometric in (0, 1, 2):
         bits = 16
@@ -211,8 +212,7 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
     return Header(
         "TIFF",
         mode,
-        width,
-        height,
+        *size,
         tiff_metadata(file, tags),
         icc=tags.get("ICCProfile"),
         bits=bits,

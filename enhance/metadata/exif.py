@@ -246,17 +246,23 @@ def read_orientation(block: bytes | None) -> int:
     """Return the orientation, 1 to 8; 1 if the block states none or is damaged."""
     block = block or b""
     _, value = read_directory(block).get(ORIENTATION, (_SHORT, b""))
-    number = int.from_bytes(value, "little" if block.startswith(b"II") else "big")
-    return number if number in range(1, 9) else 1
+    number = max(value, default=1)  # The other byte is 0, in either order.
+    if number in range(1, 9):
+        return number
+    return 1
 
 
 def read_dpi(block: bytes | None) -> tuple[float, float] | None:
     """Return the resolution in dots per inch, across and down, if the block states one."""
     block = block or b""
     values = read_directory(block)
-    order = "<" if block.startswith(b"II") else ">"
+    order = ">"
+    if block.startswith(b"II"):
+        order = "<"
     _, unit = values.get(_RESOLUTION_UNIT, (_SHORT, b""))
-    units_per_inch = 2.54 if 3 in unit else 1  # 3 is centimetres.
+    units_per_inch = 1.0
+    if 3 in unit:  # centimetres
+        units_per_inch = 2.54
     with suppress(KeyError, struct.error, ZeroDivisionError):
         ratios = values[_X_RESOLUTION][1] + values[_Y_RESOLUTION][1]
         across, across_divisor, down, down_divisor = struct.unpack(order + "4I", ratios)
@@ -282,7 +288,9 @@ def with_numbers(content: bytes, numbers: Mapping[int, int]) -> bytes:
     for entry in block.all_entries(EXIF_IFD):
         if entry.tag in numbers:
             number = numbers[entry.tag]
-            layout = "H" if number <= 0xFFFF else "I"
+            layout = "I"
+            if number <= 0xFFFF:
+                layout = "H"
             new_entry = block.new_entry(entry.tag, layout, number)
             block.data[entry.position : entry.position + 12] = new_entry
     _remove_thumbnail(block)
@@ -370,8 +378,10 @@ def block_from_tiff(file: BinaryIO, without: Collection[int]) -> bytes | None:
             new_values = {one: values[one] for one in values if one not in without}
             block.get_ifd(tag).update(new_values)
             has_tags = True
+        if not has_tags:
+            return None
         block[ORIENTATION] = 1
-        return without_prefix(block.tobytes()) if has_tags else None
+        return without_prefix(block.tobytes())
     except Exception:  # Pillow raises many types of errors for unusual tags.
         return None
 
@@ -379,5 +389,6 @@ def block_from_tiff(file: BinaryIO, without: Collection[int]) -> bytes | None:
 def change_exif(change: Callable[[bytes], bytes | None], block: bytes | None) -> bytes | None:
     """Return the changed EXIF block; None if there is none or it is damaged."""
     with suppress(*_DAMAGE):
-        return change(block) if block else None
+        if block:
+            return change(block)
     return None

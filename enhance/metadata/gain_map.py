@@ -145,7 +145,9 @@ def find_attached(segments: Mapping[Any, Any]) -> Iterator[_Attached]:
     """
     block = bytes(segments.get("mp", b""))
     _, entries = read_directory(block).get(_ENTRIES, (0, b""))
-    order = "<" if block.startswith(b"II") else ">"
+    order = ">"
+    if block.startswith(b"II"):
+        order = "<"
     # Each entry has attributes, a size, an offset from the start of the index and two dependent
     # images.
     listed = struct.iter_unpack(order + "III4x", entries[: _ENTRY_BYTES * _MAX_IMAGES])
@@ -222,7 +224,10 @@ def _apple_header(
     `text` is the XMP of the map or contains it, and `exif` that of the photo.
     """
     stated = _APPLE_HEADROOM.search(text)
-    headroom = float(stated[1]) if stated else _camera_headroom(exif or b"")
+    if stated:
+        headroom = float(stated[1])
+    else:
+        headroom = _camera_headroom(exif or b"")
     if headroom is None or not 1 < headroom <= 64:
         return None
     properties = _APPLE_PROPERTIES % {b"stops": math.log2(headroom)}
@@ -240,7 +245,9 @@ def _select_properties(xmp: bytes) -> bytes:
     elements = [found[0] for found in _ELEMENT.finditer(xmp)]
     properties = b"".join([_NAMESPACE, *attributes])
     packet = with_properties(None, properties, b"".join(elements))
-    return packet if b"hdrgm:GainMapMax" in packet else b""
+    if b"hdrgm:GainMapMax" in packet:
+        return packet
+    return b""
 
 
 def _camera_headroom(exif: bytes) -> float | None:

@@ -70,4 +70,6 @@ def profile_space(icc: bytes | None) -> str | None:
 def fitting_profile(icc: bytes | None, grey: bool) -> bytes | None:
     """Return the profile if the result, grey or RGB, can carry it."""
     fitting = "GRAY" if grey else "RGB"
-    return icc if profile_space(icc) == fitting else None
+    if profile_space(icc) == fitting:
+        return icc
+    return None

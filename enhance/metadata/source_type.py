@@ -40,7 +40,9 @@ def read_source_type(xmp: bytes | None) -> str | None:
     if stated is None:
         return None
     name = _NAME.search(stated[0])
-    return name[1].decode() if name else None
+    if name is None:
+        return None
+    return name[1].decode()
 
 
 def label_of(xmp: bytes | None, *, generated: bool) -> str:
@@ -52,7 +54,9 @@ def label_of(xmp: bytes | None, *, generated: bool) -> str:
     own = read_source_type(xmp)
     if own and _GENERATED.fullmatch(own):
         return own
-    return COMPOSITE if generated else ENHANCED
+    if generated:
+        return COMPOSITE
+    return ENHANCED
 
 
 def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
