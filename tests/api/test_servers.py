@@ -101,7 +101,7 @@ def test_sigterm_ends_a_running_server_that_is_the_first_process_of_a_container(
     wrapper = AS_FIRST_PROCESS if can_be_first_process() else None
     server = start("-c", PAUSED, wrapper=wrapper)
     user = User(connector(server, tmp_path))
-    job = user.start("enhance", write_photo(tmp_path / "slow.png", 400, 360))
+    job = user.start("enhance", write_photo(tmp_path / "slow.png", 120, 90))
     wait_until(lambda: job.status().progress_data)
     assert [*server.data.rglob("*.part")]
 

@@ -9,6 +9,8 @@ from graphlib import TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 STAGES = (
     "",
@@ -31,12 +33,11 @@ def name_of(path):
 
 
 PATHS = {name_of(path): path for path in (ROOT / "enhance").rglob("*.py")}
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in PATHS.items()}
 
 
 def imported(name):
     """Return the imports of a module, including those in functions and for types."""
-    for node in ast.walk(TREES[name]):
+    for node in ast.walk(ast.parse(PATHS[name].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -49,22 +50,24 @@ def imported(name):
                 yield inside if inside in PATHS else module
 
 
-IMPORTS = {name: set(imported(name)) - {name} for name in PATHS}
+@pytest.fixture(scope="module")
+def imports():
+    return {name: set(imported(name)) - {name} for name in PATHS}
 
 
-def test_no_circular_imports():
-    TopologicalSorter(IMPORTS).prepare()  # raises CycleError with the circle
+def test_no_circular_imports(imports):
+    TopologicalSorter(imports).prepare()  # raises CycleError with the circle
 
 
-def test_only_the_page_imports_gradio_and_only_the_command_line_the_page():
-    for name, others in IMPORTS.items():
+def test_only_the_page_imports_gradio_and_only_the_command_line_the_page(imports):
+    for name, others in imports.items():
         if not name.startswith("enhance.web"):
             page = {other for other in others if other.startswith(("gradio", "enhance.web"))}
             assert not page or (name, page) == ("enhance.cli.server", {"enhance.web"})
 
 
-def test_a_stage_imports_no_later_one():
-    for name, others in IMPORTS.items():
+def test_a_stage_imports_no_later_one(imports):
+    for name, others in imports.items():
         stage = stage_of(name)
         later = {other for other in others if stage and stage_of(other) > stage}
         assert later == set(), name
