@@ -5,11 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain, pairwise
+from itertools import chain, pairwise
 from math import prod
 
 from .graphs import Add, Conv, Gate, Graph, Multiply, Node, value_bytes
 from .phases import split
+
+_LEAST_PART = 2
+"""Height of the smallest part in receptive radii, so that at most half of the rows are computed
+twice."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +34,10 @@ class ImagePart:
 
 @dataclass(frozen=True)
 class EarlierOperand:
-    """A node, and how many rows another one must be ahead of it."""
+    """A node, and by how many rows another node can be `ahead` of it at most."""
 
     node: int
     ahead: int
-
-
-_LEAST_PART = 2
-"""Height of the smallest part in receptive radii, so that at most half of the rows are computed
-twice."""
 
 
 def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: int = 1) -> int:
@@ -58,86 +57,33 @@ def _phase_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
     readers = graph.readers()
     between_steps = 0.0
     produced: list[int] = []  # the bytes that a step computes of each feature map
-    freed = [0] * (len(graph.nodes) + 1)
-    for index, window_rows in enumerate(_window_rows(graph)):
-        node = graph.nodes[index]
+    unread = 0
+    in_step: list[int] = []  # the bytes that are not read yet while each node runs
+    windows = zip(graph.nodes, _window_rows(graph), strict=True)
+    for index, (node, window_rows) in enumerate(windows):
         row_bytes = node.length(width) * node.channels * value_bytes(node, bytes_each)
-        between_steps += row_bytes * _in_chunks(window_rows, chunk_rows(node, rows))
+        between_steps += row_bytes * _rows_in_memory(window_rows, chunk_rows(node, rows))
         produced.append(rows * node.scale * row_bytes)
-        if readers[index]:
-            # A source is needed until the output of its last reader exists, so it is freed after
-            # that.
-            freed[max(readers[index]) + 1] += produced[index]
-    changes = [added - removed for added, removed in zip(produced, freed, strict=False)]
-    live = list(accumulate(changes))
+        unread += produced[index]
+        in_step.append(unread)
+        # A source is needed until the output of its last reader exists.
+        for source in set(node.sources):
+            if max(readers[source]) == index:
+                unread -= produced[source]
     times = graph.node_work()
-    live_over_time = sum(size * time for size, time in zip(live, times, strict=True))
-    average = live_over_time / (sum(times) or 1)
+    total_over_time = sum(size * time for size, time in zip(in_step, times, strict=True))
+    average = total_over_time / (sum(times) or 1)
     buffers = strips * _buffer_bytes(graph, width, rows, bytes_each)
-    return int(between_steps + max(live) + (strips - 1) * average + buffers)
-
-
-def _divide(rows: int, count: int, graph: Graph) -> list[ImagePart]:
-    """Divide an image of `rows` rows into `count` parts of similar height that begin on the
-    network's grid."""
-    grid_rows, _ = graph.grid(rows, 1)
-    starts = [graph.unshuffle * (grid_rows * index // count) for index in range(count)]
-    radius = graph.receptive_radius
-    parts: list[ImagePart] = []
-    for first, last in pairwise([*starts, rows]):
-        top = max(0, first - radius)
-        bottom = min(rows, last + radius)
-        parts.append(ImagePart(first, last, top, bottom))
-    return parts
-
-
-def divide_to_fit(
-    graph: Graph,
-    rows: int,
-    across: int,
-    bytes_of: Callable[[int], int],
-    room: float,
-) -> list[ImagePart]:
-    """Return the fewest parts that fit into `room` bytes when they are streamed along their
-    borders.
-
-    Return no parts if the whole image fits or too small parts would be necessary.
-    `bytes_of(length)` is the memory of a stream with rows of that length.
-    """
-    if bytes_of(across) <= room:
-        return []
-    most = rows // (_LEAST_PART * graph.receptive_radius)
-    for count in range(2, most + 1):
-        parts = _divide(rows, count, graph)
-        if bytes_of(max(part.height for part in parts)) <= room:
-            return parts
-    return []
-
-
-def _in_chunks(count: float, chunk: int) -> float:
-    """Return the rows in memory if the last `count` are needed.
-
-    The oldest chunk is cut if at least half is unused.
-    """
-    rest = count % chunk
-    if 2 * rest > chunk:
-        rest = chunk
-    return count // chunk * chunk + rest
-
-
-def weight_bytes(graph: Graph, bytes_each: int) -> int:
-    """Return the memory of the weights: as loaded in float32, and as prepared with `bytes_each` for
-    each value."""
-    return sum(prod(shape) for shape in graph.shapes().values()) * (4 + bytes_each)
+    return int(between_steps + max(in_step) + (strips - 1) * average + buffers)
 
 
 def _window_rows(graph: Graph) -> list[float]:
-    """Return how many rows of each node's output are in memory between two steps."""
+    """Return how many rows of each node's output are needed between two steps."""
     windows = [0.0] * len(graph.nodes)
     delays: list[float] = []  # how many of its rows each node is behind the image
     for node, operands in zip(graph.nodes, earlier_operands(graph), strict=True):
         source_delay = max((delays[source] for source in node.sources), default=0.0)
-        ratio = node.enlarge / node.reduction
+        ratio = node.enlarge / node.reduction  # the rows of output for each row of the sources
         delay = (source_delay + node.radius + node.skipped) * ratio
         if operands:
             allowed = min(delays[operand.node] - operand.ahead for operand in operands)
@@ -147,6 +93,20 @@ def _window_rows(graph: Graph) -> list[float]:
             behind = delay / ratio - delays[source]
             windows[source] = max(windows[source], behind + node.radius - node.skipped)
     return windows
+
+
+def _rows_in_memory(needed: float, chunk: int) -> float:
+    """Return how many rows are in memory, in chunks of `chunk` rows, if the last `needed` are
+    needed.
+
+    The oldest chunk is whole until at most half of it is needed, and then only the needed rows are
+    copied.
+    """
+    of_oldest = needed % chunk
+    complete = needed // chunk * chunk
+    if of_oldest > chunk / 2:
+        return complete + chunk
+    return complete + of_oldest
 
 
 def _buffer_bytes(graph: Graph, width: int, rows: int, bytes_each: int) -> int:
@@ -161,13 +121,56 @@ def _buffer_bytes(graph: Graph, width: int, rows: int, bytes_each: int) -> int:
     return sum(sizes.values())
 
 
-def earlier_operands(graph: Graph) -> list[list[EarlierOperand]]:
-    """Return for each node the nodes that it can run behind, and by how many rows it must be ahead
-    of them.
+def weight_bytes(graph: Graph, bytes_each: int) -> int:
+    """Return the memory of the weights: as loaded in float32, and as prepared with `bytes_each` for
+    each value."""
+    return sum(prod(shape) for shape in graph.shapes().values()) * (4 + bytes_each)
 
-    Wherever its output is added or multiplied, directly or after other layers, these are the
-    earlier operands. A feature map that is needed much later is then computed late, and the few
-    channels of the image are kept instead.
+
+def divide_to_fit(
+    graph: Graph,
+    rows: int,
+    across: int,
+    bytes_of: Callable[[int], int],
+    room: float,
+) -> list[ImagePart]:
+    """Return the fewest parts of an image of `rows` rows that fit into `room` bytes when they are
+    streamed along their borders.
+
+    Return no parts if the whole image fits when it is streamed along its rows, `across` pixels
+    each, or if too small parts would be necessary. `bytes_of(length)` is the memory of a stream
+    with rows of that length.
+    """
+    if bytes_of(across) <= room:
+        return []
+    most = rows // (_LEAST_PART * graph.receptive_radius)
+    for count in range(2, most + 1):
+        parts = _divide(graph, rows, count)
+        if bytes_of(max(part.height for part in parts)) <= room:
+            return parts
+    return []
+
+
+def _divide(graph: Graph, rows: int, count: int) -> list[ImagePart]:
+    """Divide an image of `rows` rows into `count` parts of similar height that begin on the
+    network's grid."""
+    grid_rows, _ = graph.grid(rows, 1)
+    starts = [graph.unshuffle * (grid_rows * index // count) for index in range(count)]
+    radius = graph.receptive_radius
+    parts: list[ImagePart] = []
+    for first, last in pairwise([*starts, rows]):
+        top = max(0, first - radius)
+        bottom = min(rows, last + radius)
+        parts.append(ImagePart(first, last, top, bottom))
+    return parts
+
+
+def earlier_operands(graph: Graph) -> list[list[EarlierOperand]]:
+    """Return for each node the earlier nodes that it can run behind, because its output, directly
+    or after other layers, is added to or multiplied with theirs.
+
+    A feature map that is needed much later is then computed late, and the few channels of the image
+    are kept instead. The list is empty if another node needs the output at once.
     """
     found: list[list[EarlierOperand]] = [[] for _ in graph.nodes]
     readers = graph.readers()
@@ -176,13 +179,14 @@ def earlier_operands(graph: Graph) -> list[list[EarlierOperand]]:
         for reader in readers[index]:
             operands = _operands_of(graph.nodes[reader], found[reader])
             by_reader.append([operand for operand in operands if operand.node < index])
-        if all(by_reader):  # A single reader without an earlier operand needs the rows at once.
+        if all(by_reader):  # A reader without an earlier operand needs the rows at once.
             found[index] = list(chain.from_iterable(by_reader))
     return found
 
 
 def _operands_of(node: Node, later: Sequence[EarlierOperand]) -> list[EarlierOperand]:
-    """Return the operands that the sources of a node can run behind; `later` are its own ones."""
+    """Return the operands that the sources of a node can run behind; `later` are those of the node
+    itself."""
     if isinstance(node, Add | Multiply | Gate):
         return [EarlierOperand(source, 0) for source in node.sources]
     if node.enlarge != node.reduction:
@@ -192,6 +196,6 @@ def _operands_of(node: Node, later: Sequence[EarlierOperand]) -> list[EarlierOpe
 
 
 def chunk_rows(node: Node, rows: int) -> int:
-    """Return the rows of a node's output computed at once in a step of `rows` rows: fewer if they
-    are longer."""
+    """Return how many rows of a node's output are computed at once in a step of `rows` rows of the
+    grid: fewer if the node enlarges them."""
     return node.enlarge * max(1, rows // (node.scale * node.enlarge))
