@@ -16,7 +16,7 @@ from ..images import Box, ceil_div, spans
 from ..images.downscaling import block_means
 from ..images.worker import WORKERS
 from ..metadata import Metadata
-from ..metadata.containers import chunk_content, first_chunks
+from ..metadata.containers import Chunk, chunk_content, first_chunks
 from ..metadata.png_chunks import COLOUR_TYPES, SIGNATURE, read_chunk, read_profile, scan_chunks
 
 GAIN_MAP_CHUNK = b"enGM"
@@ -26,7 +26,7 @@ UP_FILTER = 2
 _CHUNK_BYTES = 4 << 20
 _CHANNELS = {colour_type: channels for channels, colour_type in COLOUR_TYPES.items()}
 _REGION_ROWS = 256
-_ZLIB_HEADER = 2
+_ZLIB_HEADER_BYTES = 2
 
 
 def rows_per_chunk(row_bytes: int) -> int:
@@ -36,6 +36,8 @@ def rows_per_chunk(row_bytes: int) -> int:
 
 class PngReader:
     """A PNG that `enhance.formats.png` wrote. Close it, or use it as a context manager.
+
+    Each IDAT chunk contains whole rows and can be inflated and unfiltered without the chunks before.
 
     `size` is (height, width), `channels` 1 to 4, `bits` 8 or 16. Raises PictureError if the file is
     missing, damaged or was saved again by another program.
@@ -52,6 +54,25 @@ class PngReader:
         except (EOFError, ValueError, KeyError, struct.error) as error:
             self.close()
             raise self._error("png_foreign") from error
+
+    def _read_header(self) -> None:
+        if self._file.read(len(SIGNATURE)) != SIGNATURE:
+            raise ValueError("no PNG signature")
+        self.chunks = scan_chunks(self._file)
+        header = chunk_content(self._file, self.chunks[0])
+        width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", header)
+        if bits not in (8, 16) or interlaced or width < 1 or height < 1:
+            raise ValueError("a PNG that this program does not write")
+        self.size = (height, width)
+        self.channels = _CHANNELS[kind]
+        self.bits = bits
+        self.row_bytes = width * self.channels * bits // 8
+        """The number of bytes of a row's pixels."""
+        self._dtype = np.dtype(f">u{bits // 8}")
+        self._idat = [chunk for chunk in self.chunks if chunk.kind == b"IDAT"]
+        if len(self._idat) != ceil_div(height, rows_per_chunk(self.row_bytes)):
+            raise ValueError("the chunks have other rows")
+        self._cached: tuple[int, np.ndarray] | None = None
 
     def __enter__(self) -> PngReader:
         return self
@@ -82,11 +103,7 @@ class PngReader:
         found = first_chunks(self.chunks).get(GAIN_MAP_CHUNK)
         if found is None:
             return None
-        try:
-            chunk = read_chunk(self._file, found)
-        except ValueError as error:
-            raise self._error("png_damaged") from error
-        return chunk[8:-4]
+        return self._read(found)[8:-4]
 
     def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
         """Return the rows [first, last) [n, width, channels], uint8 or uint16, or some columns of
@@ -110,8 +127,8 @@ class PngReader:
         if values[0, 0] != NO_FILTER or np.any(values[1:, 0] != UP_FILTER):
             raise self._error("png_foreign")
         # The filter Up works on bytes, so 16-bit values are put together after the sums.
-        pixels = np.cumsum(values[:, 1:], axis=0, dtype=np.uint8).view(self._dtype)
-        pixels = pixels.astype(self._dtype.newbyteorder("="), copy=False)
+        content = np.cumsum(values[:, 1:], axis=0, dtype=np.uint8)
+        pixels = content.view(self._dtype).astype(self._dtype.newbyteorder("="), copy=False)
         _, width = self.size
         pixels = pixels.reshape(-1, width, self.channels)
         self._cached = (index, pixels)
@@ -124,9 +141,9 @@ class PngReader:
         height, _ = self.size
         rows = min(count, height - index * count)
         stride = 1 + self.row_bytes
-        content = chunk_content(self._file, self._idat[index])
+        content = self._read(self._idat[index])[8:-4]
         if index == 0:
-            content = content[_ZLIB_HEADER:]
+            content = content[_ZLIB_HEADER_BYTES:]
         inflater = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)
         try:
             inflated = inflater.decompress(content, rows * stride)
@@ -136,29 +153,15 @@ class PngReader:
 
     def copy_pixels(self, sink: BinaryIO) -> None:
         """Copy the compressed pixels, one IDAT chunk at a time."""
+        for chunk in self._idat:
+            sink.write(self._read(chunk))
+
+    def _read(self, chunk: Chunk) -> bytes:
+        """Return all bytes of a chunk: length, kind, content and checksum."""
         try:
-            sink.writelines(read_chunk(self._file, chunk) for chunk in self._idat)
+            return read_chunk(self._file, chunk)
         except ValueError as error:
             raise self._error("png_damaged") from error
-
-    def _read_header(self) -> None:
-        if self._file.read(len(SIGNATURE)) != SIGNATURE:
-            raise ValueError("no PNG signature")
-        self.chunks = scan_chunks(self._file)
-        header = chunk_content(self._file, self.chunks[0])
-        width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-        if bits not in (8, 16) or interlaced or width < 1 or height < 1:
-            raise ValueError("a PNG that this program does not write")
-        self.size = (height, width)
-        self.channels = _CHANNELS[kind]
-        self.bits = bits
-        self.row_bytes = width * self.channels * bits // 8
-        """The number of bytes of a row's pixels."""
-        self._dtype = np.dtype(f">u{bits // 8}")
-        self._idat = [chunk for chunk in self.chunks if chunk.kind == b"IDAT"]
-        if len(self._idat) != ceil_div(height, rows_per_chunk(self.row_bytes)):
-            raise ValueError("the chunks have other rows")
-        self._cached: tuple[int, np.ndarray] | None = None
 
     def _error(self, key: str) -> PictureError:
         return PictureError(key, name=self._path.name)
