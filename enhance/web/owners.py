@@ -19,17 +19,17 @@ _KEY = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
 @dataclass(frozen=True)
 class Owner:
-    """The client of a request: `name` is its user, its key or its session, `address` its IP
-    address."""
+    """The client of a request: `name` is its user, its key or its session, with this word before
+    it, and `address` its IP address."""
 
     name: str
     address: str
 
     @property
     def caller(self) -> tuple[str, ...]:
-        """The party for limits. The user or IP address is first, because clients can only invent
-        keys and sessions."""
-        if self.is_user:
+        """The parts by which limits count this client: its user alone, or its IP address and its
+        name. The first part is one that a client cannot invent, unlike keys and sessions."""
+        if self.name.startswith("user "):  # It has logged in or sent an API key.
             return (self.name,)
         return f"address {self.address}", self.name
 
@@ -39,11 +39,6 @@ class Owner:
         key."""
         # A client can give its session a name that is no text.
         return hashlib.sha256(self.name.encode("utf-8", "surrogatepass")).hexdigest()
-
-    @property
-    def is_user(self) -> bool:
-        """Whether the client has logged in or sent an API key."""
-        return self.name.startswith("user ")
 
     @property
     def is_lasting(self) -> bool:

@@ -56,10 +56,10 @@ class _Regions:
         EnhanceError."""
         request = Request(scope, receive)
         services = services_of(scope)
-        caller, path = _signed(services, request)
+        caller, path = _check_address(services, request)
         with self._admit(caller):  # Until it is sent, because a slow client keeps it in memory.
             try:
-                work = partial(_region, services, path, request)
+                work = partial(_encode_region, services, path, request)
                 content, extension = await to_thread.run_sync(work, limiter=self._creating)
             except EnhanceError as error:  # The file was deleted.
                 raise HTTPException(404) from error
@@ -70,6 +70,7 @@ class _Regions:
     @contextmanager
     def _admit(self, caller: tuple[str, ...]) -> Iterator[None]:
         """Count a request of a caller inside the block. Raises EnhanceError at a limit."""
+        # The caller of a user is one part, so a user has the limit of an address.
         limits = {caller: _PER_OWNER, caller[:1]: _PER_ADDRESS, (): _IN_TOTAL}
         for party, limit in limits.items():
             if self._open[party] >= limit:
@@ -82,12 +83,10 @@ class _Regions:
             self._open = +self._open  # without the parties that have no request
 
 
-def _signed(services: Services, request: Request) -> tuple[tuple[str, ...], Path]:
+def _check_address(services: Services, request: Request) -> tuple[tuple[str, ...], Path]:
     """Return the caller and the path of the file. Raises HTTPException if the address does not
     belong to the client."""
-    signed = services.addresses.find(
-        *(request.path_params[name] for name in ("token", "kind", "folder", "file"))
-    )
+    signed = services.addresses.find(**request.path_params)
     if signed is None:
         raise HTTPException(404)
     digest, path = signed
@@ -98,23 +97,26 @@ def _signed(services: Services, request: Request) -> tuple[tuple[str, ...], Path
     return owner.caller, path
 
 
-def _region(services: Services, path: Path, request: Request) -> tuple[bytes, str]:
+def _encode_region(services: Services, path: Path, request: Request) -> tuple[bytes, str]:
+    """Return a region of a photo or a result as a file, and the extension of its format."""
     if request.path_params["kind"] == "photo":
         if not path.exists():  # It can still be in memory.
             raise HTTPException(404)
         image = services.previews.image(path)
-        box, step = _region_in(request, image.width, image.height)
-        return encode_for_screen(
-            to_screen(read_region(image.rows, box, step)), icc_for_screen(image)
-        )
+        box, step = _requested_region(request, image.width, image.height)
+        region = read_region(image.rows, box, step)
+        return encode_for_screen(to_screen(region), icc_for_screen(image))
     with PngReader(path) as png:
         height, width = png.size
-        box, step = _region_in(request, width, height)
-        icc = png.icc if png.channels > 2 else None
-        return encode_for_screen(to_screen(read_region(png.rows, box, step)), icc)
+        box, step = _requested_region(request, width, height)
+        region = read_region(png.rows, box, step)
+        icc = None
+        if png.channels > 2:
+            icc = png.icc
+        return encode_for_screen(to_screen(region), icc)
 
 
-def _region_in(request: Request, width: int, height: int) -> tuple[Box, int]:
+def _requested_region(request: Request, width: int, height: int) -> tuple[Box, int]:
     """Return the region of a request in an image of this size, and the step. Raises
     HTTPException."""
     try:
@@ -131,4 +133,4 @@ def _region_in(request: Request, width: int, height: int) -> tuple[Box, int]:
 
 def regions_route() -> Route:
     """Return the route of one app, which counts its requests."""
-    return Route("/regions/{token}/{kind}/{folder}/{file:path}", _Regions(), methods=["GET"])
+    return Route("/regions/{token}/{kind}/{name}/{file:path}", _Regions(), methods=["GET"])

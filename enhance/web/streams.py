@@ -23,6 +23,9 @@ JOB_EVENTS: dict[str, Any] = {"concurrency_limit": None}
 """Jobs wait in the app's own queue."""
 UNREAD_SECONDS = 2.0
 """How long a call continues while no client reads its events."""
+_streams: Counter[str] = Counter()
+"""The number of open event streams by the name of a session or an event. Only the event loop's
+thread changes it."""
 
 
 def send_progress(
@@ -36,11 +39,6 @@ def send_progress(
         if left is not None:
             description = f"{unit}, {left:.0f} s left"
         progress((done, total), desc=description, unit=unit)
-
-
-_streams: Counter[str] = Counter()
-"""The number of open event streams by the name of a session or an event. Only the event loop's
-thread changes it."""
 
 
 @contextmanager
@@ -69,7 +67,7 @@ class EventReader:
 
     def is_reading(self) -> bool:
         """Return whether the client reads the events. Raises EnhanceError if it has not read them
-        for a while."""
+        for UNREAD_SECONDS."""
         now = time.monotonic()
         # In a longer pause, the server was blocked and could not accept the client's request
         # either, for example while it imported PyTorch.
@@ -92,8 +90,9 @@ def follow(
 ) -> Generator[Any, None, T]:
     """Send the progress of a job to its client until it ends, and return its result.
 
-    Yields unchanged outputs, at the latest after `longest` seconds. The job is cancelled if its
-    client leaves. Raises EnhanceError if the client does not read the events.
+    Yields unchanged outputs at least every `longest` seconds, so that Gradio can end the call. The
+    job is cancelled if its client leaves. Raises EnhanceError if the client does not read the
+    events.
     """
     reader = EventReader(request)
     with closing(thread):
