@@ -32,7 +32,7 @@ def output_of_run(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
     """Return the outputs of a call whose run is done. Raises EnhanceError."""
     (entry,) = entries
     with ExitStack() as hold:
-        result = _export(call, entry, hold)
+        result = _export(call, file_of(call, entry), hold)
         name = result_name(result.info, call.encoding.file_format.ending, entry.name)
         file = call.services.downloads.link(result.path, name)
     return str(file), visible_info(call, entry, result.info)
@@ -41,57 +41,64 @@ def output_of_run(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
 def output_of_batch(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
     """Return the outputs of a call whose batch has ended, or the results of a batch so far."""
     by_number = {entry.number: entry for entry in entries}
+    states = ("done", "failed", "cancelled")
+    archive: str | None = None
+    links: dict[int, dict[str, Any]] = {}
     with ExitStack() as hold:
-        files = list[BatchFile]()
-        for file in call.files:
-            entry = by_number.get(file.number)
-            if entry is not None and not file.error:
-                file = file_of(call, entry)
-                if file.state == "done":
-                    file = _export_file(call, file, entry, hold)
-            if file.error:
-                error = call.services.visible_error(call.request, file.error)
-                file = replace(file, error=error)
-            files.append(file)
-        batch = plan(files)
-        states = ("done", "failed", "cancelled")
+        batch = plan(
+            _export_file(call, file, by_number.get(file.number), hold) for file in call.files
+        )
         info: dict[str, Any] = {state: batch.count(state) for state in states}
         info["error"] = None
-        files_info = [_file_info(call, file, by_number) for file in files]
-        archive = None
         try:
-            archive = _pack(call, batch)
+            if batch.count("done"):
+                archive = str(_pack(call, batch))
         except StorageError as error:
             visible = call.services.visible_error(call.request, error)
             info["error"] = visible.message(call.language)
-            for file, facts in zip(files, files_info, strict=True):
-                facts["file"] = _loose_file(call, file)
-    info["files"] = files_info
-    return archive and str(archive), info
+            links = _link_files(call, batch)
+        info["files"] = [
+            {
+                "name": file.name,
+                "state": file.state,
+                "error": file.error and file.error.message(call.language),
+                "info": file.info and visible_info(call, by_number[file.number], file.info),
+                "number": file.number,
+                "file": links.get(file.number),
+            }
+            for file in batch.files
+        ]
+    return archive, info
 
 
-def _export(call: JobCall, entry: RecentRun, hold: ExitStack) -> Result:
-    """Return the result of a finished file in the format of a call. Raises EnhanceError."""
-    enhancer = call.services.enhancer
-    info = enhancer.tasks.finished_info(entry.task_id or "")
-    png = enhancer.tasks.result_path(info["task_id"])
-    hold.enter_context(enhancer.tasks.using(png))
-    info["output"]["path"] = str(png)  # The folder can have moved.
-    return enhancer.export(Result(png, info, png), call.encoding, hold=hold)
-
-
-def _export_file(call: JobCall, file: BatchFile, entry: RecentRun, hold: ExitStack) -> BatchFile:
-    """Return a finished file of a batch in the format of a call, or as failed."""
+def _export_file(
+    call: JobCall, file: BatchFile, entry: RecentRun | None, hold: ExitStack
+) -> BatchFile:
+    """Return a file of a batch in the state of its entry: a finished one in the format of the call,
+    or as failed."""
+    if entry is not None and not file.error:
+        file = file_of(call, entry)
     try:
-        return replace(file, info=_export(call, entry, hold).info)
+        if file.state == "done":
+            file = replace(file, info=_export(call, file, hold).info)
     except EnhanceError as error:
-        return replace(file, state="failed", info=None, error=error)
+        file = replace(file, state="failed", info=None, error=error)
+    if file.error:
+        file = replace(file, error=call.services.visible_error(call.request, file.error))
+    return file
 
 
-def _pack(call: JobCall, batch: Batch) -> Path | None:
-    """Write the finished files, the table and the summary into a ZIP file, if a file is done."""
-    if not batch.count("done"):
-        return None
+def _export(call: JobCall, file: BatchFile, hold: ExitStack) -> Result:
+    """Return the result of a file in the format of a call. Raises EnhanceError."""
+    if file.info is None or file.png is None:
+        raise EnhanceError("result_gone")
+    enhancer = call.services.enhancer
+    hold.enter_context(enhancer.tasks.using(file.png))
+    return enhancer.export(Result(file.png, file.info, file.png), call.encoding, hold=hold)
+
+
+def _pack(call: JobCall, batch: Batch) -> Path:
+    """Write the finished files, the table and the summary into a ZIP file. Raises StorageError."""
     downloads = call.services.downloads
     archive = pack(batch, downloads.new_path(ZIP_NAME), call.settings, call.language)
     for file in batch.files:
@@ -100,34 +107,24 @@ def _pack(call: JobCall, batch: Batch) -> Path | None:
     return archive
 
 
-def _loose_file(call: JobCall, file: BatchFile) -> dict[str, Any] | None:
-    """Return a link to a finished file, which needs no disk space."""
-    if file.result is None:
-        return None
-    with suppress(StorageError):
-        link = call.services.downloads.link(file.result, archive_name(file))
-        return FileData(path=str(link), orig_name=link.name).model_dump()
-    return None
-
-
-def _file_info(call: JobCall, file: BatchFile, entries: Mapping[int, RecentRun]) -> dict[str, Any]:
-    """Return the facts of a file of a batch for its client."""
-    return {
-        "name": file.name,
-        "state": file.state,
-        "error": file.error and file.error.message(call.language),
-        "info": file.info and visible_info(call, entries[file.number], file.info),
-        "number": file.number,
-        "file": None,
-    }
+def _link_files(call: JobCall, batch: Batch) -> dict[int, dict[str, Any]]:
+    """Return links to the finished files by number. They need no disk space, unlike a ZIP file."""
+    links: dict[int, dict[str, Any]] = {}
+    for file in batch.files:
+        if file.result is not None:
+            with suppress(StorageError):
+                link = call.services.downloads.link(file.result, archive_name(file))
+                data = FileData(path=str(link), orig_name=link.name)
+                links[file.number] = data.model_dump()
+    return links
 
 
 def visible_info(call: JobCall, entry: RecentRun, info: Info) -> dict[str, Any]:
     """Return the facts of a result that its owner can see. The owner can then get its report."""
-    # A client sees the same facts each time, so those of the entry replace what is remembered.
     stored = {**info, **entry.visible}
     remembered = call.services.owners.remember(call.owner, stored, call.encoding)
     regions = regions_of(call.services, call.owner, entry)
+    # The entry decides what its owner sees, also if the same request is remembered again.
     return without_path({**remembered, **entry.visible, "regions": regions})
 
 
