@@ -37,7 +37,7 @@ def rows_per_chunk(row_bytes: int) -> int:
 class PngReader:
     """A PNG that `enhance.formats.png` wrote. Close it, or use it as a context manager.
 
-    Each IDAT chunk contains whole rows and can be inflated and unfiltered without the chunks before.
+    Each IDAT chunk contains whole rows, which do not depend on the chunks before.
 
     `size` is (height, width), `channels` 1 to 4, `bits` 8 or 16. Raises PictureError if the file is
     missing, damaged or was saved again by another program.

@@ -45,7 +45,7 @@ from ..metadata.provenance import check_replaceable
 from ..store import Reservation
 from .api import add_endpoints
 from .calls import API, Endpoint, check_endpoint, check_parameters, is_uploaded
-from .gradio_changes import after_request, client_request, delete_files_of_request, root_url
+from .gradio_changes import after_request, clean_up_after_request, client_request, root_url
 from .metrics import Metrics
 from .params import API_DEFAULTS, parameter_schema
 from .services import Services, create_services, services_of
@@ -94,7 +94,7 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
         try:
             with (
                 services.errors_as_messages(request),
-                delete_files_of_request(),
+                clean_up_after_request(),
                 listening(request.session_hash or ""),
             ):
                 check_endpoint(name, services.endpoints)

@@ -35,8 +35,9 @@ from ..config import Limits
 
 _MAX_FIELD_BYTES = 1000
 _ONE_RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)", re.ASCII)
-_REQUEST_FILES: ContextVar[ExitStack] = ContextVar("request_files")
+_AFTER_REQUEST: ContextVar[ExitStack] = ContextVar("after_request")
 _SECRET = secrets.token_bytes()
+"""The key of the login cookies that `as_user` creates."""
 _PAGES = gradio.routes.templates.env
 _GRADIO_LOADER: Any = _PAGES.loader
 
@@ -91,32 +92,34 @@ def _template_with_head(name: str) -> str:
     return template.replace("<head>", f"<head>{head}", 1)
 
 
-def add_page_head(of_page: Callable[[Scope], str], of_others: Callable[[], str]) -> None:
+def add_page_head(main_head: Callable[[Scope], str], other_head: Callable[[], str]) -> None:
     """Set the first tags in the head of the page, and those of the login and of the
     documentation."""
 
     def page_head(request: Request, config: Mapping[str, Any]) -> str:
-        is_other = config.get("auth_required") or config.get("current_page")
-        return of_others() if is_other else of_page(request.scope)
+        if config.get("auth_required") or config.get("current_page"):
+            return other_head()
+        return main_head(request.scope)
 
     _PAGES.globals["page_head"] = page_head
 
 
 @contextmanager
-def delete_files_of_request() -> Iterator[None]:
+def clean_up_after_request() -> Iterator[None]:
     """Call the functions that were added by `after_request` when the block ends."""
     with ExitStack() as stack:
-        token = _REQUEST_FILES.set(stack)
+        token = _AFTER_REQUEST.set(stack)
         try:
             yield
         finally:
-            _REQUEST_FILES.reset(token)
+            _AFTER_REQUEST.reset(token)
 
 
 def after_request(function: Callable[..., object], *given: Any, **options: Any) -> None:
-    """Call a function at the end of the current request, in the block of
-    `delete_files_of_request`."""
-    if (stack := _REQUEST_FILES.get(None)) is not None:
+    """Call a function at the end of the current request, if that is in a block of
+    `clean_up_after_request`."""
+    stack = _AFTER_REQUEST.get(None)
+    if stack is not None:
         stack.callback(function, *given, **options)
 
 
@@ -215,10 +218,9 @@ def has_event(scope: Scope, event: str) -> bool:
 
 
 def without_other_ranges(scope: Scope) -> Scope:
-    """Return the request without a Range header of several ranges or none, with which Gradio
-    returns status 500.
+    """Return the request without a Range header, unless it is one range.
 
-    HTTP allows a server to ignore the header.
+    Gradio responds to any other Range header with status 500. HTTP allows a server to ignore it.
     """
     headers = [
         (name, value)
@@ -249,10 +251,11 @@ def user_of(scope: Scope) -> str | None:
     public."""
     app = scope["app"]
     cookies = Request(scope).cookies
-    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
-    return next(
-        (app.tokens[cookie] for name in names if (cookie := cookies.get(name)) in app.tokens), None
-    )
+    for name in ("access-token", "access-token-unsecure"):
+        token = cookies.get(f"{name}-{app.cookie_id}")
+        if token in app.tokens:
+            return app.tokens[token]
+    return None
 
 
 def client_request(request: Request, session: str) -> gr.Request:
@@ -284,13 +287,13 @@ def root_url(request: Request, path: str) -> str:
 
 def openapi_document(request: Request) -> dict[str, Any]:
     """Return Gradio's OpenAPI document. Without it, a document cannot describe all endpoints."""
-    routers = (
-        getattr(one, "original_router", request.app) for one in request.app.routes
-    )  # of FastAPI from 0.130
-    routes = (one for router in routers for one in router.routes)
-    return next(one for one in routes if getattr(one, "name", "") == "openapi_schema").endpoint(
-        request
-    )
+    for included in request.app.routes:
+        # FastAPI from 0.130 has one route for all routes of an included router.
+        router = getattr(included, "original_router", request.app)
+        for route in router.routes:
+            if getattr(route, "name", "") == "openapi_schema":
+                return route.endpoint(request)
+    raise LookupError("Gradio has no OpenAPI document")
 
 
 def describe_input(component: Any, schema: Mapping[str, Any]) -> None:
@@ -309,21 +312,22 @@ def accept_any_file_value(component: gr.File) -> None:
         def model_validate(cls, *given: Any, **options: Any) -> Any:
             with suppress(ValueError):
                 return files.model_validate(*given, **options)
+            return None
 
     component.data_model = FilesOrNone  # type: ignore[assignment]
 
 
 def name_parameters(names: Sequence[str], defaults: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """Replace `**given` in a function's signature. Without it, Gradio rejects the named inputs of
-    an endpoint."""
+    """Replace `**given`, the last parameter of a function, by these names in its signature. Without
+    it, Gradio rejects the named inputs of an endpoint."""
 
     def decorate(function: Any) -> Any:
-        known = signature(function)
-        parameters = [one for one in known.parameters.values() if one.kind is not one.VAR_KEYWORD]
-        parameters += [
-            Parameter(name, Parameter.KEYWORD_ONLY, default=defaults.get(name)) for name in names
-        ]
-        function.__signature__ = known.replace(parameters=parameters)
+        declared = signature(function)
+        *parameters, _ = declared.parameters.values()
+        for name in names:
+            default = defaults.get(name)
+            parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default))
+        function.__signature__ = declared.replace(parameters=parameters)
         return function
 
     return decorate

@@ -399,7 +399,7 @@ class RequestChecks(_Middleware):
 
         await check_size(size, size)
         try:
-            with gradio_changes.delete_files_of_request():
+            with gradio_changes.clean_up_after_request():
                 await self._app(scope, receive_checked, send)
         except OSError as error:
             if error.errno in FULL:
