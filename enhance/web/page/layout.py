@@ -35,7 +35,7 @@ def page_texts() -> gr.I18n:
         keys.add(key)
         return key
 
-    with gr.Blocks():
+    with gr.Blocks():  # Only building the page shows which keys it needs.
         build_page(note)
     translations = dict[str, dict[str, str]]()
     for language in LANGUAGES:
@@ -72,10 +72,10 @@ def _build_settings(texts: Texts) -> None:
     controls |= _build_format(texts)
     controls |= _build_advanced(texts)
     for name, control in controls.items():
-        if isinstance(control, gr.Accordion):
-            continue
-        _in_browser(control.input, f"(value) => enhance.set('{name}', value)", [control])
+        if not isinstance(control, gr.Accordion):  # It has no value.
+            _in_browser(control.input, f"(value) => enhance.set('{name}', value)", [control])
     names = list(controls)
+    # A script triggers this event of the part to set the controls.
     presets.apply(
         None,
         None,
@@ -128,7 +128,7 @@ def _build_size(texts: Texts) -> Controls:
         _part("size-title")
         controls: Controls = {"kind": _choice(texts, "size", _SIZE_KINDS, "4x")}
         kinds = [(texts(f"size_{name}"), name) for name in SIZES]
-        controls["by"] = _choice(texts, "by", kinds, SIZES[0], label=texts("size"))
+        controls["by"] = _choice(texts, "by", kinds, SIZES[0], label="size")
         for name, label in zip(SIZES, ("scale", "long_side", "size_megapixels"), strict=True):
             controls[name] = _number(texts(label), name, None)
         papers = [*PAPERS, _OWN_PRINT]
@@ -200,36 +200,40 @@ def _number(label: Any, name: str, value: float | None) -> gr.Number:
 
 def _slider(texts: Texts, name: str, value: float) -> gr.Slider:
     low, high = LIMITS[name]
+    info = None
+    if f"{name}_info" in catalogue():
+        info = texts(f"{name}_info")
     return gr.Slider(
         low,
         high,
         value=value,
         step=SLIDER_STEPS.get(name, SLIDER_STEP),
         label=texts(name),
-        info=texts(f"{name}_info") if f"{name}_info" in catalogue() else None,
+        info=info,
         elem_id=name,
         buttons=[],
         interactive=True,
     )
 
 
-def _switch(label: Any, name: str, value: bool, **options: Any) -> gr.Checkbox:
+def _switch(label: Any, name: str, value: bool, info: Any = None) -> gr.Checkbox:
     return gr.Checkbox(
-        value, label=label, elem_id=name, container=False, interactive=True, **options
+        value, label=label, info=info, elem_id=name, container=False, interactive=True
     )
 
 
 def _choice(
-    texts: Texts, name: str, choices: Iterable[Any], value: Any, **options: Any
+    texts: Texts, name: str, choices: Iterable[Any], value: Any, label: str = "", info: Any = None
 ) -> gr.Radio:
-    arguments = {"label": texts(name) if "label" not in options else None, **options}
+    """Build a choice with the label of the key `name`, or of the key `label` if that is given."""
     return gr.Radio(
         _pairs(texts, name, choices),
         value=value,
+        label=texts(label or name),
+        info=info,
         elem_id=name,
         elem_classes="segments",
         interactive=True,
-        **arguments,
     )
 
 
