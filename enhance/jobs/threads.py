@@ -1,4 +1,4 @@
-"""The threads of jobs, and the one that cleans up at intervals."""
+"""The threads of jobs, and those that clean up at intervals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ T = TypeVar("T")
 
 CLEAN_SECONDS = 600
 """How often expired files are deleted."""
-_STEP_SECONDS = 5.0
+SWEEP_SECONDS = 5.0
+"""How often unused memory is released."""
 
 
 class JobThreads:
@@ -67,10 +68,9 @@ class JobThread(Generic[T]):
         self._held.enter_context(threads.scheduler.hold(job))
         self._held.callback(threads.running.discard, self)
         threads.running.add(self)
+        thread = threading.Thread(target=self._work, args=(work,), name="enhance-job", daemon=True)
         try:
-            threading.Thread(
-                target=self._work, args=(work,), name="enhance-job", daemon=True
-            ).start()
+            thread.start()
         except BaseException:  # Without a thread, nothing else would remove the job from the queue.
             self._held.close()
             raise
@@ -108,20 +108,16 @@ class JobThread(Generic[T]):
             self._future.set_result(result)
 
 
-def start_cleaning(*tasks: tuple[float, Callable[[], object]], step: float = _STEP_SECONDS) -> None:
-    """Start the thread that calls each function at its interval in seconds, with a resolution of
-    `step`."""
+def call_regularly(seconds: float, *functions: Callable[[], object]) -> None:
+    """Start a thread that calls the functions one after the other at this interval."""
 
-    def clean() -> None:
-        last = [time.monotonic()] * len(tasks)
+    def run() -> None:
         while True:
-            time.sleep(step)
-            for index, (seconds, task) in enumerate(tasks):
-                if time.monotonic() - last[index] >= seconds:
-                    last[index] = time.monotonic()
-                    try:
-                        task()
-                    except Exception:
-                        log.exception("Cleaning failed")
+            time.sleep(seconds)
+            for function in functions:
+                try:
+                    function()
+                except Exception:
+                    log.exception("Cleaning failed")
 
-    threading.Thread(target=clean, name="enhance-sweeper", daemon=True).start()
+    threading.Thread(target=run, name="enhance-sweeper", daemon=True).start()

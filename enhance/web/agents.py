@@ -40,7 +40,7 @@ from ..errors import EnhanceError, PictureError, SettingsError
 from ..files import FULL, check_writable, write_atomically
 from ..formats.encoding import Encoding
 from ..images import ImageCache
-from ..jobs.threads import CLEAN_SECONDS, start_cleaning
+from ..jobs.threads import CLEAN_SECONDS, SWEEP_SECONDS, call_regularly
 from ..metadata.provenance import check_replaceable
 from ..store import Reservation
 from .api import add_endpoints
@@ -178,7 +178,8 @@ def serve_stdio(enhancer: Enhancer) -> None:
     """Serve the tools until standard input ends."""
     # Photos are not cached, because local files can change between calls.
     services = create_services(enhancer, Metrics(), ImageCache(max_bytes=0))
-    start_cleaning((CLEAN_SECONDS, enhancer.tasks.clean), (0, services.previews.kept.sweep))
+    call_regularly(CLEAN_SECONDS, enhancer.tasks.clean)
+    call_regularly(SWEEP_SECONDS, services.previews.kept.sweep)
     with gr.Blocks(analytics_enabled=False):
         add_endpoints(services)
     server = create_server(services, local=True)

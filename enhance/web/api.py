@@ -25,7 +25,7 @@ from ..errors import PictureError
 from ..formats.thumbnails import icc_for_screen, save_png
 from ..i18n import strip_direction_marks
 from ..jobs.scheduler import Job
-from ..jobs.threads import JobThread, start_cleaning
+from ..jobs.threads import JobThread, call_regularly
 from ..presets import PresetInfo
 from ..preview import Preview, choose_box
 from ..restore.resample import with_possible_size
@@ -420,7 +420,7 @@ def add_endpoints(services: Services) -> None:
         add("runs", [answer], queue=False)
         add("export", [result, info], **JOB_EVENTS)
         add("forget", [answer], queue=False)
-    start_cleaning((0, lambda: check_jobs(services)), step=CHECK_SECONDS)
+    call_regularly(CHECK_SECONDS, lambda: check_jobs(services))
 
 
 def _input(name: str, is_ignored: bool) -> Component:

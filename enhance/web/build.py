@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import Scope
 
 from ..enhancer import Enhancer
-from ..jobs.threads import CLEAN_SECONDS, start_cleaning
+from ..jobs.threads import CLEAN_SECONDS, SWEEP_SECONDS, call_regularly
 from .api import add_endpoints
 from .calls import API
 from .gradio_changes import add_page_head, change_gradio
@@ -61,13 +61,14 @@ def build(enhancer: Enhancer) -> gr.Blocks:
         add_endpoints(services)
     SERVICES[demo] = services
     interval = CLEAN_SECONDS if config.max_disk is None else _TRIM_SECONDS
-    start_cleaning(
-        (0, services.previews.images.sweep),
-        (0, services.previews.kept.sweep),
-        (MARK_SECONDS, services.downloads.mark_used),
-        (interval, tasks.clean),
-        (0, enhancer.release_if_idle),
+    previews = services.previews
+    mark_used = services.downloads.mark_used
+    call_regularly(
+        SWEEP_SECONDS, previews.images.sweep, previews.kept.sweep, enhancer.release_if_idle
     )
+    call_regularly(MARK_SECONDS, mark_used)
+    # Files that were read since the last call must not expire.
+    call_regularly(interval, mark_used, tasks.clean)
     demo.queue(max_size=_MAX_EVENTS, default_concurrency_limit=8, api_open=False)
     return demo
 

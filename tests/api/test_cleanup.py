@@ -1,9 +1,9 @@
-"""One thread deletes old images and files."""
+"""Threads delete old images and files."""
 
 import time
 
 from enhance.jobs.scheduler import Scheduler
-from enhance.jobs.threads import JobThreads, start_cleaning
+from enhance.jobs.threads import JobThreads, call_regularly
 from enhance.store import TaskStore
 from enhance.web.storage import PageFolder
 
@@ -28,12 +28,12 @@ def test_old_files_of_the_page_are_deleted_unless_they_are_used(tmp_path):
     assert not old.parent.exists()
 
 
-def test_a_failing_job_does_not_stop_the_others():
+def test_a_failing_function_does_not_stop_the_others():
     done = []
 
     def fail():
         if not done:
             raise OSError("no disk")
 
-    start_cleaning((0, fail), (0, lambda: done.append(time.monotonic())), step=0.05)
+    call_regularly(0.05, fail, lambda: done.append(time.monotonic()))
     wait_until(lambda: len(done) > 2)
