@@ -61,13 +61,13 @@ def find_images(
     """
     addresses: list[str] = []
     paths: list[Path] = []
-    for one in inputs:
-        if is_address(one):
-            addresses.append(one)
+    for path in inputs:
+        if is_address(path):
+            addresses.append(path)
         else:
-            paths.append(Path(one))
+            paths.append(Path(path))
     listing = list_images(paths, _is_earlier_result)
-    files = [BatchFile(one.path, one.relative_path) for one in listing.images]
+    files = [BatchFile(image.path, image.relative_path) for image in listing.images]
     files += _list_addresses(addresses, output, listing)
     files += listed
     if not files and not listing.unreadable:
@@ -77,9 +77,9 @@ def find_images(
     else:
         files = with_targets(files, ending)
     files = [file for file in files if shard.includes(file)]
-    for one in listing.unreadable:
-        error = PictureError("folder_closed", name=one.relative_path.as_posix())
-        files.append(BatchFile(one.path, one.relative_path, state="failed", error=error))
+    for folder in listing.unreadable:  # They have failed in all shards.
+        error = PictureError("folder_closed", name=folder.relative_path.as_posix())
+        files.append(BatchFile(folder.path, folder.relative_path, state="failed", error=error))
     batch = plan(files, _result_names(output))
     return replace(batch, hidden=listing.hidden, others=listing.others)
 
@@ -129,11 +129,12 @@ def _listed_file(path: Path, number: int, line: str) -> BatchFile:
         entry: dict[str, Any] = {"input": line}
         if path.suffix == ".jsonl":
             entry = json.loads(line)
-        target = Path(entry.get("output") or "output")
-        if target.anchor or any(part.startswith(".") for part in target.parts):
-            raise ValueError(f"output: {target}")
-        given = entry.get("settings")
-        settings = Settings(**given) if given else None
+        output = Path(entry.get("output") or "")
+        if output.anchor or any(part.startswith(".") for part in output.parts):
+            raise ValueError(f"output: {output}")
+        settings = None
+        if entry.get("settings"):
+            settings = Settings(**entry["settings"])
         name = entry["input"]
         source = Path(name)
         file = BatchFile(source, Path(source.name), settings=settings, entry=entry)
@@ -141,13 +142,14 @@ def _listed_file(path: Path, number: int, line: str) -> BatchFile:
         raise SettingsError("list_line", file=path, line=number, reason=str(error)) from error
     if not is_address(name):
         return file
+    # All addresses of a list count the same, because their sizes are not known.
     return replace(file, source=Path(file.name), address=name, bytes=1)
 
 
 def _list_addresses(
     addresses: Iterable[str], output: Path | str | None, listing: Listing
 ) -> list[BatchFile]:
-    """Return the images at the addresses, each once, and add everything else to the listing."""
+    """Return the images at the addresses, each once, and count skipped files in the listing."""
 
     def is_result(address: str) -> bool:
         if not is_address(output) or not address.startswith(f"{output.rstrip('/')}/"):
@@ -155,11 +157,11 @@ def _list_addresses(
         stored = stored_at(address)
         return stored is not None and stored.origin.signature is not None
 
-    found: dict[str, BatchFile] = {}
+    files: dict[str, BatchFile] = {}
     for address in addresses:
-        for one, path, size in list_address(address, is_result, listing):
-            found[one] = BatchFile(Path(path.name), path, address=one, bytes=size)
-    return list(found.values())
+        for found, path, size in list_address(address, is_result, listing):
+            files[found] = BatchFile(Path(path.name), path, address=found, bytes=size)
+    return list(files.values())
 
 
 def _is_earlier_result(path: Path) -> bool:
