@@ -13,7 +13,7 @@ from ..errors import StorageError
 from .png_chunks import END, SIGNATURE, make_chunk
 
 _MARK = re.compile(rb"Enhance(?: \w+=[\w.+-]+)+\n")
-_LONGEST_ENDING = 1000  # A mark, and what its format has around it.
+_LONGEST_ENDING = 1000  # bytes of a mark and of what its format has around it
 _AVIF_BOX = b"uuid" + bytes.fromhex("5d0c1a3be07f4f6b9a0e4a1c6f2d8b97")
 
 
@@ -24,10 +24,10 @@ class Origin:
     Values are ASCII without spaces, or None if the file does not state them.
 
     `signature` identifies the settings and the input, `input_sha256` the input's bytes. `encoding`
-    is that of `str(Encoding)`; the lossless PNG has none. `fidelity_db` and `fidelity_worst_db` are
-    those of `info`. `dpi` is the resolution that the settings set. `source_type` is the digital
-    source type of the photo that a label replaced, or "none"; a result without a label does not
-    state it.
+    is the text of an `Encoding`; the lossless PNG has none. `fidelity_db` and `fidelity_worst_db`
+    are the values of `info`. `dpi` is the resolution that the settings set. `source_type` is the
+    digital source type of the photo that a label replaced, or "none" if the photo had none; a
+    result without a label does not state it.
     """
 
     signature: str | None = None

@@ -20,13 +20,14 @@ _PROPERTY = re.compile(
     rb"\s[\w.-]{1,80}:DigitalSourceType\s{0,9}=\s{0,9}(?:\"[^\"<]*\"|'[^'<]*')"
     rb"|<([\w.-]{1,80}):DigitalSourceType(?:\s[^<>]*)?(?:/>|>[^<]*</\1:DigitalSourceType\s{0,9}>)"
 )
+"""The property as an attribute, or as an element with or without content."""
 _NAME = re.compile(rb"/digitalsourcetype/(\w{1,50})\b")
-_GENERATED = re.compile(r"\w*lgorithmicMedia|compositeSynthetic")
+_GENERATED = ("algorithmicMedia", "compositeSynthetic", "trainedAlgorithmicMedia", COMPOSITE)
 _NAMESPACE = b'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"'
 _LABEL = re.compile(
     rb'<[\w.:-]{0,80}Description [\w.:-]{0,80}about="" '
     + _NAMESPACE
-    + rb' Iptc4xmpExt:DigitalSourceType="[^"<]*" *\/>',
+    + rb' Iptc4xmpExt:DigitalSourceType="[^"<]*" */>',
 )
 """The element that `with_source_type` adds."""
 
@@ -52,7 +53,7 @@ def label_of(xmp: bytes | None, *, generated: bool) -> str:
     generated itself keeps its type, because the result is generated, too.
     """
     own = read_source_type(xmp)
-    if own and _GENERATED.fullmatch(own):
+    if own in _GENERATED:
         return own
     if generated:
         return COMPOSITE
@@ -63,13 +64,14 @@ def with_source_type(xmp: bytes | None, name: str | None) -> bytes | None:
     """Return XMP with this digital source type instead of another one, and otherwise unchanged.
 
     Without XMP, or if the end of its properties is missing, the result is a new packet with only
-    this property. `name` None removes the property, and such a packet as a whole. Packets with
-    ENHANCED and COMPOSITE have the same length.
+    this property. With `name` None, the property is removed, and the result is None if it was the
+    only one of such a packet. Packets with ENHANCED and COMPOSITE have the same length.
     """
-    rest = _PROPERTY.sub(b"", _LABEL.sub(b"", xmp or EMPTY_PACKET))
+    without_label = _LABEL.sub(b"", xmp or EMPTY_PACKET)
+    rest = _PROPERTY.sub(b"", without_label)
     if name is None:
         return None if rest == EMPTY_PACKET else rest
     # The writer of a PNG replaces the packet in place once it is known whether the content is
     # generated.
     value = f'"{_VOCABULARY}{name}"'.ljust(len(_VOCABULARY + COMPOSITE) + 2).encode()
-    return with_properties(rest, b"%s Iptc4xmpExt:DigitalSourceType=%s" % (_NAMESPACE, value))
+    return with_properties(rest, _NAMESPACE + b" Iptc4xmpExt:DigitalSourceType=" + value)
