@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import EnhanceError
 from ..info import Info, network_key_of
 
 
 def add_result(db: sqlite3.Connection, info: Info) -> None:
+    """Add a result to the database, or replace it there."""
     task_id = info["task_id"]
     checksum = info["input"]["sha256"]
     values = (
@@ -42,14 +42,14 @@ def read_info(png: Path) -> Info | None:
     """Return the info of a finished task; None if a file is damaged or written by a version with
     other values."""
     facts: Any = read_facts(png)
-    with suppress(
-        OSError, KeyError, TypeError, AttributeError, ValueError, ArithmeticError, EnhanceError
-    ):
-        if facts["settings"].pop("print_fit", None) in ("border", "crop"):
-            return None  # A print of an earlier version.
+    if facts is None:
+        return None
+    with suppress(Exception):  # The facts can have any values.
+        print_fit = facts["settings"].pop("print_fit", None)
+        is_old_print = print_fit in ("border", "crop")  # of an earlier version
         # Raises an error without the values that a later run or a deletion needs.
         network_key_of(facts)
         is_complete = facts["status"] == "done" and facts["output"]["bytes"] == png.stat().st_size
-        if is_complete and facts["signature"]:
+        if is_complete and facts["signature"] and not is_old_print:
             return facts
     return None
