@@ -76,22 +76,20 @@ def _build_settings(texts: Texts) -> None:
             _in_browser(control.input, f"(value) => enhance.set('{name}', value)", [control])
     names = list(controls)
     # A script triggers this event of the part to set the controls.
-    presets.apply(
-        None,
-        None,
-        [*controls.values()],
-        js=f"() => enhance.values({names})",
-        api_visibility="private",
-        trigger_mode="multiple",
-        show_progress="hidden",
-    )
+    _in_browser(presets.apply, f"() => enhance.values({names})", outputs=controls.values())
 
 
-def _in_browser(event: Callable[..., Any], script: str, inputs: Iterable[Component] = ()) -> None:
+def _in_browser(
+    event: Callable[..., Any],
+    script: str,
+    inputs: Iterable[Component] = (),
+    outputs: Iterable[Any] = (),
+) -> None:
+    """Run a script at an event, with the values of `inputs`. It returns the values of `outputs`."""
     event(
         None,
         [*inputs],
-        None,
+        [*outputs],
         js=script,
         api_visibility="private",
         show_progress="hidden",
