@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..files import MARKER
+from ..files import MARKER, is_folder
 from . import raw
 
 SUFFIXES = (
@@ -69,7 +68,7 @@ def list_images(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Li
     known = set[str]()
     for path in inputs:
         images = [ListedPath(path, Path(path.name))]
-        if _is_folder(path):
+        if is_folder(path):
             images = _list_folder(path, is_result, listing)
         for one in images:
             real = os.path.realpath(one.path)
@@ -112,12 +111,6 @@ def _list_folder(
                 images.append(ListedPath(path, path.relative_to(folder)))
     listing.unreadable += sorted(unreadable, key=_sort_key)
     return sorted(images, key=_sort_key)
-
-
-def _is_folder(path: Path) -> bool:
-    with suppress(OSError):  # The error is reported when the file is read.
-        return path.is_dir()
-    return False
 
 
 def _sort_key(found: ListedPath) -> bytes:
