@@ -54,6 +54,7 @@ def stream_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
 
 
 def _phase_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: int) -> int:
+    """Return the peak memory of a network without barriers, as `stream_bytes` describes it."""
     readers = graph.readers()
     between_steps = 0.0
     produced: list[int] = []  # the bytes that a step computes of each feature map
