@@ -141,15 +141,16 @@ def srgb_image(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
 
 
 def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str]:
-    """Return an encoded image, and the extension of its format.
+    """Return an image of 1 to 4 channels as a file for the screen, and its media type.
 
-    RGB becomes a JPEG without visible artifacts, RGBA a PNG.
+    Without transparency, it is a JPEG without visible artifacts, otherwise a PNG.
     """
+    pixels = to_screen(pixels)
     if pixels.shape[2] == 4:
-        return encode_png(pixels, icc=icc), ".png"
+        return encode_png(pixels, icc=icc), "image/png"
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, "JPEG", icc_profile=icc, quality=93, subsampling=0)
-    return data.getvalue(), ".jpg"
+    return data.getvalue(), "image/jpeg"
 
 
 def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:

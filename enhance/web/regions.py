@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..errors import EnhanceError
 from ..formats.png_reader import PngReader, read_region
-from ..formats.thumbnails import encode_for_screen, icc_for_screen, to_screen
+from ..formats.thumbnails import encode_for_screen, icc_for_screen
 from ..images import Box
 from .gradio_changes import client_request
 from .owners import owner_of
@@ -35,7 +35,6 @@ _PER_ADDRESS = 24
 _IN_TOTAL = 96
 """The largest number of open requests for regions. A browser opens six connections at a time."""
 _CONCURRENT = 2
-_MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png"}
 
 
 class _Regions:
@@ -60,11 +59,11 @@ class _Regions:
         with self._admit(caller):  # Until it is sent, because a slow client keeps it in memory.
             try:
                 work = partial(_encode_region, services, path, request)
-                content, extension = await to_thread.run_sync(work, limiter=self._creating)
+                content, media_type = await to_thread.run_sync(work, limiter=self._creating)
             except EnhanceError as error:  # The file was deleted.
                 raise HTTPException(404) from error
             headers = {"cache-control": "private, max-age=3600, immutable"}
-            response = Response(content, media_type=_MEDIA_TYPES[extension], headers=headers)
+            response = Response(content, media_type=media_type, headers=headers)
             await response(scope, receive, send)
 
     @contextmanager
@@ -98,14 +97,14 @@ def _check_address(services: Services, request: Request) -> tuple[tuple[str, ...
 
 
 def _encode_region(services: Services, path: Path, request: Request) -> tuple[bytes, str]:
-    """Return a region of a photo or a result as a file, and the extension of its format."""
+    """Return a region of a photo or a result as a file, and its media type."""
     if request.path_params["kind"] == "photo":
         if not path.exists():  # It can still be in memory.
             raise HTTPException(404)
         image = services.previews.image(path)
         box, step = _requested_region(request, image.width, image.height)
         region = read_region(image.rows, box, step)
-        return encode_for_screen(to_screen(region), icc_for_screen(image))
+        return encode_for_screen(region, icc_for_screen(image))
     with PngReader(path) as png:
         height, width = png.size
         box, step = _requested_region(request, width, height)
@@ -113,7 +112,7 @@ def _encode_region(services: Services, path: Path, request: Request) -> tuple[by
         icc = None
         if png.channels > 2:
             icc = png.icc
-        return encode_for_screen(to_screen(region), icc)
+        return encode_for_screen(region, icc)
 
 
 def _requested_region(request: Request, width: int, height: int) -> tuple[Box, int]:
