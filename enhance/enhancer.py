@@ -563,14 +563,11 @@ class Enhancer:
     ) -> SourceImage:
         """Return the decoded image of a source, with another `name` if given.
 
-        A decoded image is returned without reading it again. The pixels of a large image are in a
-        temporary file in the folder of `output`, by default in the store. Raises PictureError,
-        StorageError.
+        A decoded image is returned as it is. The pixels of a large image are in a temporary file in
+        the folder of `output`, by default in the store. Raises PictureError, StorageError.
         """
         if isinstance(source, SourceImage):
-            if name in (None, source.name):  # It keeps what was measured.
-                return source
-            return replace(source, name=name)
+            return source
         folder = self.tasks.folder
         if output is not None:
             folder = output.parent

@@ -336,7 +336,7 @@ class RunningBatch:
             if output is None:
                 hold = self.hold
             if self.report:
-                image = image or self.enhancer.read(file.source, output)
+                image = image or self.enhancer.read(file.source, output, name=file.name)
                 if output and not report_path_next_to(output, image.sha256).exists():
                     hold = until_reported
             result = self.enhancer.run(
