@@ -72,7 +72,9 @@ def pick_precision(
         name = {"cuda": "fp16", "cpu": "bf16"}.get(device.type, "fp32")
         if name == "bf16" and not _is_bf16_faster():
             name = "fp32"
-    return name if name in supported else "fp32"
+    if name in supported:
+        return name
+    return "fp32"
 
 
 def cpu_supports(feature: str) -> bool:

@@ -297,4 +297,6 @@ class Engine:
 
 
 def _recipe(model: str | WeightInterpolation) -> WeightInterpolation:
-    return WeightInterpolation(model) if isinstance(model, str) else model
+    if isinstance(model, str):
+        return WeightInterpolation(model)
+    return model

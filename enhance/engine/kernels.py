@@ -232,7 +232,9 @@ def prepare(
         return state[name].to(device, torch.float32)
 
     def operand(value: float | str) -> torch.Tensor | float:
-        return tensor(value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            return tensor(value)
+        return value
 
     def weights(name: str) -> tuple[torch.Tensor, torch.Tensor]:
         return tensor(f"{name}.weight"), tensor(f"{name}.bias")

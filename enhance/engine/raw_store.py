@@ -143,7 +143,9 @@ class NetworkOutput:
     @property
     def _name(self) -> Path:
         """The file in error messages."""
-        return self._part.path if self._part else Path("temporary")
+        if self._part:
+            return self._part.path
+        return Path("temporary")
 
     def __enter__(self) -> NetworkOutput:
         return self
@@ -245,4 +247,6 @@ def _report_share(report: ShareDone, before: float, share: float, done: float) -
 def swap_axes(rows: np.ndarray, columns: bool) -> np.ndarray:
     """Return rows [n, W, 3] as [W, n, 3], or the reverse, if the strips of their image are
     `columns`."""
-    return rows.swapaxes(0, 1) if columns else rows
+    if columns:
+        return rows.swapaxes(0, 1)
+    return rows

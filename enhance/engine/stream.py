@@ -368,7 +368,9 @@ class Stream:
         It is a view if they lie in one chunk.
         """
         parts = self._parts(source, first, last)
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        if len(parts) == 1:
+            return parts[0]
+        return torch.cat(parts)
 
     def _buffer(
         self,

@@ -166,7 +166,9 @@ def _receive(
 ) -> None:
     """Append the missing bytes to `part` over one connection."""
     have = _size(part)
-    headers = {"Range": f"bytes={have}-"} if have else {}
+    headers: dict[str, str] = {}
+    if have:
+        headers["Range"] = f"bytes={have}-"
     rest = f"bytes {have}-{source.bytes - 1}/{source.bytes}"
     host = _host(server)
     url = server + source.url_path
@@ -201,7 +203,9 @@ def _connection_errors(host: str) -> Iterator[None]:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    if path.exists():
+        return path.stat().st_size
+    return 0
 
 
 # --- ncnn files in PyPI and npm packages

@@ -131,7 +131,9 @@ class Conv(Node):
 
     @property
     def skipped(self) -> int:
-        return self.radius if self.valid else 0
+        if self.valid:
+            return self.radius
+        return 0
 
 
 @dataclass(frozen=True)
@@ -278,7 +280,9 @@ def is_rounded(node: Node) -> bool:
 
 def value_bytes(node: Node, bytes_each: int) -> int:
     """Return the bytes of one value of the output, with `bytes_each` for a rounded one."""
-    return bytes_each if is_rounded(node) else 4
+    if is_rounded(node):
+        return bytes_each
+    return 4
 
 
 _KINDS = {
@@ -434,7 +438,9 @@ class Graph:
         """The precisions without visible rounding errors."""
         # A step that overflows in fp16 is repeated in fp32. With barriers, it cannot be
         # repeated, because it can have overwritten the rows that it has read.
-        return ("fp32", "bf16") if self.has_barriers else ("fp32", "bf16", "fp16")
+        if self.has_barriers:
+            return "fp32", "bf16"
+        return "fp32", "bf16", "fp16"
 
     @property
     def needs_statistics(self) -> bool:

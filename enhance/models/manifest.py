@@ -111,7 +111,9 @@ class Model:
     def manual_download(self) -> WeightSource | None:
         """The file that a user can download and put into the weights folder: the authors' own, if
         they publish it."""
-        return self.files[-1] if self.files else None
+        if self.files:
+            return self.files[-1]
+        return None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ PAIRS: Mapping[str, Pair] = {"balanced": Pair(("span-x4", "realesr-general-x4v3"
 def parts_of(name: str) -> tuple[str, ...]:
     """Return the models whose weight files a model needs: the models of a pair, otherwise only
     itself."""
-    return PAIRS[name].models if name in PAIRS else (name,)
+    if name in PAIRS:
+        return PAIRS[name].models
+    return (name,)
 
 
 def weighted_mean(first: Graph, second: Graph, share: float) -> Graph:

@@ -38,7 +38,9 @@ class ModelFiles:
     def status(self) -> Literal["verified", "missing", "corrupt"]:
         if self.located:
             return "verified"
-        return "corrupt" if self.corrupt else "missing"
+        if self.corrupt:
+            return "corrupt"
+        return "missing"
 
 
 def folder() -> Path:

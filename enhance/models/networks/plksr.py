@@ -29,8 +29,11 @@ def convert(network: Any) -> tuple[Graph, State]:
     is_real = "norm_groups" in options
     if not is_real and options["lk_type"] != "PLK":
         raise Unsupported(f"PLKSR ({options['lk_type']})")
-    activation = Activation("mish" if is_real else "gelu")
-    mixer = "channel_mixer" if is_real else "channe_mixer"  # misspelt in the files of PLKSR
+    activation = Activation("gelu")
+    mixer = "channe_mixer"  # misspelt in the files of PLKSR
+    if is_real:
+        activation = Activation("mish")
+        mixer = "channel_mixer"
     blocks = options["n_blocks"]
     graph = Graph()
     conv = partial(graph.conv_of, state)
@@ -53,8 +56,9 @@ def convert(network: Any) -> tuple[Graph, State]:
             groups = options["norm_groups"]
             body = graph.append(GroupNorm, body, name=f"{name}.norm", groups=groups)
         trunk = graph.add(body, trunk)
-    # RealPLKSR has a dropout layer before the last one.
-    last = f"feats.{blocks + 2}" if is_real else f"feats.{blocks + 1}"
+    last = f"feats.{blocks + 1}"
+    if is_real:  # It has a dropout layer before the last one.
+        last = f"feats.{blocks + 2}"
     factor = options["upscaling_factor"]
     if options.get("dysample"):
         wide = conv(last, trunk, precise=True)

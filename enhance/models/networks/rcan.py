@@ -36,7 +36,9 @@ def convert(network: Any) -> tuple[Graph, State]:
     if has_norm:
         image = graph.append(Affine, image, gain=value_range)
         image = conv("sub_mean", image)
-    first_layer = "head.1" if fold > 1 else "head.0"
+    first_layer = "head.0"
+    if fold > 1:
+        first_layer = "head.1"
     head = conv(first_layer, image)
     trunk = head
     for group in range(groups):
@@ -52,7 +54,9 @@ def convert(network: Any) -> tuple[Graph, State]:
     body = conv(f"body.{groups}", trunk)
     trunk = graph.add(body, head)
     factor = options["scale"] * fold
-    steps = [3] if factor == 3 else [2] * round(math.log2(factor))
+    steps = [2] * round(math.log2(factor))
+    if factor == 3:
+        steps = [3]
     for index, step in enumerate(steps):
         trunk = graph.shuffle(conv(f"tail.0.{2 * index}", trunk), step)
     # Precise in any case, because `add_mean` can follow as the last convolution.

@@ -49,11 +49,12 @@ def convert(network: Any) -> tuple[Graph, State]:
     if hasattr(network, "inv"):
         raise Unsupported("Real-CUGAN (fast)")
     factor = 2
+    bottom_step = 2
     if network.unet1.conv_bottom.kernel_size[0] == 5:
         factor = 3
+        bottom_step = 3
     elif hasattr(network, "ps"):
         factor = 4
-    bottom_step = 3 if factor == 3 else 2
     tensors = _convert_tensors(network.state_dict(), bottom_step)
     pro = tensors.pop("pro", None) is not None
     margin, fold = _MARGINS[factor]
