@@ -185,8 +185,8 @@ class Run:
         if self.on_compute:
             self.on_compute(self)
         image = self.inputs.image
-        scene = self._find_scene()
         part = self._part(image, Box(0, 0, image.width, image.height))
+        scene = self._find_scene(part.network_box)
         with self._network_output(scene, part, path.parent, network_path) as output:
             if self.inputs.second:  # its input has no haze
                 scene = Scene()
@@ -311,7 +311,7 @@ class Run:
         self.seconds["wait"] = wait
         self._stage_start = now
 
-    def _find_scene(self, box: Box | None = None) -> Scene:
+    def _find_scene(self, box: Box) -> Scene:
         """Step 3: return the haze of the network's input, or its faces, for a preset that uses
         them.
 
@@ -321,16 +321,14 @@ class Run:
         if kind is None:
             return Scene()
         image = self.inputs.network_input
-        haze = None
-        faces = None
         if kind == "dehaze":
-            haze = find_haze(image.rgb)
-        elif kind == "face":
+            scene = Scene(find_haze(image.rgb))
+        else:
             faces = self.face_cache.faces(image, box, self.job)
-        if faces:
             self.measurements["faces"] = faces.describe()
+            scene = Scene(faces=faces)
         self._end_stage("scene")
-        return Scene(haze, faces)
+        return scene
 
     def _part(self, image: SourceImage, outer: Box) -> Part:
         """Return the part of the run's image whose region is `outer`."""

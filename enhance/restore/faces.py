@@ -12,9 +12,7 @@ weight file is used, so that results are reproducible.
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -33,14 +31,12 @@ from ..analysis.face_detection import (
     scale_of,
     transform,
 )
-from ..errors import WeightsError, check_stop, optional_packages
+from ..errors import check_stop, optional_packages
 from ..images import Box, SourceImage
 from ..settings import PRESETS
 
 if TYPE_CHECKING:  # only the face network needs it
     import torch
-
-_log = logging.getLogger(__name__)
 
 RESTORER = "gfpgan-v1.4"
 """The name of the model in the manifest."""
@@ -104,8 +100,7 @@ class _CachedImage:
 class FaceRestorer:
     """GFPGAN on one device.
 
-    `state` contains the official tensors by name, about 350 MB in float32. Raises WeightsError for
-    another network.
+    `state` contains the official tensors by name, about 350 MB in float32.
     """
 
     name = RESTORER
@@ -116,17 +111,12 @@ class FaceRestorer:
         with optional_packages("models"):
             from spandrel.architectures.GFPGAN import GFPGAN
 
-        started = time.perf_counter()
         self.device = torch.device(device)
         with torch.device("meta"):  # no time and memory for values that the weights replace
             network = GFPGAN()
         weights = {name: tensor.float() for name, tensor in state.items()}
-        try:
-            network.load_state_dict(weights, strict=True, assign=True)
-        except RuntimeError as error:
-            raise WeightsError("faces_other_weights", model=RESTORER) from error
+        network.load_state_dict(weights, assign=True)
         self._network = network.eval().requires_grad_(False).to(self.device)
-        _log.info("Loaded %s in %.1f s", RESTORER, time.perf_counter() - started)
 
     def restore(
         self,
@@ -171,8 +161,8 @@ class FaceCache:
         # Returns the same object for the same image, until it is used least recently.
         self._image = lru_cache(_CACHED_IMAGES)(_CachedImage)
 
-    def faces(self, image: SourceImage, box: Box | None = None, job: Any = None) -> Faces:
-        """Return the faces of an image, or those that are visible in `box`, restored.
+    def faces(self, image: SourceImage, box: Box, job: Any = None) -> Faces:
+        """Return the faces of an image, those that are visible in `box` restored.
 
         Raises Cancelled, and WeightsError if the detector or the face network is not installed.
         """
@@ -180,9 +170,8 @@ class FaceCache:
         with cached.lock:
             if cached.faces is None:
                 cached.faces = find_faces(image.rgb, self._detector())
-            faces = [face for face in cached.faces if face.is_restorable]
-            if box is not None:
-                faces = [face for face in faces if face.is_visible(box)]
+            restorable = [face for face in cached.faces if face.is_restorable]
+            faces = [face for face in restorable if face.is_visible(box)]
             missing = [face for face in faces if face not in cached.patches]
             patches = restore_faces(image.rgb, missing, self._restore, job)
             cached.patches.update(zip(missing, patches, strict=True))

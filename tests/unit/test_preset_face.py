@@ -57,7 +57,7 @@ def test_each_face_is_restored_once_and_all_of_a_call_together(monkeypatch):
 
     cache = FaceCache(Path, restore)
     left = cache.faces(image, Box(0, 0, 300, 200))
-    both = cache.faces(image)
+    both = cache.faces(image, Box(0, 0, 800, 200))
     none = cache.faces(image, Box(390, 0, 20, 200))
 
     assert calls == [1, 1]
