@@ -28,15 +28,12 @@ def pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     contents = [content for _, content in segments if content.startswith(_RESOURCES)]
     resources = b"".join(content.removeprefix(_RESOURCES) for content in contents)
     exif = without_prefix(info.get("exif"))
-    dpi = read_dpi(exif)
-    if exif is None and "dpi" in info:  # of BMP or JFIF
-        dpi = plausible_dpi(*info["dpi"])
     return Metadata(
         exif,
         xmp=accept_xmp(info.get("xmp")),
         iptc=extract_iptc(resources),
         texts=_comments(info, segments),
-        dpi=dpi,
+        dpi=_stated_dpi(image) or read_dpi(exif),
         notes=_pillow_notes(info, segments),
     )
 
@@ -60,6 +57,14 @@ def _pillow_notes(info: Mapping[Any, Any], segments: _Segments) -> tuple[str, ..
     if AUXILIARY_TYPE in info.get("aux", ()):
         notes.add("gain_map_left")
     return tuple(notes)
+
+
+def _stated_dpi(image: ImageFile.ImageFile) -> tuple[float, float] | None:
+    """Return the resolution that BMP or JFIF states."""
+    has_unit = image.format == "BMP" or (image.format == "JPEG" and image.info.get("jfif_unit"))
+    if has_unit and "dpi" in image.info:
+        return plausible_dpi(*image.info["dpi"])
+    return None
 
 
 def _decoded(comment: bytes) -> str:

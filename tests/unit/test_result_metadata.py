@@ -28,7 +28,7 @@ from tests.unit.hostile_metadata import (
     packed_exif,
     packed_xmp,
 )
-from tests.unit.image_files import encode, exported, finished_png
+from tests.unit.image_files import encode, exif_block, exported, finished_png
 from tests.unit.metadata_pairs import INPUTS, losses, tags_of, write_photo, write_result
 from tests.unit.photos_with_metadata import (
     COORDINATES,
@@ -118,6 +118,11 @@ def test_a_link_to_the_content_credentials_of_the_photo_is_removed(tmp_path):
 def test_the_resolution_of_a_png_is_kept(tmp_path, density, dpi):
     content = flat_photo(make_chunk(b"pHYs", struct.pack(">IIB", *density)))
     assert metadata_of(tmp_path, content).dpi == (dpi and pytest.approx(dpi, abs=0.02))
+
+
+def test_the_resolution_of_jfif_is_kept_if_exif_states_none(tmp_path):
+    content = encode(PHOTO, "JPEG", dpi=(240, 240), exif=b"Exif\0\0" + exif_block(1))
+    assert metadata_of(tmp_path, content).dpi == (240, 240)
 
 
 TEXTS = (("parameters", "a lantern, 雨\nSteps: 20"), ("Comment", "at dusk – quiet"))
