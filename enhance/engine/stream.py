@@ -38,6 +38,7 @@ from enhance.models.graphs import (
 )
 from enhance.models.memory import chunk_rows, earlier_operands
 
+from ..images import ceil_div
 from .kernels import ImageRows, Kernel, RowConvolution, shuffle, unshuffle
 
 Check = Callable[[], object]
@@ -45,7 +46,8 @@ Check = Callable[[], object]
 Sink = Callable[[int, torch.Tensor], object]
 """Receives the rows [n, W, C] of a feature map in order, with the number of the first; on any
 thread."""
-_Scratch = dict[torch.dtype, torch.Tensor]
+_Buffers = dict[tuple[int, torch.dtype], torch.Tensor]
+"""The memory for the input of convolutions, by the identifier of the thread and the precision."""
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Window:
 class Strip:
     """A strip that is computed layer by layer, behind the strip `before`."""
 
-    before: Strip | None
+    before: Strip | None = None
     ends: list[int] = field(default_factory=list)
     """Where each layer that the strip has passed ends with it."""
 
@@ -107,16 +109,19 @@ class Strip:
 
 @dataclass(eq=False)
 class _Step:
-    """A step that threads share: `remaining` strips have to pass the last layer, while later ones
-    advance."""
+    """A step that threads share.
+
+    It ends as soon as `remaining` more strips have passed the last layer. The strips behind them
+    then stop between two layers, and the threads of the next step continue them.
+    """
 
     kernels: Mapping[int, Kernel]
     rows: int
     check: Check
     remaining: int
-    carried: list[Strip] = field(default_factory=list)
-    """The strips that this step's threads compute. Others stopped between two layers at the end of
-    earlier steps."""
+    strips: list[Strip] = field(default_factory=list)
+    """The strips that the threads of this step compute or have computed."""
+    buffers: _Buffers = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -196,11 +201,10 @@ class Stream:
 
     def _run(self, step: _Step) -> None:
         """Compute strips until the step is finished. Each thread calls this."""
-        scratch: _Scratch = {}
         try:
             with torch.inference_mode():
                 while (strip := self._next_strip(step)) is not None:
-                    self._compute_strip(strip, step, scratch)
+                    self._compute_strip(strip, step)
         except BaseException:
             with self._changed:
                 # The other threads would wait forever for the strip that failed.
@@ -209,31 +213,33 @@ class Stream:
             raise
 
     def _next_strip(self, step: _Step) -> Strip | None:
-        """Return the foremost strip that no thread computes, or a new one.
+        """Return the foremost strip that no thread computes, else a new one.
 
-        The result is None at the end of the step.
+        The result is None at the end of the step or of the image.
         """
         with self._changed:
             if step.finished or self.finished:
                 return None
-            # The foremost one, because all others wait for it.
-            strip = next((strip for strip in self._strips if strip not in step.carried), None)
-            if strip is None:
-                strip = Strip(before=None)
+            for strip in self._strips:
+                if strip not in step.strips:
+                    break
+            else:
+                strip = Strip()
                 if self._strips:
                     strip.before = self._strips[-1]
                 self._strips.append(strip)
-            step.carried.append(strip)
+            step.strips.append(strip)
             return strip
 
-    def _compute_strip(self, strip: Strip, step: _Step, scratch: _Scratch) -> None:
+    def _compute_strip(self, strip: Strip, step: _Step) -> None:
+        """Compute the next layers of a strip, up to the last one or the end of the step."""
         while strip.layer < len(self._windows):
             with self._changed:
                 self._changed.wait_for(lambda: step.finished or strip.can_advance)
             if step.finished:
                 return
             layer = strip.layer
-            self._advance(layer, strip, step, scratch)
+            self._advance(layer, strip, step)
             with self._changed:
                 strip.ends.append(self._windows[layer].end)
                 # Rows are dropped before the end of the step, because a step has many times the
@@ -242,30 +248,33 @@ class Stream:
                     self._windows[source].drop_before(self._first_needed(source))
                 if strip.layer == len(self._windows):
                     self._strips.remove(strip)
-                    strip.before = None
+                    strip.before = None  # Otherwise each strip would keep all earlier ones alive.
                     step.remaining -= 1
                 self._changed.notify_all()
 
-    def _advance(self, layer: int, strip: Strip, step: _Step, scratch: _Scratch) -> None:
+    def _advance(self, layer: int, strip: Strip, step: _Step) -> None:
+        """Compute the rows of a layer that belong to a strip."""
         # No other strip is in this layer, so only this thread changes the end of its window.
         node = self.graph.nodes[layer]
         window = self._windows[layer]
         target = min(self._available(layer, strip), window.end + step.rows * node.scale)
-        earlier = self._earlier_operands[layer]
-        if earlier:  # Rows that are needed much later are computed late, and not kept until then.
-            target = min(target, max(strip.ends[one.node] + one.ahead for one in earlier))
+        operands = self._earlier_operands[layer]
+        if operands:
+            # Rows that are needed much later are computed late, and not kept until then.
+            needed = max(strip.ends[operand.node] + operand.ahead for operand in operands)
+            target = min(target, needed)
         block = chunk_rows(node, step.rows)
         while window.end < target:
             step.check()
             first = window.end
             last = min(target, first + block)
-            produced = self._compute(layer, first, last, step.kernels, scratch)
+            produced = self._compute(layer, first, last, step)
             for sink in self._sinks.get(layer, ()):
                 sink(first, produced)
             with self._changed:
                 window.push(produced)
                 if layer in self._sinks and not self._readers[layer]:
-                    window.drop_before(window.end)
+                    window.drop_before(window.end)  # Only later phases read these rows.
 
     def _available(self, layer: int, strip: Strip) -> int:
         """Return how many rows of output can be computed from the sources up to this strip, without
@@ -279,14 +288,7 @@ class Stream:
             return height
         return min(node.rows_from(ready), height)
 
-    def _compute(
-        self,
-        layer: int,
-        first: int,
-        last: int,
-        kernels: Mapping[int, Kernel],
-        scratch: _Scratch,
-    ) -> torch.Tensor:
+    def _compute(self, layer: int, first: int, last: int, step: _Step) -> torch.Tensor:
         """Return the rows [first, last) of a layer, [n, W, C]."""
         node = self.graph.nodes[layer]
         if layer in self._maps:
@@ -295,18 +297,18 @@ class Stream:
             return self._image.rows(first, last)
         match node:
             case Conv():
-                kernel = cast(RowConvolution, kernels[layer])
-                return self._convolve(node, kernel, first, last, scratch)
+                kernel = cast(RowConvolution, step.kernels[layer])
+                return self._convolve(node, kernel, first, last, step.buffers)
             case Sample():
-                return self._sample(node, kernels[layer], first, last)
+                return self._sample(node, step.kernels[layer], first, last)
             case Add() | Multiply() | Gate():
                 return self._combine(node, first, last)
-        source = node.sources[0]
-        above, below = node.source_rows(first, last)
-        top = max(above, 0)
-        rows = self._rows(source, top, min(below, self._heights[source]))
+        low, high = node.source_rows(first, last)
+        rows = self._rows(node.sources[0], low, high)
         factor = node.enlarge
         match node:
+            case Complete():
+                return rows
             case Crop():
                 return rows[:, node.border : rows.shape[1] - node.border]
             case Unshuffle():
@@ -316,11 +318,10 @@ class Stream:
                 rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
             case Shuffle():
                 rows = shuffle(rows, factor, transposed=self._image.transposed)
-            case Complete():
-                pass
-            case _:
-                rows = kernels[layer](rows)
-        return rows[first - top * factor : last - top * factor]
+            case _:  # a node that computes each pixel from its channels
+                return step.kernels[layer](rows)
+        start = low * factor  # `first` can lie between two rows of the source.
+        return rows[first - start : last - start]
 
     def _convolve(
         self,
@@ -328,29 +329,29 @@ class Stream:
         kernel: RowConvolution,
         first: int,
         last: int,
-        scratch: _Scratch,
+        buffers: _Buffers,
     ) -> torch.Tensor:
         source = self.graph.nodes[node.sources[0]]
         height = self._heights[node.sources[0]]
         width = source.length(self._image.width)
-        above, below = node.source_rows(first, last)
-        top = max(above, 0)
-        bottom = min(below, height)
+        low, high = node.source_rows(first, last)
+        top = max(low, 0)
+        bottom = min(high, height)
         # [n + k - 1, W, in], with the padding above and below. The kernel pads the columns.
-        shape = below - above, width, self.graph.input_channels(node)
-        rows = self._buffer(scratch, kernel.dtype, shape)
-        if above < 0:
-            rows[: top - above].zero_()
-        if below > height:
-            rows[bottom - above :].zero_()
+        shape = high - low, width, self.graph.input_channels(node)
+        rows = self._buffer(buffers, kernel.dtype, shape)
+        if low < top:
+            rows[: top - low].zero_()
+        if high > bottom:
+            rows[bottom - low :].zero_()
         channel = 0
         for index in node.sources:
             count = node.part or self.graph.nodes[index].channels
             target = rows[..., channel : channel + count]
-            row = top - above
-            for part in self._parts(index, top, bottom):  # [m, W, c]
-                target[row : row + len(part)].copy_(part[..., :count])
-                row += len(part)
+            row = top - low
+            for chunk in self._parts(index, top, bottom):  # [m, W, c]
+                target[row : row + len(chunk)].copy_(chunk[..., :count])
+                row += len(chunk)
             channel += count
         convolved = kernel(rows)  # [n * enlarge, W * enlarge, out]
         if not node.part:
@@ -374,19 +375,20 @@ class Stream:
 
     def _buffer(
         self,
-        scratch: _Scratch,
+        buffers: _Buffers,
         dtype: torch.dtype,
         shape: tuple[int, ...],
     ) -> torch.Tensor:
-        """Return a view of the thread's buffer of this precision.
+        """Return a view of this thread's buffer of this precision.
 
-        The same memory every time stays in the cache.
+        A thread uses the same memory for all layers, because it stays in the cache of its core.
         """
+        key = threading.get_ident(), dtype
         size = math.prod(shape)
-        buffer = scratch.get(dtype)
+        buffer = buffers.get(key)
         if buffer is None or buffer.numel() < size:
             buffer = torch.empty(size, dtype=dtype, device=self._image.device)
-            scratch[dtype] = buffer
+            buffers[key] = buffer
         return buffer[:size].view(shape)  # [n, W, C]
 
     def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
@@ -400,17 +402,18 @@ class Stream:
         return source.sigmoid().sub_(0.5).mul_(trunk.add(source))
 
     def _sample(self, node: Sample, kernel: Kernel, first: int, last: int) -> torch.Tensor:
-        """Return samples of a stored feature map [H, W, C].
+        """Return samples of a stored feature map [H, W, C] at the positions of the second source.
 
-        Only the rows that contain them are read.
+        Only the rows that contain the samples are read.
         """
         factor = node.enlarge
         values, offsets = node.sources
         source = self._maps[values]
         height, width, _ = source.shape
         low = first // factor
-        high = -(-last // factor)
-        x, y = kernel(self._rows(offsets, low, high))  # [g, n, f, W, f] each
+        high = ceil_div(last, factor)
+        # Offsets from each pixel, [g, n, f, W, f] each.
+        x, y = kernel(self._rows(offsets, low, high))
         x = x + torch.arange(width, device=self._image.device).view(-1, 1)
         x = x.clamp(0, width - 1)
         y = y + torch.arange(low, high, device=self._image.device).view(-1, 1, 1, 1)
@@ -444,8 +447,7 @@ class Stream:
         rows = torch.empty(0, width, 3)
         if first < last:
             rows = self._rows(len(self._windows) - 1, first, last)[:, :width]
-        window.start = window.end
-        window.chunks = []
+        window.drop_before(window.end)
         return rows.expand(-1, -1, 3)  # grey to RGB; [n, W * scale, 3]
 
 

@@ -86,15 +86,13 @@ def test_memory_is_that_of_the_estimate_which_depends_on_the_width_only(
     advance = Stream._advance
     image = random_image(200, 40)
     lock = threading.Lock()
-    buffers = {}
     held = []
 
-    def measured(run, layer, strip, step, scratch):
-        advance(run, layer, strip, step, scratch)
+    def measured(run, layer, strip, step):
+        advance(run, layer, strip, step)
         with lock:
-            buffers[threading.get_ident()] = [*scratch.values()]
             tensors = [one for window in run.snapshot() for one in window.chunks]
-            storages = [one.untyped_storage() for one in sum(buffers.values(), tensors)]
+            storages = [one.untyped_storage() for one in [*tensors, *step.buffers.values()]]
             sizes = {storage.data_ptr(): storage.nbytes() for storage in storages}
             for stored in run._maps.values():
                 sizes.pop(stored.untyped_storage().data_ptr(), None)
