@@ -15,7 +15,9 @@ import numpy as np
 from ..images import SourceImage
 from ..images.degradation import BLUR_MARGIN, blur_of, edge_energies
 from .coherence import coherence_of
+from .face_detection import find_faces
 from .file_size import quality_of_size
+from .haze import haze_amount
 from .jpeg import quality_of_pixels, quality_of_table
 from .kind import Kind, kind_of
 from .noise import noise_and_grain, smoothness_of
@@ -89,10 +91,6 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
     is_jpeg = bool(qualities)
     kind = kind_of(samples, (squares(rgb, scale) for scale in (2, 4)))
     noise, grain = noise_and_grain(samples, kind == "photo", is_jpeg)
-    # Imported here, because other uses of the analysis do not need them.
-    from ..analysis.haze import haze_amount
-    from .face_detection import find_faces
-
     if kind == "photo":
         quality = quality_of_size(samples, image.format, _bytes_per_pixel(image, rgb))
         if quality is not None:
@@ -126,9 +124,9 @@ def _bytes_per_pixel(image: SourceImage, rgb: np.ndarray) -> float:
 
 
 def _blur(samples: np.ndarray) -> float:
-    """Return the blur of squares, measured where their borders have no influence.
+    """Return the blur of squares, 0 with few edges.
 
-    The result is 0 with few edges.
+    Unlike that of a whole image, it is measured only where the borders have no influence.
     """
     side = samples.shape[1]
     margin = min(BLUR_MARGIN, side // 4)

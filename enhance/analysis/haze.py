@@ -33,8 +33,11 @@ _AIR_PATCH = 0.04
 _TEXTURE_PATCH = 0.03
 
 _FLAT_VARIANCE = 3e-4  # below this variance, the guide is flat
-_AIR_QUANTILE = 0.7  # the airlight is estimated in the haziest 30% of the image,
-_AIR_SHARE = 0.005  # in the brightest 0.5% of the dark channel there
+# The airlight is estimated in the haziest 30% of the image, and there in the brightest 0.5% of the
+# dark channel.
+_AIR_QUANTILE = 0.7
+_AIR_SHARE = 0.005
+# Dehazing has no effect up to the first airlight, and its full effect from the second one on.
 _NO_AIRLIGHT = 0.4
 _SURE_AIRLIGHT = 0.5
 
@@ -43,7 +46,7 @@ _LEAST_TEXTURED = 0.1
 _SKY_TEXTURE = 0.007
 _SKY_LIGHT = 0.8
 _SKY_AREA = 0.02
-_SKY_KEPT = 0.8
+_SKY_KEPT = 0.8  # the share of the veil in front of a sky that is not removed
 
 # Measured on 45 clear photos, the same photos under 30% haze, and skies, snow and sand without
 # haze: the darkest pixels of clear photos are at most 0.09, under haze 0.2 and more. The darkest
@@ -107,15 +110,15 @@ def find_haze(rgb: np.ndarray) -> Haze:
     texture = _texture(guide, side)
     sky = _sky(dark, texture, side)
     floor, none, full = _thresholds(light)
-    opened = _opening(_erode(dark, 3), side)
-    opened = np.clip((opened - floor) / (1 - floor), 0, 1)
+    opened = _opened(dark, side)
+    covered = np.clip((opened - floor) / (1 - floor), 0, 1)
     ground = sky < 0.5
     amount = 0.0
     if (ground & (texture > _TEXTURED)).mean() > _LEAST_TEXTURED:
-        amount = float(np.median(opened[ground]))
+        amount = float(np.median(covered[ground]))
     share = _fade(amount, none, full)
     share *= _fade(float(airlight.mean()), _NO_AIRLIGHT, _SURE_AIRLIGHT)
-    veil = _blur(opened, _VEIL_BLUR * side) * (1 - _SKY_KEPT * sky)
+    veil = _blur(covered, _VEIL_BLUR * side) * (1 - _SKY_KEPT * sky)
     radius = max(1, int(_GUIDE_RADIUS * side))
     slope, offset = guided_coefficients(veil, guide, radius, _FLAT_VARIANCE, cv2.BORDER_REFLECT)
     height, width, _ = rgb.shape
@@ -180,8 +183,7 @@ def _airlight(light: np.ndarray, side: int) -> np.ndarray:
     part, because the window of the dark channel is larger.
     """
     dark = light.min(axis=2)
-    opened = _opening(_erode(dark, 3), side)
-    veil = _blur(opened, _VEIL_BLUR * side)
+    veil = _blur(_opened(dark, side), _VEIL_BLUR * side)
     haziest = veil >= np.quantile(veil, _AIR_QUANTILE)
     patches = _erode(dark, _odd(_AIR_PATCH * side))
     brightest = haziest & (patches >= np.quantile(patches[haziest], 1 - _AIR_SHARE))
@@ -217,10 +219,12 @@ def _thresholds(light: np.ndarray) -> list[float]:
     return (colour * _COLOUR + (1 - colour) * _GREY).tolist()
 
 
-def _opening(plane: np.ndarray, side: int) -> np.ndarray:
-    """Return the morphological opening, with reflection at the border."""
+def _opened(dark: np.ndarray, side: int) -> np.ndarray:
+    """Return the morphological opening of the minimum of 3 x 3 px of the dark channel, with
+    reflection at the border."""
     window = _odd(_WINDOW * side)
-    wide = cv2.copyMakeBorder(plane, window, window, window, window, borderType=cv2.BORDER_REFLECT)
+    dark = _erode(dark, 3)
+    wide = cv2.copyMakeBorder(dark, window, window, window, window, borderType=cv2.BORDER_REFLECT)
     opened = cv2.morphologyEx(wide, cv2.MORPH_OPEN, np.ones((window, window), np.uint8))
     return opened[window:-window, window:-window]
 

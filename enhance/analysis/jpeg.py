@@ -42,7 +42,7 @@ _ROUNDING = 0.4
 # With normally distributed rounding errors e, the mean of cos(2 pi e / step) is exp(-2 (pi *
 # _ROUNDING / step)^2).
 _SCORES = np.minimum(0.6, 0.75 * np.exp(-2 * np.square(np.pi * _ROUNDING / _STEPS)))
-_FEWEST_VALUES = 20
+_FEWEST_COEFFICIENTS = 20
 _FEWEST_STEPS = 4
 _LEAST_SHARE = 0.15
 _FEWEST_BLOCKS = 30
@@ -124,15 +124,16 @@ def _quality_of_blocks(blocks: np.ndarray) -> int | None:
     for down, across in _FREQUENCIES:
         counts = np.bincount(bins[:, down, across], minlength=_BINS).astype(np.float32)
         counts[-1] = 0  # The last bin also has all larger coefficients.
-        values = counts @ _COUNTED
-        if values[0] < _FEWEST_VALUES:
+        evidence = counts @ _COUNTED  # the number of coefficients that count for each step
+        if evidence[0] < _FEWEST_COEFFICIENTS:
             continue
         tested += 1
-        scores = (counts @ _WAVES) / np.maximum(values, 1)
-        matches = np.flatnonzero((values >= _FEWEST_VALUES) & (scores > _SCORES))
-        if len(matches):  # Every divisor of the step matches too.
-            last = matches[matches >= matches[-1] - 2]
-            best = last[np.argmax(scores[last])]
+        scores = (counts @ _WAVES) / np.maximum(evidence, 1)
+        matches = np.flatnonzero((evidence >= _FEWEST_COEFFICIENTS) & (scores > _SCORES))
+        if len(matches):
+            # The best of the largest matches: divisors and neighbours of the step match too.
+            largest = matches[matches >= matches[-1] - 2]
+            best = largest[np.argmax(scores[largest])]
             found.append(float(_STEPS[best] / _LUMINANCE[down, across]))
     if len(found) < max(_FEWEST_STEPS, _LEAST_SHARE * tested):
         return None

@@ -55,8 +55,8 @@ _SELECTION = {0.5: {16: 1.5, 8: 2.05}, 0.7: {16: 1.55, 8: 2.3}, 1.0: {16: 1.7, 8
 """The factor between correlated noise and the estimate from the smoothest blocks, by the blur in px
 that turns white noise into correlated noise, and by the side of the blocks. Measured on noise
 without a photo."""
-_SMOOTH_SHARE = 0.9
-"""The same factor is less in a photo, of which a part is smooth."""
+_SELECTION_IN_PHOTO = 0.9
+"""That factor is this much smaller in a photo, of which only a part is smooth."""
 _LEAST_CORRELATED = 2.5
 _MOST_CORRELATED = 8.0
 """Less noise is not distinguished from texture, and more is the texture of a photo without smooth
@@ -170,12 +170,13 @@ def _white_noise(blocks: _Blocks, is_photo: bool, is_jpeg: bool) -> float:
         return noise
     fine, finest = _noise_without_texture(planes, light)
     differences = blocks.differences
-    least = 0.0
+    without_texture = 0.0
     if len(differences) >= _FEWEST:
-        _, least = _noise_without_texture(differences, np.mean(blocks.pairs, axis=(0, 2, 3)))
+        light_of_pairs = np.mean(blocks.pairs, axis=(0, 2, 3))
+        _, without_texture = _noise_without_texture(differences, light_of_pairs)
     if finest > _TEXTURE * fine:
-        least = max(least, finest)
-    return min(noise, least)
+        without_texture = max(without_texture, finest)
+    return min(noise, without_texture)
 
 
 def _relative_variance(light: np.ndarray) -> np.ndarray:
@@ -235,18 +236,19 @@ def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float
     return fine_noise, finest_noise
 
 
-def _constant_power(power: np.ndarray, texture: np.ndarray, noise: np.ndarray) -> float:
+def _constant_power(power: np.ndarray, texture: np.ndarray, variance: np.ndarray) -> float:
     """Return the power of the noise in the `power` of blocks, by a linear fit.
 
-    The fit is a constant times `noise` plus a slope times `texture`, which contains the noise too.
-    The weights are the inverse variances of powers, so smooth blocks count most.
+    The fit is a constant times `variance`, the relative variance of the noise in each block, plus a
+    slope times `texture`, the power of lower frequencies, which contains the noise too. The weights
+    are the inverse variances of powers, so smooth blocks count most.
     """
-    columns = np.stack([noise, texture], axis=1).astype(float)
+    columns = np.stack([variance, texture], axis=1).astype(float)
     values = power.astype(float)
     constant = 0.0
     slope = 1.0
     for _ in range(_ROUNDS):
-        expected = np.maximum(constant * noise + slope * texture, _LEAST_POWER)
+        expected = np.maximum(constant * variance + slope * texture, _LEAST_POWER)
         weights = 1 / expected**2
         weighted = columns * weights[:, None]
         fit, *_ = np.linalg.lstsq(weighted.T @ columns, weighted.T @ values, rcond=None)
@@ -262,6 +264,7 @@ def _correlated_noise(large: _Blocks, small: _Blocks) -> tuple[float, float]:
     The blocks are those of 16 and of 8 px. The noise can be different in each channel or equal in
     all channels. Only the latter can be confused with texture.
     """
+    # The powers of the differences between channels and of their means, by the side of the blocks.
     colour: dict[int, np.ndarray] = {}
     grey: dict[int, np.ndarray] = {}
     for side, blocks in ((_SIDE, large), (_SMALL_SIDE, small)):
@@ -274,7 +277,7 @@ def _correlated_noise(large: _Blocks, small: _Blocks) -> tuple[float, float]:
     for blur in _SELECTION:
         noise, _ = _noise_after_blur(colour, blur)
         shared, ratio = _noise_after_blur(grey, blur)
-        shared *= _SMOOTH_SHARE
+        shared *= _SELECTION_IN_PHOTO
         if shared <= _MOST_CORRELATED and ratio <= _FLAT:
             noise = max(noise, shared)
         candidates.append((noise, 2 * blur))
@@ -304,15 +307,24 @@ def _rings(side: int) -> np.ndarray:
 
 
 def _noise_after_blur(powers: dict[int, np.ndarray], blur: float) -> tuple[float, float]:
-    """Return the largest noise after a blur that the powers of all rings allow, and a ratio.
+    """Return the largest noise after a blur that the powers of all rings allow, and the ratio of
+    the noise in the lowest frequencies to it.
 
-    `powers` are those of blocks of each side, of which the lower noise counts. The ratio is that of
-    the first ring of the large blocks to their lowest one.
+    `powers` are those of the large and of the small blocks, by their side. The smaller noise of
+    both counts, and the ratio is that of the large ones.
     """
-    noises = {side: _ring_noises(powers[side], side, blur) for side in powers}
-    least = {side: max(float(noise.min()), 1e-6) for side, noise in noises.items()}
-    noise = min(least[side] * _SELECTION[blur][side] for side in least)
-    return noise, float(noises[_SIDE][0]) / least[_SIDE]
+    large, ratio = _least_noise(powers[_SIDE], _SIDE, blur)
+    small, _ = _least_noise(powers[_SMALL_SIDE], _SMALL_SIDE, blur)
+    factors = _SELECTION[blur]
+    return min(large * factors[_SIDE], small * factors[_SMALL_SIDE]), ratio
+
+
+def _least_noise(powers: np.ndarray, side: int, blur: float) -> tuple[float, float]:
+    """Return the least noise of the rings of blocks of `side` px, and the ratio of the first ring's
+    to it."""
+    noises = _ring_noises(powers, side, blur)
+    least = max(float(noises.min()), 1e-6)
+    return least, float(noises[0]) / least
 
 
 def _ring_noises(powers: np.ndarray, side: int, blur: float) -> np.ndarray:

@@ -22,8 +22,11 @@ _DETAIL = 9.0
 """The least variance of the coarse detail of a block, in levels of 8 bits."""
 _COARSE = (0.03, 0.125)
 _FINEST = (0.4, 0.71)
-"""Frequencies in cycles per pixel, in any direction."""
+"""Frequencies in cycles per pixel, in any direction. The highest is 0.71, in the diagonals."""
 _BEYOND = 1.25
+"""Detail counts as lost from this multiple of the highest frequency that is kept."""
+_LEAST_KEPT = 0.3
+"""The least variance that lost detail is compared to."""
 _NOISE_QUANTILE = 0.4
 
 
@@ -51,7 +54,7 @@ def softness_of(samples: np.ndarray) -> int:
         kept, kept_share = _band(power, limit / 2, limit)
         lost, lost_share = _band(power, _BEYOND * limit, 1)
         lost_detail = np.maximum(lost - noise * lost_share, 0)
-        kept_detail = np.maximum(kept - noise * kept_share, 0.3)
+        kept_detail = np.maximum(kept - noise * kept_share, _LEAST_KEPT)
         ratio = lost_detail / kept_detail
         if np.quantile(np.sqrt(ratio[detailed]), _SHARPEST) <= _LOST:
             softness = reduction

@@ -23,6 +23,7 @@ from .stream import run_in_threads
 
 _TILE = 192
 _WIDTH = 128
+"""The tile size and the width of the timed strip, in pixels."""
 _TRIAL_WORK = 30e9
 """The approximate multiply-adds of a trial on a CPU, half a second on two slow cores."""
 _TRIAL_TIMES = 2
@@ -46,8 +47,8 @@ class Estimator:
     def record(self, model: str, dtype: torch.dtype, pixels: float, seconds: float) -> None:
         """Record a run of `pixels` pixels. Earlier work has the weight of a minute at most."""
         with self._lock:
-            pace, known_seconds = self._paces.get((model, dtype), (seconds / pixels, 0.0))
-            known_pixels = known_seconds / pace
+            known_pace, known_seconds = self._paces.get((model, dtype), (seconds / pixels, 0.0))
+            known_pixels = known_seconds / known_pace
             total = known_seconds + seconds
             pace = total / (known_pixels + pixels)
             self._paces[model, dtype] = pace, min(total, _REMEMBERED_SECONDS)
@@ -95,7 +96,7 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
     return best / (threads.strips * rows * _WIDTH)
 
 
-def run_clock(rows: int, expected: float) -> Callable[[float], tuple[int, int, float | None]]:
+def run_clock(rows: int, expected: float) -> Callable[[float], tuple[int, int, float]]:
     """Return a function of the share of a run that is done, 0 to 1: finished rows, all rows and
     remaining seconds.
 
@@ -106,7 +107,7 @@ def run_clock(rows: int, expected: float) -> Callable[[float], tuple[int, int, f
     expected = max(expected, 1e-3)
     weight = min(_EXPECTED_SECONDS, expected / 3)
 
-    def read(share: float) -> tuple[int, int, float | None]:
+    def read(share: float) -> tuple[int, int, float]:
         elapsed = time.perf_counter() - started
         whole = (elapsed + weight) / (share + weight / expected)
         finished = int(share * rows + 1e-6)  # The share is a quotient that can be rounded down.

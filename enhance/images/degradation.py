@@ -23,6 +23,8 @@ _NORMAL_MEDIAN = 0.6745
 """The median absolute value of normal noise with a standard deviation of 1."""
 _BINS_PER_LEVEL = 8
 _BINS = 16 * 512 * _BINS_PER_LEVEL
+"""Enough for the largest response: a difference between channels is -255 to 255, and the absolute
+weights of the Laplacians add up to 16."""
 _WHITE_SHARE = 3 / 16
 """The share of the variance of colour noise to ignore. At half the size, a quarter of the variance
 of white noise is left."""
@@ -38,6 +40,7 @@ _BLUE_MINUS_GREEN = np.array([[0, -1, 1]], np.float32)
 _STRIP_ROWS = 256
 _MIN_STRIP_ROWS = 32
 _STRIP_PIXELS = 1 << 21
+"""A strip has as many rows as these pixels fill, within the two limits."""
 
 # Two octaves of edges: what a first blur removes, and what a second one removes from the rest. In
 # photos that were downscaled by averaging the first has at least half of the second's energy, after
@@ -124,7 +127,8 @@ def _softness(rgb: np.ndarray) -> float:
     Measured by the energy of the finer of two octaves, relative to the other, near strong edges,
     where noise has no influence.
     """
-    fine = coarse = 0.0
+    fine = 0.0
+    coarse = 0.0
     for first, last in _strips(rgb):
         low = max(first - BLUR_MARGIN, 0)
         rows = rgb[low : last + BLUR_MARGIN].astype(np.float32)

@@ -164,7 +164,7 @@ def _remove_steps(pixels: np.ndarray, blocks: np.ndarray, first: int, factor: in
         return
 
     def lines(offset: int) -> np.ndarray:
-        """Return the rows of `pixels` at this distance from each border, as a view."""
+        """Return a view of the row of `pixels` at this distance from each border."""
         first_line = factor * int(rows[0]) + offset
         last_line = factor * int(rows[-1]) + offset
         return pixels[first_line : last_line + 1 : factor * _SIDE]
@@ -180,6 +180,6 @@ def _remove_steps(pixels: np.ndarray, blocks: np.ndarray, first: int, factor: in
         rest = (reach - distance - 0.5) / (reach - near + 0.5)
         removed = np.float32(min(ramp, rest) / 2) * step
         below = lines(distance)
-        below -= removed
+        below -= removed  # changes `pixels`
         above = lines(-1 - distance)
         above += removed
