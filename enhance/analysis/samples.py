@@ -13,7 +13,9 @@ SIDES = 64, 32, 16
 _MOST = 400
 _GRID = 8
 _BORDER_RANGE = 3
+"""How far the pixels of a uniform border can be from its colour, in 8-bit levels."""
 _RINGING = 16
+"""How far JPEG artifacts extend from an edge, in pixels."""
 _MOST_BACKGROUND = 0.35
 
 

@@ -14,6 +14,7 @@ Span: TypeAlias = tuple[int, int]
 """Rows or columns [first, last)."""
 
 _STRIP_ROWS = 256
+"""The most rows of means at once, of which OpenCV makes a copy."""
 
 
 def spans(length: int, step: int, start: int = 0) -> Iterator[Span]:
