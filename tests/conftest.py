@@ -72,7 +72,7 @@ def networks_not_timed():
     from enhance.engine import estimates
 
     with pytest.MonkeyPatch.context() as changed:
-        changed.setattr(estimates, "time_strip", lambda graph, *_: graph.work / 6e10)
+        changed.setattr(estimates, "time_strip", lambda graph, *_: graph.work / 3e10)
         yield
 
 

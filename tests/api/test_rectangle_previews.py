@@ -120,11 +120,11 @@ def test_kept_outputs_have_a_limited_size_and_are_released_when_they_are_idle():
 
 def test_a_quick_preview_comes_first_without_the_signature(site, owner, monkeypatch):
     monkeypatch.setattr("enhance.web.preview._QUICK_SECONDS", 0.0)
-    job = owner.start("preview", site.photo("quick.png", 64, 64), **PLACE)
+    job = owner.start("preview", site.photo("quick.png", 64, 64), **PLACE | {"preset": "anime"})
     *_, exact = job.result()
     quick = next(info for _, _, info in job.outputs() if "preview" in info)
     assert (quick["quick"], quick["preset"], quick["signature"]) == (True, "precise", None)
-    assert (exact["quick"], exact["preset"]) == (False, "anime-fast")
+    assert (exact["quick"], exact["preset"]) == (False, "anime")
 
 
 @pytest.mark.parametrize("is_opened", [True, False])
