@@ -71,7 +71,9 @@ def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None]) -> Kind:
     """
     blocks = blocks_of(samples[:, _OFFSET:, _OFFSET:], _BLOCK).reshape(-1, _BLOCK**2, 3)
     spread = np.ptp(blocks, axis=1).max(1)
-    is_flat = _is_flat(spread)
+    flat = spread <= _FLAT
+    constant = (spread <= 1).sum() / max(flat.sum(), 1)
+    is_flat = _is_flat(flat, constant)
     if _shows_text(samples, is_flat, fewest_tiles=2 * _FEWEST_TILES):
         return "text"
     for squares in coarser:
@@ -79,7 +81,7 @@ def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None]) -> Kind:
             break
         if _shows_text(squares, is_flat, fewest_tiles=4 * _FEWEST_TILES):
             return "text"
-    if _is_drawing(blocks, spread, is_flat):
+    if _is_drawing(blocks, flat, constant):
         return "drawing"
     return "photo"
 
@@ -96,13 +98,12 @@ def _shows_text(squares: np.ndarray, is_flat: bool, fewest_tiles: int) -> bool:
     return text >= max(fewest, _TEXT * tiles)
 
 
-def _is_drawing(blocks: np.ndarray, spread: np.ndarray, is_flat: bool) -> bool:
+def _is_drawing(blocks: np.ndarray, flat: np.ndarray, constant: float) -> bool:
     """Return whether the edges of an image without text are between areas of constant brightness.
 
     Its background has no influence, because a photo that is cut out on white is as flat as a
-    drawing. If there are too few edges outside the background, `is_flat` decides.
+    drawing, unless there are too few edges outside the background.
     """
-    flat = spread <= _FLAT
     if not flat.any():
         return False
     background = _most_frequent(blocks[flat].mean(1))
@@ -111,8 +112,7 @@ def _is_drawing(blocks: np.ndarray, spread: np.ndarray, is_flat: bool) -> bool:
     light = blocks[is_inside] @ _LUMA
     edges = light[np.ptp(light, axis=1) > _TONE_EDGE]
     if len(edges) < _FEWEST_EDGES:
-        return is_flat
-    constant = float((spread[flat] <= 1).mean())
+        return _is_flat(flat, constant)
     return constant >= _CONSTANT_AREAS and _share_of_two_tones(edges) >= _TWO_TONES
 
 
@@ -130,16 +130,15 @@ def _share_of_two_tones(edges: np.ndarray) -> float:
     return float((error < _TONE_ERROR * (light - dark)).mean())
 
 
-def _is_flat(spread: np.ndarray) -> bool:
-    """Return whether an image has areas of constant colours, from the ranges of its blocks."""
-    flat = spread <= _FLAT
-    if not flat.any():
-        return False
-    constant = float((spread[flat] <= 1).mean())
+def _is_flat(flat: np.ndarray, constant: float) -> bool:
+    """Return whether an image has areas of constant colours.
+
+    `flat` are its flat blocks, and `constant` is the share of these that are constant: the sky of a
+    photo is flat, but not constant.
+    """
     least_share = _FLAT_SHARE
     if constant >= _MOSTLY_CONSTANT:
         least_share = _MOSTLY_CONSTANT_SHARE
-    # The sky of a photo is flat, but not constant.
     return constant >= _CONSTANT and float(flat.mean()) >= least_share
 
 

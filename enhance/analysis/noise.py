@@ -197,7 +197,7 @@ def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None) -> float:
     if light is not None:
         kinds.append(values / np.sqrt(_relative_variance(light)))
     count = max(_FEWEST, int(_WHITE_SHARE * len(values)))
-    medians = [np.median(np.partition(kind, count - 1)[:count]) for kind in kinds]
+    medians = [np.median(np.sort(kind)[:count]) for kind in kinds]
     return float(max(medians)) * _WHITE_SELECTION
 
 
@@ -295,7 +295,7 @@ def _smoothest_powers(planes: np.ndarray) -> np.ndarray:
     power = np.square(transform @ planes @ transform.T).reshape(-1, side**2)
     count = int(_SMOOTHEST[side] * len(planes))
     in_rings = power @ rings.any(0).astype(np.float32)
-    smoothest = power[np.argpartition(in_rings, count - 1)[:count]]
+    smoothest = power[np.argsort(in_rings)[:count]]
     return np.array([smoothest[:, ring].mean() for ring in rings])
 
 
