@@ -61,7 +61,7 @@ def test_three_times_the_files_need_three_times_the_work(tmp_path, monkeypatch, 
             image(folder / f"{number}.png", number)
         calls.clear()
         batch = find_images([folder], tmp_path / "out")
-        reporter = Reporter(batch, Namespace(json=True, progress="none", failures=None))
+        reporter = Reporter(Namespace(json=True, progress="none", failures=None))
         RunningBatch(Enhancer("cpu"), Settings("gentle"), batch, on_change=reporter.report).run()
         plan_names([(Path("same.jpg"), ".jpg")] * count, ".png")
         needed.append(len(calls))
