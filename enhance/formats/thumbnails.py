@@ -24,9 +24,6 @@ _MAX_LISTED_PIXELS = 100_000_000
 """Larger results get no thumbnail in a list, because it would take too long."""
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 """The ICC profile of sRGB."""
-_FIELDS = 9
-_SIDE_WEIGHTS = 0.3 + np.sin(np.pi * (np.arange(_FIELDS) + 0.5) / _FIELDS)
-_FIELD_WEIGHTS = np.outer(_SIDE_WEIGHTS, _SIDE_WEIGHTS)
 
 
 class Thumbnail:
@@ -112,14 +109,20 @@ def whole_image(image: SourceImage, size: Size) -> np.ndarray:
 def most_detailed_point(pixels: np.ndarray) -> tuple[float, float]:
     """Return where an image has the most detail: shares of its width and height, 0 to 1.
 
-    `pixels` are uint8 [h, w, 3 or 4]. This is the field of a grid with the highest mean absolute
-    Laplacian, with less weight at the border.
+    `pixels` are uint8 [h, w, 3 or 4]. This is the maximum of the mean absolute Laplacian over a
+    sixth of the longer side, with less weight at the border.
     """
     grey = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2GRAY)
-    detail = np.abs(cv2.Laplacian(grey, cv2.CV_32F))
-    fields = _resize(detail, (_FIELDS, _FIELDS)) * _FIELD_WEIGHTS
-    row, column = divmod(int(np.argmax(fields)), _FIELDS)
-    return (column + 0.5) / _FIELDS, (row + 0.5) / _FIELDS
+    height, width = grey.shape
+    side = max(height, width) // 6 | 1
+    detail = cv2.blur(np.abs(cv2.Laplacian(grey, cv2.CV_32F)), (side, side))
+    weights = np.outer(_weights_of_places(height), _weights_of_places(width))
+    row, column = divmod(int(np.argmax(detail * weights)), width)
+    return (column + 0.5) / width, (row + 0.5) / height
+
+
+def _weights_of_places(length: int) -> np.ndarray:
+    return 0.3 + np.sin(np.pi * (np.arange(length) + 0.5) / length)
 
 
 def icc_for_screen(image: SourceImage) -> bytes | None:
