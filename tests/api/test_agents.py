@@ -4,6 +4,8 @@ import asyncio
 import base64
 import io
 import json
+from contextlib import ExitStack
+from datetime import timedelta
 
 import httpx
 import numpy as np
@@ -156,15 +158,17 @@ def test_a_run_ends_when_its_client_disconnects(site, http):
 
 def test_a_batch_reports_progress_and_returns_its_files_and_info(site):
     received = []
-
-    async def receive(progress, *_):
-        received.append(progress)
-
     images = [as_data(site.photo(f"{n}.png", 12, 12 + n), f"{n}.png") for n in (1, 2)]
     given = {"images": images, **FAST}
-    (answer,) = in_session(
-        site.url, lambda one: one.call_tool("batch", given, progress_callback=receive)
-    )
+    with ExitStack() as until_progress:
+        until_progress.enter_context(site.enhancer.paused("run"))
+
+        async def receive(progress, *_):
+            received.append(progress)
+            until_progress.close()
+
+        options = {"progress_callback": receive, "read_timeout_seconds": timedelta(seconds=60)}
+        (answer,) = in_session(site.url, lambda one: one.call_tool("batch", given, **options))
     assert received
     assert httpx.get(answer.structuredContent["zip"]).content.startswith(b"PK")
     assert answer.structuredContent["info"]["done"] == 2
