@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,19 +25,14 @@ def peak_memory(model: str, precision: str, width: int, height: int) -> int:
 
 def main() -> None:
     from enhance.engine.engine import Engine
+    from enhance.info import PeakMemory
 
     model, precision, width, height = sys.argv[1:]
     image = np.random.default_rng(7).integers(0, 256, (int(height), int(width), 3), np.uint8)
-    process = psutil.Process()
-    samples: list[int] = []
-
-    def sample(*_: object) -> None:
-        samples.append(process.memory_info().rss)
-
-    for _ in Engine("cpu", precision).stream(image, model, progress=sample):
+    memory = PeakMemory()
+    for _ in Engine("cpu", precision).stream(image, model, progress=lambda *_: memory.sample()):
         pass
-    sample()
-    sys.stdout.write(f"{max(samples) / 1e6:.0f}\n")
+    sys.stdout.write(f"{memory.sample():.0f}\n")
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ class Comparison:
             "output": None,
             "device": known["device"],
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
-            "peak_memory_mb": None,
+            "peak_memory_mb": max(info["peak_memory_mb"] or 0.0 for info in infos),
             "cached": False,
             "finished": timestamp(),
         }

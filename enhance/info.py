@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypedDict
 
 import numpy as np
+import psutil
 from PIL.Image import Image
 from PIL.PngImagePlugin import PngImageFile
 from typing_extensions import NotRequired
@@ -90,7 +92,7 @@ class _RunInfo(TypedDict):
     tile: int
     seconds: dict[str, float]
     megapixels_per_second: float | None
-    peak_memory_mb: None
+    peak_memory_mb: float | None
     agreement_db: None
     fidelity_db: float | None
     fidelity_worst_db: float | None
@@ -112,7 +114,7 @@ class Info(_RunInfo):
       and in the areas that differ most; None if the result is smaller than the input.
     - `fidelity_worst_place`: the centre of the area with the lowest fidelity, x and y in pixels of
       the input; missing if the fidelity was not measured in this run.
-    - `agreement_db`, `peak_memory_mb`: always None.
+    - `agreement_db`: always None.
     """
 
     task_id: str
@@ -130,6 +132,30 @@ class PreviewInfo(_RunInfo):
     output: None
     preview: dict[str, int]
     approximate: bool
+
+
+class PeakMemory:
+    """The peak memory since this object was created: of the GPU for CUDA, otherwise of this
+    process.
+
+    The memory of a process is measured when `sample` is called, between steps. CUDA has one count
+    for all runs of a process: only a run can `reset` it, not a preview in between.
+    """
+
+    def __init__(self, device_type: str = "cpu", *, reset: bool = True):
+        self._is_cuda = device_type == "cuda"
+        self._process = psutil.Process()
+        self._peak = 0.0
+        if self._is_cuda and reset:
+            sys.modules["torch"].cuda.reset_peak_memory_stats()
+        self.sample()
+
+    def sample(self) -> float:
+        """Measure the memory and return the peak in MB."""
+        if self._is_cuda:
+            return sys.modules["torch"].cuda.max_memory_allocated() / 1e6
+        self._peak = max(self._peak, self._process.memory_info().rss / 1e6)
+        return self._peak
 
 
 @dataclass(frozen=True, eq=False)

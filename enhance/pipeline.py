@@ -34,6 +34,7 @@ from .info import (
     Info,
     InputInfo,
     OutputInfo,
+    PeakMemory,
     PreviewInfo,
     Result,
     RunInputs,
@@ -69,6 +70,7 @@ _MEASURED_ONCE = (
     "fidelity_worst_place",
     "seconds",
     "megapixels_per_second",
+    "peak_memory_mb",
     "finished",
 )
 """The measurements that a cached result takes from the run that computed it."""
@@ -168,6 +170,7 @@ class Run:
     on_compute: Callable[[Run], object] | None = None
     """Called before a result is computed, but not for a cached result."""
     measurements: dict[str, Any] = field(default_factory=dict)
+    memory: PeakMemory | None = None
     has_run_network: bool = False
     """False for a stored network output, which has no speed."""
 
@@ -184,6 +187,7 @@ class Run:
         """
         if self.on_compute:
             self.on_compute(self)
+        self.memory = PeakMemory(self.engine.device.type, reset=True)
         image = self.inputs.image
         part = self._part(image, Box(0, 0, image.width, image.height))
         scene = self._find_scene(part.network_box)
@@ -225,6 +229,7 @@ class Run:
         `earlier` has previews of the same region by network key. One with the same key saves
         running the network, and its network seconds are reported again.
         """
+        self.memory = PeakMemory(self.engine.device.type, reset=False)
         image = self.inputs.image
         settings = self.inputs.settings
         network_key = self.inputs.network_key
@@ -270,6 +275,9 @@ class Run:
         seconds = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0)
         seconds |= self.seconds
         seconds["total"] = time.perf_counter() - self.started
+        peak_memory = None
+        if self.memory:
+            peak_memory = round(self.memory.sample(), 1)
         image = self.inputs.image
         second = self.inputs.second
         return {
@@ -284,9 +292,8 @@ class Run:
             "precision": self.inputs.precision,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "megapixels_per_second": self._speed(seconds["network"]),
-            # No longer measured. Clients can expect the keys.
-            "peak_memory_mb": None,
-            "agreement_db": None,
+            "peak_memory_mb": peak_memory,
+            "agreement_db": None,  # No longer measured. Clients can expect the key.
             **fidelity_info(None),
             "cached": False,
             "finished": timestamp(),
@@ -430,6 +437,8 @@ class Run:
             queued = self.scheduler.queue_job(self.job)
 
         def report(done: int, total: int, seconds_left: float | None) -> None:
+            if self.memory is not None:
+                self.memory.sample()
             if self.progress is not None:
                 rows = round(before * total + (after - before) * done)
                 if after < 1:  # Another network follows.

@@ -58,7 +58,7 @@ def test_neither_a_repeated_request_nor_other_sliders_run_the_network(
     grey = enhancer.run(photo_file, RAW.changed(saturation=0))
 
     assert again.info["cached"]
-    for name in ("signature", "seconds", "megapixels_per_second"):
+    for name in ("signature", "seconds", "megapixels_per_second", "peak_memory_mb"):
         assert again.info[name] == first.info[name]
     assert again.info["task_id"] != first.info["task_id"]
     assert again.path.read_bytes() == first.path.read_bytes()
