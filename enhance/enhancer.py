@@ -429,10 +429,12 @@ class Enhancer:
         EnhanceError.
         """
         image = self.read(source)
+        located = models.locate(_DETECTOR)
+        detector = located and located.path
         analysis = self._analyses.get(image)
-        if analysis is None:
-            located = models.locate(_DETECTOR)
-            analysis = analyse(image, located and located.path)
+        # The detector can be installed after the first analysis.
+        if analysis is None or (detector and analysis.faces is None):
+            analysis = analyse(image, detector)
             self._analyses[image] = analysis
         return analysis
 
