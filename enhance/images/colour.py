@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms
 
 from ..errors import PictureError
 from ..metadata.png_chunks import pixel_chunks
@@ -96,14 +96,15 @@ def _converted_pixels(header: Header, image: Image.Image) -> Pixels:
     CMYK is converted by its profile, or without one by Pillow's formula. Lab has the white point
     D50.
     """
+    # Pillow reads every CMYK JPEG as inverted, but only those with Adobe's marker are.
+    is_inverted = header.format == "JPEG" and "adobe" not in image.info
     source = None
+    transform = None
     if image.mode == "LAB":
         source = ImageCms.createProfile("LAB")
     elif profile_space(header.icc) == "CMYK":
         source = open_profile(header.icc)
-    if source is None:
-        converted = image.convert("RGB")
-    else:
+    if source is not None:
         transform = ImageCms.buildTransform(
             source,
             ImageCms.createProfile("sRGB"),
@@ -112,8 +113,16 @@ def _converted_pixels(header: Header, image: Image.Image) -> Pixels:
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-        converted = transform.apply(image)
-    return Pixels(image.height, image.width, lambda box: np.asarray(_crop(converted, box)))
+
+    def part(box: Box) -> np.ndarray:
+        values = _crop(image, box)
+        if is_inverted:
+            values = ImageChops.invert(values)
+        if transform is None:
+            return np.asarray(values.convert("RGB"))
+        return np.asarray(transform.apply(values))
+
+    return Pixels(image.height, image.width, part)
 
 
 def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:

@@ -152,6 +152,13 @@ def test_cmyk_and_lab_are_converted_to_srgb(read, kind, mode, colour, expected):
     assert np.abs(image.rgb - np.array(expected)).max() <= 3
 
 
+def test_cmyk_jpeg_is_inverted_only_with_adobe_marker(read):
+    adobe = encode(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), "JPEG", quality=100)
+    assert (read(adobe).rgb == (0, 255, 255)).all()
+    # Without the marker, the stored values are C 0 and M, Y, K 255: black.
+    assert (read(adobe.replace(b"Adobe", b"Other")).rgb == 0).all()
+
+
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG", "AVIF"])
 def test_of_several_images_the_first_is_read_with_a_note(tmp_path, kind):
     path = tmp_path / "frames"
