@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..errors import EnhanceError, StorageError
+from ..errors import EnhanceError, SettingsError, StorageError
 from ..files import MARKER, link_or_copy, storage_errors
 from ..formats.encoding import Encoding
 from ..info import timestamp
@@ -120,14 +120,25 @@ class PageFolder:
             os.link(source, download.parent / secrets.token_hex(8))
 
 
+_VARIABLE = "GRADIO_TEMP_DIR"
+_apps: list[tuple[Path, Path]] = []
+"""The folder of the page and the data folder of the app that set the variable last, if any."""
+
+
 def page_folder(config: Config, tasks: TaskStore, threads: JobThreads) -> PageFolder:
     """Return the folder for uploads and downloads, and make it Gradio's temporary folder.
 
-    Gradio reads one environment variable, so all apps of a process need the same folder. Old files
-    of an earlier server are deleted. Raises StorageError.
+    Old files of an earlier server are deleted. Raises StorageError, and SettingsError if another
+    app of this process has a folder already: Gradio reads one environment variable for all apps, so
+    the first app would lose its uploads.
     """
     root = (config.page_folder or tasks.folder).absolute() / "enhance-page"
-    os.environ["GRADIO_TEMP_DIR"] = str(root)
+    for earlier_root, data_folder in _apps:
+        is_current = os.environ.get(_VARIABLE) == str(earlier_root)
+        if is_current and (earlier_root, data_folder) != (root, tasks.folder):
+            raise SettingsError("second_app", folder=data_folder)
+    _apps[:] = [(root, tasks.folder)]
+    os.environ[_VARIABLE] = str(root)
     folder = PageFolder(root, tasks, threads)
     folder.path("results")
     tasks.page_files = folder.files
