@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from ..config import version
 from ..errors import EnhanceError, PictureError, SettingsError
+from ..formats.encoding import FORMATS
 from ..i18n import DEFAULT_LANGUAGE, translate
 from ..jobs.batch import BatchFile
 from ..settings import AUTO
@@ -39,6 +40,12 @@ from .streams import listening
 _RUNS = CapacityLimiter(1000)
 """Each run has a thread of its own. The app's own queue limits their number."""
 _FIELDS = ("image", *API_SETTINGS, "job")
+_BINARY = {"type": "string", "format": "binary"}
+_LINK = {"type": "object", "properties": {"url": {"type": "string"}, "info": {"type": "object"}}}
+_ERROR = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("error", "detail")},
+}
 _FOLDER = re.compile("[0-9a-f]{32}")
 _UPLOADED = {
     "type": "object",
@@ -125,6 +132,7 @@ async def describe(request: Request) -> Response:
         "required": ["image"],
         "additionalProperties": False,
     }
+    result = {form.media_type: {"schema": _BINARY} for form in FORMATS.values()}
     document["paths"][HTTP_API] = {
         "post": {
             "operationId": "enhance_form",
@@ -133,11 +141,19 @@ async def describe(request: Request) -> Response:
             "responses": {
                 "200": {
                     "description": "The result, or with `Accept: application/json` its `url` "
-                    "and `info`."
+                    "and `info`.",
+                    "content": result | {"application/json": {"schema": _LINK}},
                 },
                 "default": {
-                    "description": "A JSON object whose `error` is what is wrong with the request "
-                    "and what to do, in the language of `Accept-Language`."
+                    "description": "What is wrong with the request and what to do, in the language "
+                    "of `Accept-Language`.",
+                    "headers": {
+                        "Retry-After": {
+                            "description": "Seconds until the next try, with status 429.",
+                            "schema": {"type": "integer"},
+                        }
+                    },
+                    "content": {"application/json": {"schema": _ERROR}},
                 },
             },
         }

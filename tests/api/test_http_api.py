@@ -78,11 +78,16 @@ def test_the_form_is_described_in_the_openapi_document(http):
 
     validate(document)
     assert "/gradio_api/call/v2/enhance" in document["paths"]
-    body = document["paths"]["/api/enhance"]["post"]["requestBody"]["content"]
-    fields = body["multipart/form-data"]["schema"]["properties"]
+    form = document["paths"]["/api/enhance"]["post"]
+    fields = form["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     assert fields["image"]["format"] == "binary"
     assert [*fields] == ["image", *SETTINGS, *ADDED_SETTINGS, "job"]
     assert (fields["contrast"]["minimum"], fields["contrast"]["maximum"]) == RANGES["contrast"]
+    result = form["responses"]["200"]["content"]
+    assert result["image/jpeg"]["schema"]["format"] == "binary"
+    assert {*result["application/json"]["schema"]["properties"]} == {"url", "info"}
+    error = form["responses"]["default"]["content"]["application/json"]["schema"]
+    assert "error" in error["properties"]
 
 
 def test_a_full_queue_is_status_429_with_a_time(site, post):
