@@ -52,7 +52,7 @@ def build(enhancer: Enhancer) -> gr.Blocks:
     enhancer.max_pixels = config.limits.pixels
     enhancer.max_bytes = config.limits.bytes
     services = create_services(enhancer, Metrics())
-    services.metrics.watch(enhancer.status)
+    services.metrics.watch(enhancer.status, tasks.folder)
     # Without `delete_cache`: at its end, the server would delete the uploads that pages still show.
     with gr.Blocks(title="Enhance", analytics_enabled=False) as demo:
         build_page(gr.I18n())

@@ -9,9 +9,11 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import psutil
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -54,11 +56,19 @@ class Metrics:
         self._refusals = Counter("enhance_refusals", text, ("reason",), registry=registry)
         self._running = Gauge("enhance_running", "Runs on the device", registry=registry)
         self._waiting = Gauge("enhance_waiting", "Runs and batches in the queue", registry=registry)
+        text = "Free space of the data folder"
+        self._disk_free = Gauge("enhance_disk_free_bytes", text, registry=registry)
+        build = Info("enhance_build", "Version of the server", registry=registry)
+        build.info({"version": version()})
+        ProcessCollector(registry=registry)
 
-    def watch(self, status: Callable[[], Mapping[str, Any]]) -> None:
-        """Read the numbers of jobs from `status` at each request."""
+    def watch(self, status: Callable[[], Mapping[str, Any]], data: Path) -> None:
+        """Read the numbers of jobs from `status`, and the free space of the folder `data`, at each
+        request."""
         self._running.set_function(lambda: status()["running"])
         self._waiting.set_function(lambda: status()["waiting"])
+        folder = next(one for one in (data, *data.parents) if one.exists())
+        self._disk_free.set_function(lambda: psutil.disk_usage(str(folder)).free)
 
     def follow(self, kind: str, preset: str, work: Callable[[], Any]) -> Any:
         """Return the result of `work`, which has an `info`, and record its outcome."""

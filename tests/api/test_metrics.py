@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from enhance import PRESETS, Enhancer
-from enhance.config import Config
+from enhance.config import Config, version
 from enhance.i18n import catalogue
 from enhance.web.build import build, launch_options
 from enhance.web.metrics import METRICS
@@ -74,10 +74,17 @@ def test_metrics_are_valid_as_openmetrics_and_contain_no_text_of_users(site, own
         for sample in family.samples:
             for name, value in sample.labels.items():
                 values[name].add(value)
-    assert values.keys() <= {"kind", "preset", "outcome", "stage", "le", "reason"}
+    assert values.keys() <= {"kind", "preset", "outcome", "stage", "le", "reason", "version"}
     assert "own" in values["preset"], "user models are counted together"
     assert values["preset"] <= PRESETS.keys() | {"own", "all"}
     assert values["reason"] <= catalogue().keys()
+
+
+def test_metrics_have_the_process_the_version_and_the_free_space(site):
+    numbers = counts(site)
+    assert numbers["process_resident_memory_bytes",] > 0
+    assert numbers["enhance_build_info", version()] == 1
+    assert numbers["enhance_disk_free_bytes",] > 0
 
 
 def test_metrics_are_served_only_if_enabled(tmp_path, monkeypatch):
