@@ -51,7 +51,7 @@ class Reporter(ProgressOutput):
         if file is not None and file.state in ("done", "failed"):
             self._print_file(file)
         elif file is not None and file.state == "running":
-            self._current_file = file.name
+            self._current_file = PIPE if file.place == PIPE else file.name
         begun = len(batch.by_key) - batch.count("waiting")
         position = f"{begun} of {len(batch.by_key)}"
         self.update(batch.share, batch.seconds_left, self._current_file, position)

@@ -45,6 +45,8 @@ def run(options: Namespace) -> int:
     with temporary_folder() as folder, Enhancer(options.device, options.precision) as enhancer:
         piped_result = _replace_pipes(options, Path(folder))
         batch, encoding = _plan(options, shard)
+        if is_stdin:
+            batch = _named_by_pipe(batch)
         if options.ray is None:  # The workers of a cluster check their own devices.
             enhancer.check()
         with Reporter(options, is_piped=piped_result is not None) as reporter:
@@ -64,6 +66,12 @@ def _settings_of(options: Namespace) -> Settings:
     if options.no_tuning:
         given["tuning"] = False
     return Settings(options.preset, **given, **size_of(options))
+
+
+def _named_by_pipe(batch: Batch) -> Batch:
+    """Return the batch of standard input, whose temporary file is not named in messages."""
+    files = {key: replace(file, entry={"input": PIPE}) for key, file in batch.by_key.items()}
+    return replace(batch, by_key=files)
 
 
 def _process(
@@ -105,7 +113,7 @@ def _replace_pipes(options: Namespace, folder: Path) -> Path | None:
     if len(inputs) != 1 or has_more or has_address or is_folder(inputs[0]):
         raise SettingsError("pipe_single")
     if inputs[0] == Path(PIPE):
-        options.input = [folder / PIPE]  # the name in the progress
+        options.input = [folder / "image"]
         with options.input[0].open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
     if output != PIPE:

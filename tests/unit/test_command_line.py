@@ -174,14 +174,17 @@ def test_an_output_that_cannot_be_written_is_an_error_with_a_message(forks, phot
 
 @can_fork
 def test_a_photo_goes_through_standard_input_and_output(forks, photo_file):
-    options = ["--format", "jpeg", "--progress", "json", *FAST]
+    options = ["--format", "jpeg", "--progress", "json", "--json", *FAST]
     run = forks.start("run", "-", "-o", "-", *options, stdin=photo_file)
 
     assert run.wait() == 0
     with Image.open(run.output) as opened:
         assert (opened.format, opened.size) == ("JPEG", (224, 160))
-    *_, last = run.errors.read_text().splitlines()
-    assert json.loads(last) == {"file": "-", "share": 1.0, "seconds_left": 0.0}
+    lines = [json.loads(line) for line in run.errors.read_text().splitlines()]
+    progress = [line for line in lines if "share" in line]
+    assert progress[-1] == {"file": "-", "share": 1.0, "seconds_left": 0.0}
+    (result,) = (line for line in lines if "input" in line)
+    assert result["input"]["path"] == "-"
 
 
 @can_fork
