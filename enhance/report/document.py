@@ -135,7 +135,8 @@ class ReportDocument(FPDF):
     ) -> None:
         """Write a table that continues on as many pages as it needs; `widths` are relative.
 
-        The first column holds labels. With `headings` the first row is repeated on each page.
+        The first column holds labels. The last cell of a short row spans the rest of it. With
+        `headings` the first row is repeated on each page.
         """
         self.set_font("sans", "", BODY)
         self.set_text_color(*INK)
@@ -153,8 +154,10 @@ class ReportDocument(FPDF):
             for label, *texts in rows:
                 row = table.row()
                 row.cell(self.clean(label), style=_LABEL)
-                for text in texts:
-                    row.cell(self.clean(text))
+                *others, last = map(self.clean, texts)
+                for text in others:
+                    row.cell(text)
+                row.cell(last, colspan=len(widths) - len(texts))
 
     def framed_image(
         self, image: Image.Image, x: float, y: float, width: float, alt_text: str

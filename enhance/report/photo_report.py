@@ -188,7 +188,8 @@ def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> dic
 def _file_rows(
     document: ReportDocument, info: Info, image: SourceImage, size: tuple[int, int]
 ) -> list[tuple[str, ...]]:
-    """Return the facts of the input and of the output file: label, before, after.
+    """Return the facts of the input and of the output file: label, before and after, or a label
+    and the value of one file.
 
     `size` is height and width.
     """
@@ -218,7 +219,9 @@ def _file_rows(
             f"{before} · {image.format.upper()} · {_colours(document, image)}",
             f"{after} · {kind}",
         ),
-        ("SHA-256", image.sha256, output["sha256"]),
+        # A whole checksum has room for one line only in both columns.
+        (f"SHA-256 · {document.translate('before')}", image.sha256),
+        (f"SHA-256 · {document.translate('after')}", output["sha256"]),
     ]
 
 
