@@ -32,7 +32,10 @@ from .document import GAP, GREY, LEAD, MARGIN, NOTE, ReportDocument
 
 _WHOLE_HEIGHT = 78.0
 _WHOLE_PIXELS = 1000
-"""The longest side of the whole photo: 300 dpi."""
+"""The longest side of the whole photo in a half of the page: 300 dpi."""
+_PANORAMA = 3.0
+"""From this ratio of width to height, before and after are shown one above the other, as wide as
+the page."""
 _DETAIL_HEIGHT = 52.0
 _DETAIL_PIXELS = (480, 298)  # width and height
 _STRIP = 16
@@ -81,7 +84,11 @@ def _draw_images(
     """Draw the whole photo and its detail at `focus`, each before and after."""
     height, width = result.size
     icc = icc_for_screen(image)
-    after = overview(result, _WHOLE_PIXELS)
+    is_panorama = width >= _PANORAMA * height
+    pixels = _WHOLE_PIXELS
+    if is_panorama:
+        pixels *= 2
+    after = overview(result, pixels)
     whole = {
         "before": srgb_image(whole_image(image, after.shape[:2]), icc),
         "after": srgb_image(after, icc),
@@ -90,7 +97,7 @@ def _draw_images(
         "before": _pixels(document, image.width, image.height),
         "after": _pixels(document, width, height),
     }
-    _draw_pair(document, whole, captions, _WHOLE_HEIGHT)
+    _draw_pair(document, whole, captions, _WHOLE_HEIGHT, stacked=is_panorama)
     # As the page shows it, pixel for pixel.
     wide = min(width, _DETAIL_PIXELS[0])
     tall = min(height, _DETAIL_PIXELS[1])
@@ -137,20 +144,28 @@ def _draw_pair(
     images: Mapping[str, Image.Image],
     captions: Mapping[str, str],
     most: float,
+    *,
+    stacked: bool = False,
 ) -> None:
-    """Draw images of one size, at most `most` high, side by side, each with its caption below."""
+    """Draw images of one size, at most `most` high, side by side or one above the other, each with
+    its caption below."""
     top = document.y
     bottom = top
     x = MARGIN
-    half = (document.epw - GAP) / 2
+    room = (document.epw - GAP) / 2
+    if stacked:
+        room = document.epw
     for key, image in images.items():
         caption = f"{document.translate(key)} · {captions[key]}"
-        width = min(half, most * image.width / image.height)
+        width = min(room, most * image.width / image.height)
         y = document.framed_image(image, x, top, width, caption)
         document.set_xy(x, y + 1)
-        document.paragraph(caption, NOTE, colour=GREY, width=half)
+        document.paragraph(caption, NOTE, colour=GREY, width=room)
         bottom = max(bottom, document.y)
-        x += half + GAP
+        if stacked:
+            top = bottom + 2
+        else:
+            x += room + GAP
     document.set_xy(MARGIN, bottom + 2)
 
 

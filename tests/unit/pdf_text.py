@@ -16,6 +16,11 @@ def text_of(document, folder, *, page=None):
     return _poppler("pdftotext", document, folder, pages, "-")
 
 
+def lines_of(document, folder):
+    """Return the lines of a PDF from top to bottom; texts side by side are in one line."""
+    return _poppler("pdftotext", document, folder, ["-layout"], "-").splitlines()
+
+
 def images_of(document, folder):
     """Return the images of a PDF in their order."""
     target = folder / secrets.token_hex(4)

@@ -19,7 +19,7 @@ from enhance.report.batch_report import Line, summary, table
 from enhance.report.photo_report import make_report
 from enhance.settings import Settings
 
-from .pdf_text import facts_of, images_of, text_of
+from .pdf_text import facts_of, images_of, lines_of, text_of
 
 pytestmark = pytest.mark.usefixtures("fresh_store")
 TUNED = Settings("anime-fast", strength=0.6, fidelity=1, sharpen=0.05)
@@ -79,6 +79,16 @@ def test_the_detail_is_where_the_page_opens(enhancer, tmp_path, focus, is_bright
     *_, before, after = images_of(document, tmp_path)
     for image in (before, after):
         assert (np.asarray(image).mean() > 200) == is_bright
+
+
+@pytest.mark.parametrize(("height", "is_stacked"), [(100, True), (200, False)])
+def test_only_a_panorama_has_before_and_after_one_above_the_other(
+    enhancer, tmp_path, height, is_stacked
+):
+    pixels = data.astronaut()[:height, :400]
+    document = report_on(enhancer, tmp_path / "wide.png", pixels)
+    caption = next(line for line in lines_of(document, tmp_path) if f"400 × {height} px" in line)
+    assert ("After" not in caption) == is_stacked
 
 
 def test_a_chinese_report_has_no_english(enhancer, tmp_path):
