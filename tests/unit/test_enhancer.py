@@ -46,6 +46,7 @@ def test_a_run_without_output_becomes_a_task_with_all_documented_keys(enhancer, 
     assert info["input"].keys() == {"name", "sha256", "width", "height", "mode", "bytes"}
     assert info["output"].keys() == {"path", "sha256", "width", "height", "bytes"}
     assert info["model"].keys() == {"name", "sha256", "source", "licence"}
+    assert info["peak_memory_mb"] > 0
 
 
 def test_neither_a_repeated_request_nor_other_sliders_run_the_network(
