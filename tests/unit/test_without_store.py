@@ -80,7 +80,7 @@ READ = "shutil.copyfileobj = kill; main(['run', '-', '-o', 'out.png'])"
 
 @can_fork
 @pytest.mark.parametrize(
-    ("code", "copy"), [(STORED, "processed/*.png"), (DOWNLOADED, "*.png"), (READ, "-")]
+    ("code", "copy"), [(STORED, "processed/*.png"), (DOWNLOADED, "*.png"), (READ, "image")]
 )
 def test_copies_of_a_killed_program_are_deleted_by_the_next_one(
     temporary, photo_file, forks, code, copy
