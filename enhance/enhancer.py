@@ -44,7 +44,7 @@ from .formats.in_memory import InMemory, as_file, is_array, is_batch, like, map_
 from .formats.png_reader import PngReader
 from .formats.thumbnails import most_detailed_point, small_size, whole_image
 from .i18n import DEFAULT_LANGUAGE
-from .images import Box, SourceImage, downscaled_size, read_image
+from .images import Box, SourceImage, downscaled_size, read_image, warm_up
 from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Result, RunInputs, fidelity_info
 from .jobs.parallel import work_in_parallel
 from .jobs.scheduler import Job, JobKind, Progress, Scheduler
@@ -184,6 +184,7 @@ class Enhancer:
     def engine(self) -> Engine:
         """The engine, created at first use. This imports PyTorch."""
         if self._engine is None:
+            warm_up()
             return DEVICE_THREAD.call(self._create_engine)
         return self._engine
 

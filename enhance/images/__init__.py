@@ -7,4 +7,4 @@ from .degradation import NO_DEGRADATION, Degradation
 from .downscaling import Size, Span, ceil_div, downscaled_size, spans, widen
 from .image import Box, FileFacts, SourceImage
 from .listing import ListedPath, Listing, list_images
-from .worker import inspect_image, read_image
+from .worker import inspect_image, read_image, warm_up

@@ -94,6 +94,11 @@ def read_image(
     return replace(image, name=name or image.name)
 
 
+def warm_up() -> None:
+    """Start the first worker in the background, so that the first image does not wait for it."""
+    WORKERS.warm_up()
+
+
 class Workers:
     """Worker processes that are started when needed, which takes 0.2 s of one core, and used
     again. Thread-safe.
@@ -113,6 +118,11 @@ class Workers:
         self._idle: list[_Worker] = []
         self._changed = threading.Condition()
         self._granted: list[int] = []
+
+    def warm_up(self) -> None:
+        with self._changed, suppress(OSError):  # The first image reports the error.
+            if not self._idle:
+                self._idle.append(_Worker(self._program))
 
     def end_idle(self) -> None:
         with self._changed:
@@ -314,14 +324,15 @@ def allocate_pixels(shape: tuple[int, ...], dtype: str, folder: Path | None) -> 
 
 
 def _reserve(file: int, size: int) -> None:
-    """Reserve disk space, if the system can.
+    """Reserve disk space.
 
     Without it, writing to the mapped file would kill the process when the disk is full.
     """
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(file, 0, size)
-    else:
-        os.truncate(file, size)
+        return
+    for first in range(0, size, 1 << 20):
+        os.write(file, bytes(min(1 << 20, size - first)))
 
 
 def _receive_image(worker: _Worker, folder: Path | None) -> SourceImage:
