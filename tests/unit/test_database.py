@@ -8,7 +8,7 @@ import os
 import shutil
 import sqlite3
 import zipfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -116,7 +116,8 @@ def test_a_process_that_is_killed_at_any_statement_loses_no_file_and_leaves_none
     forks, tmp_path, is_damaged, stride
 ):
     start = tmp_path / "start" / "data"
-    add_run(TaskStore(start), THEIRS, b"photo", "1" * 64)
+    with closing(TaskStore(start)) as store:
+        add_run(store, THEIRS, b"photo", "1" * 64)
     (start / FOREIGN).write_bytes(b"foreign")
     kept = files_of(start)
     if is_damaged:
