@@ -1,9 +1,10 @@
 """Upload the project to a Hugging Face Space: `make space REPO=owner/name`. SPACE=--dry-run only
 lists the files.
 
-Only files that git tracks are uploaded, so that photos, results and passwords in the folder stay
-private, and of those only what a Space needs. The upload is one commit. Other files in the Space
-are deleted. A dry run needs no packages.
+The Space builds the image of the Dockerfile, because requirements.txt alone would install PyTorch
+with CUDA on free hardware. Only files that git tracks are uploaded, so that photos, results and
+passwords in the folder stay private, and of those only what a Space needs. The upload is one
+commit. Other files in the Space are deleted. A dry run needs no packages.
 """
 
 from __future__ import annotations
@@ -17,15 +18,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 IGNORED = (
     ".ci/*",
-    ".dockerignore",
-    "Dockerfile",
     "compose.yaml",
+    "packages.txt",
     "tests/*",
     "docs/*.py",
-    "requirements.lock",
 )
-"""Files that a Space does not need. It is built from the head of README.md, requirements.txt and
-packages.txt."""
+"""Files that a Space does not need. It is built from the head of README.md and the Dockerfile."""
+_GRADIO_KEYS = ("sdk", "sdk_version", "python_version", "app_file", "preload_from_hub")
+"""What the head of README.md states for a Space that is built without the Dockerfile."""
 _KEPT_THERE = {".gitattributes"}
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -41,10 +41,13 @@ def is_ignored(name: str) -> bool:
 
 
 def readme_of(repo: str) -> str:
-    """Return README.md with the address of the Space's thumbnail added."""
-    text = (ROOT / "README.md").read_text("utf-8")
-    image = f"thumbnail: https://huggingface.co/spaces/{repo}/resolve/main/docs/page.png"
-    return text.replace("\ntags:\n", f"\n{image}\ntags:\n", 1)
+    """Return README.md whose head configures a Docker Space with a thumbnail."""
+    _, head, text = (ROOT / "README.md").read_text("utf-8").split("---\n", 2)
+    entries = re.findall(r"^\w+:.*\n(?:  .*\n)*", head, re.MULTILINE)
+    kept = [entry for entry in entries if entry.split(":")[0] not in _GRADIO_KEYS]
+    thumbnail = f"https://huggingface.co/spaces/{repo}/resolve/main/docs/page.png"
+    added = f"sdk: docker\napp_port: 7860\nthumbnail: {thumbnail}\n"
+    return f"---\n{''.join(kept)}{added}---\n{text}"
 
 
 def send(repo: str, names: list[str], *, private: bool) -> str:
@@ -52,7 +55,7 @@ def send(repo: str, names: list[str], *, private: bool) -> str:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api = HfApi()
-    api.create_repo(repo, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+    api.create_repo(repo, repo_type="space", space_sdk="docker", private=private, exist_ok=True)
     there = set(api.list_repo_files(repo, repo_type="space")) - _KEPT_THERE
     operations: list[CommitOperationAdd | CommitOperationDelete] = [
         CommitOperationAdd(name, readme_of(repo).encode() if name == "README.md" else ROOT / name)
