@@ -58,7 +58,7 @@ bench: .venv/.test-ready fetch
 soak: .venv/.test-ready fetch
 	$(BIN)/python -m tests.soak $(SOAK)
 
-container: DEBIAN := buildah debootstrap
+container: DEBIAN := buildah netavark debootstrap
 container: debian .venv/.test-ready
 	$(RUN_TESTS) --timeout 0 tests/container.py
 

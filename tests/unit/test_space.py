@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -71,7 +72,7 @@ def hub():
         server.shutdown()
 
 
-def test_a_space_preloads_all_weights_from_hugging_face():
+def test_a_space_preloads_all_weights_from_hugging_face_at_a_commit():
     wanted = set()
     for model in models.manifest().values():
         for source in model.files:
@@ -79,9 +80,10 @@ def test_a_space_preloads_all_weights_from_hugging_face():
                 wanted.add((source.repo, source.version, source.path))
     preloaded = set()
     for line in HEAD["preload_from_hub"]:
-        repo, files, *version = line.split()
+        repo, files, version = line.split()
+        assert re.fullmatch("[0-9a-f]{40}", version)
         for file in files.split(","):
-            preloaded.add((repo, *(version or ["main"]), file))
+            preloaded.add((repo, version, file))
     assert preloaded == wanted
     assert {*HEAD["models"]} == {repo for repo, _, _ in wanted}
 
