@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -28,7 +28,7 @@ from ..processes import temporary_folder
 from ..restore.resample import result_size, with_possible_size
 from ..settings import Settings
 from ..store import download_name
-from ..store.names import NamesBeside, ResultNames, report_path_next_to
+from ..store.names import ResultNames, report_path_next_to
 from ..store.remote import RemoteNames, StoredFile, download, stored_at, upload
 from .parallel import work_in_parallel
 from .scheduler import Job
@@ -53,7 +53,8 @@ class BatchFile:
     output: Path | None = None
     """The output file: a given path, or the result of a finished file."""
     target: Path = Path()
-    """Path of the result below an output folder, unique in the batch."""
+    """Path of the result below an output folder, unique in the batch. A result next to its file has
+    an absolute one, without the size in its name."""
     state: str = "waiting"
     size: tuple[int, int] | None = None
     """Height and width, once the header was read."""
@@ -100,13 +101,12 @@ class BatchFile:
         return Path(self.info["output"]["path"]) if self.info else None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Batch:
-    """The files of a batch and its progress.
+    """The files of a batch and its progress, which change during a run.
 
     `share` is the finished part of the work, 0 to 1, without cached files. `rows_of_file`, its
-    finished and all rows, and `seconds_left_of_file` belong to the current file. All `Batch`
-    objects of one run share `by_key`, which changes during the run.
+    finished and all rows, and `seconds_left_of_file` belong to the current file.
     """
 
     by_key: dict[str, BatchFile]
@@ -114,7 +114,7 @@ class Batch:
     counts: Counter[str]
     """The number of files in each state."""
     latest: BatchFile | None = None
-    """The file that changed last."""
+    """The file that the last change is about, None if only the progress changed."""
     share: float = 0.0
     rows_of_file: tuple[int, int] = (0, 0)
     seconds_left: float | None = None
@@ -164,16 +164,16 @@ class RunningBatch:
 
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
-        self._keys = iter(list(self.batch.by_key))  # of the files that were not started yet
         self._jobs = dict[str, Job]()  # of the files that were started, by key
-        self._newest_job: Job | None = None
+        self._newest_job = Job()
         # The work for the estimate, in pixels. Cached files take hardly any time and do not count.
         self._pending_work = float(sum(map(_pending_work, self.batch.files)))
         self._running_work = dict[str, float]()  # finished work of the running files, by key
         self._finished_work = 0.0
         self._at_once = 1
         """The number of files that are processed at the same time."""
-        if any(map(self._is_remote, self.batch.files)):
+        has_addresses = any(file.address for file in self.batch.files)
+        if has_addresses or isinstance(self.batch.names, RemoteNames):
             self._at_once = _REMOTE_AT_ONCE
 
     def run(self) -> Batch:
@@ -182,11 +182,12 @@ class RunningBatch:
         self._started = time.perf_counter()
         for file in self.batch.files:
             if file.state == "waiting" and not file.address:
-                file = self._check(file)
+                if not file.size:
+                    file = with_size(file, self.enhancer)
+                file = checked(file, self.settings, self.encoding)
             if file.state in ("waiting", "failed"):  # Failed files are also reported.
                 self._put(file)
-        started = iter(self._next, None)
-        work = work_in_parallel(self._process, started, self._at_once, self.stop)
+        work = work_in_parallel(self._process, self._start_files(), self._at_once, self.stop)
         with closing(work) as ended:
             for _, future in ended:
                 self._end(future.result())
@@ -195,8 +196,7 @@ class RunningBatch:
     @property
     def ahead(self) -> int:
         """The number of runs ahead of the batch in the queue."""
-        job = self._newest_job
-        return 0 if job is None else self.enhancer.scheduler.ahead(job)
+        return self.enhancer.scheduler.ahead(self._newest_job)
 
     def cancel(self, key: str) -> None:
         """Cancel one file that waits or is processed."""
@@ -209,23 +209,13 @@ class RunningBatch:
             elif file.state == "running":
                 self._jobs[key].stop.set()
 
-    def _check(self, file: BatchFile) -> BatchFile:
-        """Return the file with its size, or as failed if it cannot have the requested size or
-        format."""
-        if not file.size:
-            file = with_size(file, self.enhancer.max_pixels, self.enhancer.max_bytes)
-        return checked(file, self.settings, self.encoding)
-
-    def _is_remote(self, file: BatchFile) -> bool:
-        """Return whether the file or its result has an address. Its result is named after the
-        download."""
-        return bool(file.address) or isinstance(self.batch.names, RemoteNames)
-
-    def _next(self) -> BatchFile | None:
-        """Start the next file and return it, or None at the end."""
-        with self._lock:
-            for key in self._keys:
-                file = self.batch.by_key[key]
+    def _start_files(self) -> Iterator[BatchFile]:
+        """Yield the files that wait, each when its work begins. After `stop`, they are
+        cancelled."""
+        batch = self.batch
+        for key in list(batch.by_key):
+            with self._lock:
+                file = batch.by_key[key]
                 if file.state != "waiting":
                     continue
                 if self.stop.is_set():
@@ -234,10 +224,10 @@ class RunningBatch:
                 file = replace(file, state="running")
                 self._newest_job = Job("run", self.caller, _StopOfFile(self.stop))
                 self._jobs[key] = self._newest_job
-                self.batch = replace(self.batch, rows_of_file=(0, 0), seconds_left_of_file=None)
+                batch.rows_of_file = (0, 0)
+                batch.seconds_left_of_file = None
                 self._put(file)
-                return file
-            return None
+            yield file
 
     def _process(self, file: BatchFile) -> BatchFile:
         """Return the file with its result or its error."""
@@ -249,24 +239,16 @@ class RunningBatch:
             return _as_failed(file, error)
 
     def _run_file(self, file: BatchFile) -> BatchFile:
-        """Return the file with its result, also if only its report failed. Raises EnhanceError."""
-        if self._is_remote(file):
-            return self._run_remote_file(file)
-        return self._run_local_file(file)
+        """Return the file with its result, also if only its report failed. Raises EnhanceError.
 
-    def _run_remote_file(self, file: BatchFile) -> BatchFile:
-        """Download the file if it is remote, process it, and upload a remote result."""
-        local = file
+        A remote file is downloaded first.
+        """
+        if not file.address:
+            return self._run_local_file(file)
         with temporary_folder() as folder:
-            if file.address:
-                source = Path(folder, file.key).with_suffix(file.relative_path.suffix)
-                local = self._check(replace(file, source=download(file.address, source)))
-                if local.error is not None:
-                    raise local.error
-            ended = self._run_local_file(replace(local, size=None))  # Progress counts bytes.
-        return replace(
-            file, state=ended.state, output=ended.output, info=ended.info, error=ended.error
-        )
+            source = Path(folder, file.key).with_suffix(file.relative_path.suffix)
+            local = replace(file, source=download(file.address, source))
+            return replace(self._run_local_file(local), source=file.source)
 
     def _run_local_file(self, file: BatchFile) -> BatchFile:
         """Enhance a local file. At the end of the run, its result gets the first name that is still
@@ -277,7 +259,7 @@ class RunningBatch:
         path = names.folder / file.target
         if isinstance(names, RemoteNames):
             write = partial(self._enhance_and_upload, file, names=names)
-        elif isinstance(names, NamesBeside):
+        elif file.target.is_absolute():  # It is next to the photo.
             image = self.enhancer.read(file.source, name=file.name)
             path = self._path_with_size(path, image, file)
             write = partial(self._enhance, file, image=image, replaces="request")
@@ -307,7 +289,7 @@ class RunningBatch:
             complete = None
         with temporary_folder() as folder:
             result = Path(folder, output.name)
-            ended = replace(self._enhance(file, result, complete), output=None)
+            ended = replace(self._enhance(file, result, complete), output=None, png=None)
             if ended.info:
                 ended.info["output"]["path"] = address
             if result.exists():
@@ -330,7 +312,6 @@ class RunningBatch:
         replaces: Replaceable = "result",
     ) -> BatchFile:
         """Enhance a local file, unless its result is `stored` at an address."""
-        on_compute = self.on_compute
         with ExitStack() as until_reported:
             hold = None
             if output is None:
@@ -349,7 +330,7 @@ class RunningBatch:
                     job=self._jobs[file.key],
                     name=file.name,
                     image=image,
-                    on_compute=on_compute and (lambda run: on_compute(file, run)),
+                    on_compute=self.on_compute and partial(self.on_compute, file),
                     hold=hold,
                     replaces=replaces,
                     stored=stored,
@@ -357,19 +338,17 @@ class RunningBatch:
             )
             error = None
             if image is not None:
-                error = self._write_report(output, result, image)
+                error = self._write_report(result, image)
         return replace(
             file, state="done", output=output, info=result.info, error=error, png=result.png
         )
 
-    def _write_report(
-        self, output: Path | None, result: Result, image: SourceImage
-    ) -> EnhanceError | None:
+    def _write_report(self, result: Result, image: SourceImage) -> EnhanceError | None:
         """Write the report and return its error. Without a PNG, the result and its report already
         existed."""
         if self.report is None or result.png is None:
             return None
-        path = report_path_next_to(output or result.png, image.sha256)
+        path = report_path_next_to(result.path, image.sha256)
         try:
             self.enhancer.write_report(result, image, path, self.report)
         except Exception as error:
@@ -387,13 +366,14 @@ class RunningBatch:
     def _put(self, file: BatchFile) -> None:
         """Replace the file in the batch."""
         with self._lock:
-            before = self.batch.by_key[file.key]
-            self.batch.by_key[file.key] = file
+            batch = self.batch
+            before = batch.by_key[file.key]
+            batch.by_key[file.key] = file
+            batch.counts[before.state] -= 1
+            batch.counts[file.state] += 1
+            batch.latest = file
             self._pending_work += _pending_work(file) - _pending_work(before)
-            counts = self.batch.counts.copy()
-            counts[before.state] -= 1
-            counts[file.state] += 1
-            self._change(counts=counts, latest=file)
+            self.on_change(batch)
 
     def _update_progress(
         self, file: BatchFile, done: int, total: int, left_of_file: float | None
@@ -401,26 +381,23 @@ class RunningBatch:
         """Update the progress by the rows of the current file."""
         with self._lock:
             self._running_work[file.key] = file.pixels * done / total
-            rows = (done, total)
-            self._update_share(rows_of_file=rows, seconds_left_of_file=left_of_file)
+            self.batch.rows_of_file = (done, total)
+            self.batch.seconds_left_of_file = left_of_file
+            self._update_share()
 
-    def _update_share(self, **others: Any) -> None:
-        """Update the finished share, the time left and `others`. The caller holds the lock."""
+    def _update_share(self) -> None:
+        """Update the finished share and the time left. The caller holds the lock."""
+        batch = self.batch
         done = self._finished_work + sum(self._running_work.values())
         total = self._finished_work + self._pending_work
-        share = 1.0
+        batch.share = 1.0
         if total:
-            share = min(1.0, done / total)
-        left = None
+            batch.share = min(1.0, done / total)
         # The start of the first file is not typical, because models are loaded then.
-        if share > _LEAST_SHARE:
-            left = (time.perf_counter() - self._started) * (1 / share - 1)
-        self._change(share=share, seconds_left=left, latest=None, **others)
-
-    def _change(self, **values: Any) -> None:
-        """Change the batch and report that. The caller holds the lock."""
-        self.batch = replace(self.batch, **values)
-        self.on_change(self.batch)
+        if batch.share > _LEAST_SHARE:
+            batch.seconds_left = (time.perf_counter() - self._started) * (1 / batch.share - 1)
+        batch.latest = None
+        self.on_change(batch)
 
 
 def _pending_work(file: BatchFile) -> int:
@@ -445,14 +422,15 @@ def _as_failed(file: BatchFile, error: Exception) -> BatchFile:
     return replace(file, state="failed", error=expected_error(error, "A file of a batch failed"))
 
 
-def with_size(
-    file: BatchFile, max_pixels: int | None = None, max_bytes: int | None = None
-) -> BatchFile:
-    """Return the file with the size from its header, or as failed if it is not a supported
-    image."""
+def with_size(file: BatchFile, enhancer: Enhancer) -> BatchFile:
+    """Return the file with the size from its header, or as failed if it is not an image that the
+    enhancer supports."""
     try:
         facts = inspect_image(
-            file.source, name=file.name, max_pixels=max_pixels, max_bytes=max_bytes
+            file.source,
+            name=file.name,
+            max_pixels=enhancer.max_pixels,
+            max_bytes=enhancer.max_bytes,
         )
     except EnhanceError as error:
         return replace(file, state="failed", error=error)

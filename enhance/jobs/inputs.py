@@ -14,7 +14,7 @@ from ..errors import EnhanceError, PictureError, SettingsError
 from ..images import Listing, list_images
 from ..metadata.provenance import origin_of
 from ..settings import Settings
-from ..store.names import NamesBeside, ResultNames, plan_names
+from ..store.names import ResultNames, plan_names
 from ..store.remote import RemoteNames, check_bucket, is_address, list_address, stored_at
 from .batch import Batch, BatchFile, plan
 
@@ -85,7 +85,7 @@ def find_images(
 
 
 def _beside(file: BatchFile, ending: str) -> BatchFile:
-    """Return a file whose result is saved next to it, with the size in its name."""
+    """Return a file whose result is saved next to it. Its run adds the size to the name."""
     target = file.source.absolute().with_name(file.named_after.stem + ending)
     return replace(file, target=target)
 
@@ -98,10 +98,8 @@ def with_targets(files: Sequence[BatchFile], ending: str = ".png") -> list[Batch
 
 
 def _result_names(output: Path | str | None) -> ResultNames:
-    if output is None:
-        return NamesBeside()
     if not is_address(output):
-        return ResultNames(Path(output))
+        return ResultNames(Path(output or ""))
     check_bucket(output)
     return RemoteNames(output)
 

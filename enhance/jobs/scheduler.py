@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -64,8 +65,8 @@ class Scheduler:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._holders: dict[Job, int] = {}
-        self._queues = {name: _JobQueue() for name in ("run", "comparison", "preview")}
+        self._holders = Counter[Job]()
+        self._queues = defaultdict[JobKind, _JobQueue](_JobQueue)
 
     @contextmanager
     def admit(
@@ -88,7 +89,7 @@ class Scheduler:
     def hold(self, job: Job) -> Iterator[None]:
         """Prevent the end of an admitted job inside the block."""
         with self._changed:
-            self._holders[job] = self._holders.get(job, 0) + 1
+            self._holders[job] += 1
         try:
             yield
         finally:
@@ -139,9 +140,9 @@ class Scheduler:
     def count(self, name: JobKind = "run") -> int:
         """Return the number of jobs in a queue, or the number of admitted jobs if it is larger."""
         with self._changed:
-            queued = len(self._queues[name].active) + len(self._queues[name].waiting)
-            admitted = [one for one in self._holders if one.kind == name]
-            return max(queued, len(admitted))
+            queue = self._queues[name]
+            admitted = sum(one.kind == name for one in self._holders)
+            return max(len(queue.active) + len(queue.waiting), admitted)
 
     def _check_limits(self, job: Job, limit: int) -> None:
         jobs = [one for one in self._holders if one.kind == job.kind]
@@ -164,11 +165,14 @@ class Scheduler:
     def _wait_in_queue(self, job: Job, ahead: int) -> None:
         started = time.perf_counter()
         active = self._queues[job.kind].active
+
+        def is_over() -> bool:
+            return job.stop.is_set() or job in active[: ahead + 1]
+
         try:
-            while not job.stop.is_set():
-                with self._changed:
-                    if self._changed.wait_for(lambda: job in active[: ahead + 1], _POLL_SECONDS):
-                        break
+            with self._changed:
+                while not self._changed.wait_for(is_over, _POLL_SECONDS):
+                    pass
         finally:
             job.wait_seconds += time.perf_counter() - started
         if job.stop.is_set():
@@ -190,54 +194,55 @@ class FairQueue(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._entries: list[_Entry[T]] = []
-        self._places: dict[tuple[Hashable, ...], int] = {}
-        self._served: list[tuple[Hashable, ...]] = []
+        self._arrivals = dict[T, _Arrival]()
+        self._places = dict[tuple[Hashable, ...], int]()
+        self._served = list[tuple[Hashable, ...]]()
         self._number = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._arrivals)
 
     def __contains__(self, item: object) -> bool:
-        return any(item is entry.item for entry in self._entries)
+        return item in self._arrivals
 
     def add(self, caller: Hashable, item: T) -> None:
         self._number += 1
-        self._entries.append(_Entry(_prefixes(caller), item, self._number))
+        self._arrivals[item] = _Arrival(_prefixes(caller), self._number)
 
     def take(self) -> T:
         """Remove and return the next item, of the caller who was served the longest time ago."""
         self._number += 1
         before = self._places | dict.fromkeys(self._served, self._number)
-        places: dict[tuple[Hashable, ...], int] = {}
-        for entry in self._entries:
-            for prefix in entry.prefixes:
-                places.setdefault(prefix, max(entry.number, before.get(prefix, 0)))
-        entry = min(self._entries, key=lambda one: [places[prefix] for prefix in one.prefixes])
-        self.remove(entry.item)
+        places = dict[tuple[Hashable, ...], int]()
+        for arrival in self._arrivals.values():
+            for prefix in arrival.prefixes:
+                places.setdefault(prefix, max(arrival.number, before.get(prefix, 0)))
+
+        def place(item: T) -> list[int]:
+            return [places[prefix] for prefix in self._arrivals[item].prefixes]
+
+        item = min(self._arrivals, key=place)
         self._places = places
-        self._served = entry.prefixes
-        return entry.item
+        self._served = self._arrivals.pop(item).prefixes
+        return item
 
     def remove(self, item: T) -> bool:
         """Remove an item. Return False if it was not there."""
-        before = len(self._entries)
-        self._entries = [entry for entry in self._entries if entry.item is not item]
-        return len(self._entries) < before
+        return self._arrivals.pop(item, None) is not None
 
     def in_order(self) -> Iterator[T]:
         """Yield the items in the order in which they will be taken."""
-        later = copy(self)  # `take` replaces the attributes and does not change their values.
+        later = copy(self)
+        later._arrivals = self._arrivals.copy()
         while later:
             yield later.take()
 
 
 @dataclass(frozen=True)
-class _Entry(Generic[T]):
-    """An item of a queue, the prefixes of its caller, and when it came."""
+class _Arrival:
+    """The prefixes of an item's caller, and when the item came."""
 
     prefixes: list[tuple[Hashable, ...]]
-    item: T
     number: int
 
 

@@ -92,16 +92,6 @@ class ResultNames:
         return sha256 != "" and origin_of(path).input_sha256 == sha256
 
 
-class NamesBeside(ResultNames):
-    """Assigns output files next to the inputs.
-
-    `folder` has no effect, because the paths are absolute.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(Path())
-
-
 def report_path_next_to(result: Path, input_sha256: str) -> Path:
     """Return the path for the report of a result: its name with .pdf, or with -report where another
     file has that.

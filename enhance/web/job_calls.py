@@ -99,8 +99,7 @@ def read_files(call: JobCall) -> JobCall:
 
 
 def _read_file(call: JobCall, file: BatchFile) -> BatchFile:
-    enhancer = call.services.enhancer
-    file = with_size(file, enhancer.max_pixels, enhancer.max_bytes)
+    file = with_size(file, call.services.enhancer)
     if call.largest:
         file = with_nearest_size(file, call.settings)
     return checked(file, call.settings, call.encoding)
