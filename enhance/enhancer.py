@@ -352,31 +352,19 @@ class Enhancer:
         y: float | None = None,
         size: int = 128,
         settings: Sequence[Settings] | None = None,
+        progress: Progress | None = None,
         stop: threading.Event | None = None,
+        job: Job | None = None,
     ) -> Comparison:
         """Return previews of a square, as `preview` does, with all available presets or `settings`.
 
-        A comparison does not wait for runs, because their steps alternate. If a preset fails, its
-        cell has the error. Raises EnhanceError if all fail.
+        A comparison does not wait for runs, because their steps alternate. `progress` is called
+        with the numbers of finished presets and of all presets. `job` is for servers. If a preset
+        fails, its cell has the error. Raises EnhanceError if all fail.
         """
+        job = job or _job("comparison", stop)
         image = self.read(source)
         box = choose_box(image.width, image.height, x, y, size)
-        return self.compare_region(image, box, _job("comparison", stop), settings)
-
-    @memory_errors()
-    def compare_region(
-        self,
-        image: SourceImage,
-        box: Box,
-        job: Job,
-        settings: Sequence[Settings] | None = None,
-        progress: Progress | None = None,
-    ) -> Comparison:
-        """Return previews of a region of a decoded image, as `compare` does.
-
-        `progress` is called with the numbers of finished presets and of all presets. Raises
-        EnhanceError.
-        """
         started = time.perf_counter()
         if settings is None:
             names = [name for name in presets.available_presets() if name != AUTO]
@@ -524,12 +512,23 @@ class Enhancer:
         return self._inputs_of(image, settings)
 
     def _inputs_of(
-        self, image: SourceImage, settings: Settings, stop: threading.Event | None = None
+        self,
+        image: SourceImage,
+        settings: Settings,
+        whole: Cut | None = None,
+        stop: threading.Event | None = None,
     ) -> RunInputs:
+        """Return the inputs of a run for an image, or for the larger image that it is a part of."""
+        model = NO_MODEL
         precision = "fp32"
         if settings.model:
+            model = models.ensure(settings.model)
             precision = self.engine.precision(image.bits, settings.model)
-        return _run_inputs(image, settings, precision, stop=stop)
+        second = None
+        size = whole or image
+        if has_second_pass(settings, size.height, size.width):
+            second = models.ensure(SECOND_MODEL, stop=stop)
+        return RunInputs(image, settings, model, precision, second)
 
     def _start_run(
         self,
@@ -550,7 +549,7 @@ class Enhancer:
         result_size(settings, image.height, image.width)  # raises before anything is downloaded
         settings = pipeline.install_models(settings, job.stop)
         return Run(
-            inputs=self._inputs_of(image, settings, job.stop),
+            inputs=self._inputs_of(image, settings, stop=job.stop),
             engine=self.engine,
             face_cache=self._face_cache,
             scheduler=self.scheduler,
@@ -597,7 +596,7 @@ class Enhancer:
         elif settings.is_auto:
             settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
         settings = presets.with_installed_models(settings)
-        inputs = _run_inputs(region.image, settings, info["precision"], region.cut)
+        inputs = self._inputs_of(region.image, settings, region.cut)
         has_other_output = inputs.network_key != region.network_key
         # The output is without the faces of another preset.
         has_other_scene = settings.scene != find_preset(info["preset"]).scene
@@ -713,11 +712,10 @@ class Enhancer:
             "running": running,
             "waiting": jobs - running,
         }
-        engine = self._engine
-        if engine is not None:
-            status["device"] = str(engine.device)
-            status["precision"] = engine.precision()
-            model, size = engine.loaded() or (None, 0)
+        if self._engine is not None:
+            status["device"] = str(self._engine.device)
+            status["precision"] = self._engine.precision()
+            model, size = self._engine.loaded() or (None, 0)
             status["model"] = model
             status["model_memory_mb"] = round(size / 1e6, 1)
         return status
@@ -866,24 +864,6 @@ def _with_model(settings: Settings, model: Path | str | None) -> Settings:
         return settings.resolved(models.use(Path(model)))
     except WeightsError as error:
         raise SettingsError("model_unusable", reason=error) from error
-
-
-def _run_inputs(
-    image: SourceImage,
-    settings: Settings,
-    precision: str,
-    whole: Cut | None = None,
-    stop: threading.Event | None = None,
-) -> RunInputs:
-    """Return the inputs of a run for an image, or for the larger image that it is a part of."""
-    model = NO_MODEL
-    if settings.model:
-        model = models.ensure(settings.model)
-    second = None
-    size = whole or image
-    if has_second_pass(settings, size.height, size.width):
-        second = models.ensure(SECOND_MODEL, stop=stop)
-    return RunInputs(image, settings, model, precision, second)
 
 
 def _job(kind: JobKind, stop: threading.Event | None) -> Job:

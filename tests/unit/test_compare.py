@@ -11,9 +11,7 @@ from PIL import Image
 from enhance import Cancelled, EnhanceError, Settings
 from enhance.cli import main
 from enhance.engine.steps import RowNetwork
-from enhance.images import Box
 from enhance.jobs.scheduler import Job
-from enhance.preview import choose_box
 
 from .stored_results import files_of
 
@@ -37,9 +35,7 @@ def passes(monkeypatch, enhancer):
 
 
 def test_each_installed_preset_is_compared_once_model_by_model(enhancer, photo, passes):
-    image = enhancer.read(photo[:12, :16].copy())
-    box = choose_box(16, 12, None, None, 8)
-    comparison = enhancer.compare_region(image, box, Job("comparison"))
+    comparison = enhancer.compare(photo[:12, :16].copy(), size=8)
 
     here = [one["name"] for one in enhancer.presets() if one["available"] and one["name"] != "auto"]
     assert [cell.settings.preset for cell in comparison.cells] == here
@@ -77,7 +73,7 @@ def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, passes,
 
     settings = [FAST.changed(tile=64), ANIME]
     with pytest.raises(Cancelled):
-        enhancer.compare_region(image, Box(0, 0, 28, 320), job, settings)
+        enhancer.compare(image, size=320, settings=settings, job=job)
 
     assert passes == [FAST.model]
     assert files_of(enhancer.tasks.folder) == before
