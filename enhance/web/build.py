@@ -21,7 +21,7 @@ from .page.assets import assets_route, language_script, page_head
 from .page.layout import build_page, page_texts
 from .page.theme import page_theme
 from .regions import regions_route
-from .security import Access, OriginCheck, RequestChecks, SecurityHeaders
+from .security import Security
 from .services import SERVICES, create_services, services_of
 from .storage import MARK_SECONDS
 
@@ -82,7 +82,6 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
     environment."""
     services = SERVICES[demo]
     config = services.enhancer.config
-    metrics = services.metrics
     routes: list[BaseRoute] = [
         assets_route(config),
         regions_route(),
@@ -96,7 +95,7 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
 
         routes.append(Mount(f"{API}/mcp", serve_http))
     if config.metrics:
-        routes.append(Route(METRICS, metrics.show))
+        routes.append(Route(METRICS, services.metrics.show))
     return {
         "server_name": config.host,
         "server_port": config.port,
@@ -119,12 +118,7 @@ def launch_options(demo: gr.Blocks) -> dict[str, Any]:
         # busy machine.
         "_frontend": False,
         "app_kwargs": {
-            "middleware": [
-                Middleware(SecurityHeaders, config.frame_ancestors),
-                Middleware(OriginCheck, metrics, config.public_host),
-                Middleware(Access, config.api_keys),
-                Middleware(RequestChecks, config.limits, services.enhancer.tasks),
-            ],
+            "middleware": [Middleware(Security, services)],
             "routes": routes,
         },
     }

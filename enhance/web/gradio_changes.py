@@ -26,7 +26,7 @@ from gradio.data_classes import FileData, ListFiles
 from gradio.state_holder import SessionState
 from jinja2 import FunctionLoader
 from python_multipart.exceptions import FormParserError
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, MutableHeaders
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Scope
@@ -49,7 +49,7 @@ def change_gradio() -> None:
     # open proxy.
     safehttpx.get = safehttpx.async_validate_url = _reject_fetch
     # Gradio allows every site to read the responses of a server with a public name, also with its
-    # users' credentials. Without this, `OriginCheck` protects only requests that change something.
+    # users' credentials. Without this, `Security` protects only requests that change something.
     gradio.routes.CustomCORSMiddleware = _without_foreign_origins  # type: ignore[assignment,misc]
     # Gradio makes an empty temporary file for each file input and never deletes it. Without this,
     # small requests use up the inodes of the disk.
@@ -80,10 +80,9 @@ async def _reject_fetch(*_: Any, **__: Any) -> NoReturn:
 def _file_paths(self: gr.File, payload: ListFiles | FileData | None) -> Any:
     if payload is None:
         return None
-    files = [*payload] if isinstance(payload, ListFiles) else [payload]
-    if self.file_count == "single":
-        return files[0].path
-    return [file.path for file in files]
+    if isinstance(payload, ListFiles):
+        return [file.path for file in payload]
+    return payload.path
 
 
 def _template_with_head(name: str) -> str:
@@ -222,12 +221,10 @@ def without_other_ranges(scope: Scope) -> Scope:
 
     Gradio responds to any other Range header with status 500. HTTP allows a server to ignore it.
     """
-    headers = [
-        (name, value)
-        for name, value in scope["headers"]
-        if name != b"range" or _ONE_RANGE.fullmatch(value.decode("latin-1").strip())
-    ]
-    return {**scope, "headers": headers}
+    headers = MutableHeaders(raw=[*scope["headers"]])
+    if not _ONE_RANGE.fullmatch(headers.get("range", "").strip()):
+        del headers["range"]
+    return {**scope, "headers": headers.raw}
 
 
 def share_url(scope: Scope) -> str:
@@ -242,7 +239,7 @@ def is_ready(scope: Scope) -> bool:
 
 
 def has_login(scope: Scope) -> bool:
-    """Return whether the app requires a login, so that `Access` can protect only apps with one."""
+    """Return whether the app requires a login, so that only such apps are protected."""
     return getattr(scope.get("app"), "auth", None) is not None
 
 
@@ -251,11 +248,8 @@ def user_of(scope: Scope) -> str | None:
     public."""
     app = scope["app"]
     cookies = Request(scope).cookies
-    for name in ("access-token", "access-token-unsecure"):
-        token = cookies.get(f"{name}-{app.cookie_id}")
-        if token in app.tokens:
-            return app.tokens[token]
-    return None
+    token = cookies.get(f"access-token-{app.cookie_id}")
+    return app.tokens.get(token or cookies.get(f"access-token-unsecure-{app.cookie_id}"))
 
 
 def client_request(request: Request, session: str) -> gr.Request:
@@ -273,9 +267,9 @@ def as_user(scope: Scope, user: str) -> Scope:
     app = scope["app"]
     token = blake2b(user.encode(), key=_SECRET).hexdigest()
     app.tokens[token] = user
-    cookie = f"access-token-unsecure-{app.cookie_id}={token}".encode()
-    others = [(name, value) for name, value in scope["headers"] if name != b"cookie"]
-    return {**scope, "headers": [*others, (b"cookie", cookie)]}
+    headers = MutableHeaders(raw=[*scope["headers"]])
+    headers["cookie"] = f"access-token-unsecure-{app.cookie_id}={token}"
+    return {**scope, "headers": headers.raw}
 
 
 def root_url(request: Request, path: str) -> str:

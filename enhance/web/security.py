@@ -1,4 +1,4 @@
-"""ASGI middleware in front of Gradio: response headers, origin checks, the login and limits for
+"""The ASGI middleware in front of Gradio: response headers, origin checks, the login and limits for
 every request.
 
 A rejected request gets JSON with one sentence in the client's language. Gradio and the handlers
@@ -11,13 +11,12 @@ import json
 import math
 import re
 import time
-from collections import deque
 from collections.abc import Collection
 from contextlib import nullcontext, suppress
 from hashlib import sha256
 from hmac import compare_digest
-from http.cookies import SimpleCookie
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
@@ -25,48 +24,36 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..config import Limits
 from ..errors import EnhanceError, expected_error
 from ..files import FULL
 from ..i18n import translate
 from ..images.listing import OWN_PREFIX
-from ..store import Reservation, TaskStore
+from ..store import Reservation
 from . import gradio_changes
 from .calls import API, HTTP_API, check_call, check_event, check_files, status_of
-from .metrics import METRICS, Metrics, is_local_request
+from .metrics import METRICS, is_local_request
 from .owners import key_of
 from .params import language_of
-from .services import services_of
+from .services import Services
 from .streams import listening
 
 _MCP_BODY_FACTOR = 20
 """MCP tools cannot upload. They send images as data: URLs, so their requests can be larger."""
 _HTTP_FOLDER = HTTP_API.rpartition("/")[0] + "/"
-_DEVELOPER_NAMES = (
-    "dev",
-    "token",
-    "proxy=",
-    "runs",
-    "run-history",
-    "profiling",
-    "process_recording",
-    "deep_link",
-    "component_server",
-    "vibe",
-    "undo-vibe",
-)
-_DEVELOPER_ROUTES = (
-    "/monitoring",
-    "/openapi.json",
-    *(f"{API}/{name}" for name in _DEVELOPER_NAMES),
+_DEVELOPER_ROUTES = re.compile(
+    rf"/monitoring|/openapi\.json|{API}/(dev|token|proxy=|runs|run-history|profiling"
+    "|process_recording|deep_link|component_server|vibe|undo-vibe)"
 )
 """Routes of Gradio for app developers, which are closed here."""
 _UPLOADS = (f"{API}/upload", HTTP_API)
 """The routes that receive files."""
 _UPLOAD_STEP = 8_000_000
 """An upload of unknown size reserves disk space in steps of this many bytes."""
-_MAX_PART_BYTES = 255
-"""The maximum length of a part of a path. File systems have no longer names."""
+_IMPOSSIBLE_PATH = re.compile(rb"[\x00-\x1f\x7f]|[^/]{256}")
+"""No file has this path, for which Gradio fails: with control characters or a part of more than 255
+bytes."""
+_OWN_FILE = re.compile(rf"[/\\]{re.escape(OWN_PREFIX)}")
+"""In the path of a marker or a partial file of the program."""
 _FAILURE_SECONDS = 60.0
 _MAX_FAILURES = 5
 
@@ -77,88 +64,53 @@ _LOGIN_PATHS = {"/", "/theme.css", "/favicon.ico", "/manifest.json"}
 _LOGIN_FOLDERS = ("/assets/", "/static/")
 """Files of Gradio's login page, which are the same for every app."""
 
-_POLICIES = {
-    "page": "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+_PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
     "media-src 'self' blob: data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
-    "object-src 'none'; base-uri 'self'; form-action 'self'",
-    "file": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
-}
+    "object-src 'none'; base-uri 'self'; form-action 'self'"
+)
 """Gradio's front end compiles the `js=` of events and writes scripts and styles into its page."""
+_FILE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+"""Uploaded files and results can run nothing."""
 
 
-class _Middleware:
-    """Middleware that changes the response to HTTP requests. It closes web sockets, which no route
-    uses."""
+class Security:
+    """Middleware that checks every request and sets the headers of every response.
 
-    def __init__(self, app: ASGIApp):
+    It closes web sockets, which no route uses, and turns every error into JSON. If the server has a
+    login or API keys, it requires one of them. An address can send _MAX_FAILURES wrong passwords
+    per minute.
+    """
+
+    def __init__(self, app: ASGIApp, services: Services):
         self._app = app
+        self._services = services
+        self._config = services.enhancer.config
+        self._failures = list[tuple[float, str]]()  # time and address, oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close"})
-            return
-        if scope["type"] == "http":
+        elif scope["type"] == "http":
             await self._respond(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        raise NotImplementedError
-
-
-class SecurityHeaders(_Middleware):
-    """Middleware that sets the content security policy. Uploaded files and results can run
-    nothing."""
-
-    def __init__(self, app: ASGIApp, frame_ancestors: str):
-        super().__init__(app)
-        self._policies = {
-            kind: f"{policy}; frame-ancestors {frame_ancestors}"
-            for kind, policy in _POLICIES.items()
-        }
-
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_file = path_of(scope).startswith((f"{API}/file", f"{API}/stream", _HTTP_FOLDER))
-        headers = {
-            "content-security-policy": self._policies["file" if is_file else "page"],
-            "x-content-type-options": "nosniff",
-            "referrer-policy": "same-origin",
-        }
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(headers)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-
-class OriginCheck(_Middleware):
-    """Middleware that rejects requests of other sites, closes developer routes and turns every
-    error into JSON."""
-
-    def __init__(self, app: ASGIApp, metrics: Metrics, public_host: str | None = None):
-        super().__init__(app)
-        self._metrics = metrics
-        self._public_host = public_host
-
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond with the security headers, and with JSON to a request that raises an error."""
+        path = path_of(scope)
         has_started = False
 
-        async def send_and_note(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal has_started
             has_started = True
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers_of(path))
             await send(message)
 
         try:
-            path = path_of(scope)
-            if path.startswith(_DEVELOPER_ROUTES) or not _is_possible(path):
-                raise EnhanceError("nothing_here")
-            if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-                share_host = _host_name(gradio_changes.share_url(scope).lower().partition("://")[2])
-                _check_origin(Headers(scope=scope), {self._public_host, share_host} - {None, ""})
-            await self._app(scope, receive, send_and_note)
+            await self._check(scope, path, receive, send_with_headers)
         except ClientDisconnect:
             if not has_started:
                 await Response(status_code=499)(scope, receive, send)
@@ -166,8 +118,188 @@ class OriginCheck(_Middleware):
             if has_started:
                 raise
             reason = expected_error(error, "A request failed")
-            self._metrics.count_error(reason)
-            await _rejection(reason, language_of(Request(scope)))(scope, receive, send)
+            self._services.metrics.count_error(reason)
+            rejection = _rejection(reason, language_of(Request(scope)))
+            await rejection(scope, receive, send_with_headers)
+
+    def _headers_of(self, path: str) -> dict[str, str]:
+        policy = _PAGE_POLICY
+        if path.startswith((f"{API}/file", f"{API}/stream", _HTTP_FOLDER)):
+            policy = _FILE_POLICY
+        return {
+            "content-security-policy": f"{policy}; frame-ancestors {self._config.frame_ancestors}",
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "same-origin",
+        }
+
+    async def _check(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
+        """Forward a request for which the client has the rights. Raises EnhanceError.
+
+        Its body is read last, because the errors about it name the endpoints.
+        """
+        method = scope["method"]
+        if _DEVELOPER_ROUTES.match(path) or _IMPOSSIBLE_PATH.search(path.encode()):
+            raise EnhanceError("nothing_here")
+        if method not in ("GET", "HEAD", "OPTIONS"):
+            self._check_origin(scope)
+        has_login = gradio_changes.has_login(scope)
+        if has_login and path == "/logout":
+            if method != "POST":
+                raise EnhanceError("logout_is_post")
+            # Gradio's own route accepts GET, so a link on another site could log a user out of all
+            # sessions.
+            scope = {**scope, "method": "GET", "query_string": b"all_session=false"}
+        elif has_login and path == "/login" and method == "POST":
+            send = self._count_login(scope, send)
+        elif not has_login and self._config.api_keys and path == "/" and method in ("GET", "HEAD"):
+            message = translate(language_of(Request(scope)), "programs_only")
+            await PlainTextResponse(message)(scope, receive, send)
+            return
+        else:
+            scope = self._admit(scope, path, has_login)
+        await self._forward(scope, path, receive, send)
+
+    def _check_origin(self, scope: Scope) -> None:
+        """Raise EnhanceError for an unknown host name (DNS rebinding) or the origin of another
+        site."""
+        headers = Headers(scope=scope)
+        public_hosts = {self._config.public_host, _host_name(gradio_changes.share_url(scope))}
+        host = headers.get("host", "").lower()
+        name = _host_name(f"//{host}")
+        if not (_is_local_name(name) or name in public_hosts):
+            raise EnhanceError("host_unknown", host=name)
+        origin = headers.get("origin")
+        if origin is not None:
+            authority = origin.lower().partition("://")[2]
+            is_own = authority == host or _host_name(origin) in public_hosts
+            if not (authority and is_own):
+                raise EnhanceError("origin_foreign")
+
+    def _admit(self, scope: Scope, path: str, has_login: bool) -> Scope:
+        """Return the request of a user, or of a program whose API key replaces the login.
+
+        The page requires the login. Raises EnhanceError for all other requests unless they are
+        public.
+        """
+        keys = self._config.api_keys
+        if not (keys or has_login) or gradio_changes.user_of(scope) is not None:
+            return scope
+        client = _client_of_key(Headers(scope=scope), keys)
+        if client and path != "/":
+            return gradio_changes.as_user(scope, client)
+        if _is_public(scope, path, has_login):
+            return scope
+        if not has_login:
+            raise EnhanceError("key_missing")
+        raise EnhanceError("login_or_key" if keys else "login_first")
+
+    def _count_login(self, scope: Scope, send: Send) -> Send:
+        """Return the `send` of a login attempt, which makes its cookies strict. Raises EnhanceError
+        after too many failures of its address."""
+        address = str((scope.get("client") or [""])[0])
+        now = time.monotonic()
+        self._failures = [one for one in self._failures if now - one[0] < _FAILURE_SECONDS]
+        own = [at for at, one in self._failures if one == address]
+        if len(own) >= _MAX_FAILURES:
+            seconds = math.ceil(own[0] + _FAILURE_SECONDS - now)
+            raise EnhanceError("login_too_often", seconds=seconds)
+        attempt = now, address
+        # Counted before the response, so that concurrent attempts count.
+        self._failures.append(attempt)
+
+        async def send_login_response(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if message["status"] < 400:
+                    with suppress(ValueError):  # It has expired during a slow response.
+                        self._failures.remove(attempt)
+                headers = message["headers"]
+                message["headers"] = [_strict_cookie(*one, scope["scheme"]) for one in headers]
+            await send(message)
+
+        return send_login_response
+
+    async def _forward(self, scope: Scope, path: str, receive: Receive, send: Send) -> None:
+        """Forward a request that is within the limits and that Gradio can handle. Raises
+        EnhanceError."""
+        method = scope["method"]
+        key_of(Headers(scope=scope))
+        if path.startswith(f"{API}/file") and _OWN_FILE.search(path):
+            raise EnhanceError("result_gone")
+        if method == "POST" and path in _UPLOADS:
+            await self._upload(scope, receive, send)
+            return
+        if method == "POST":
+            body = await self._read_body(Request(scope, receive), path)
+            if path.startswith(f"{API}/"):
+                body = self._check_body(scope, path, body)
+            receive = _replay(body, receive)
+        if method == "GET" and path.startswith(f"{API}/call/"):
+            check_event(scope, path)
+        name = _stream_name(scope, path) if method == "GET" else None
+        with listening(name) if name else nullcontext():
+            await self._app(gradio_changes.without_other_ranges(scope), receive, send)
+
+    async def _read_body(self, request: Request, path: str) -> bytes:
+        """Return the body of a request. Raises EnhanceError as soon as it is too large."""
+        limit = self._services.limits.request_bytes
+        if path.startswith(f"{API}/mcp"):
+            limit *= _MCP_BODY_FACTOR
+        _check_size("request_too_large", _content_length(request.headers), limit)
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            _check_size("request_too_large", len(body), limit)
+        return bytes(body)
+
+    def _check_body(self, scope: Scope, path: str, body: bytes) -> bytes:
+        """Return the JSON of a request, checked, completed and in UTF-8. Raises EnhanceError."""
+        try:
+            given = json.loads(body) if body else None
+            # Gradio cannot respond with values that JSON does not support: NaN and lone surrogates.
+            json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError) as error:
+            raise EnhanceError("api_no_json") from error
+        # A tool checks its arguments itself, because it returns their errors.
+        if not path.startswith(f"{API}/mcp"):
+            check_call(scope, self._services.endpoints, path, given)  # completes `data`
+            check_files(given, self._services.limits.files)
+        if not body:
+            return body
+        return json.dumps(given).encode()
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is
+        full."""
+        no_space = EnhanceError("upload_no_room")
+        space = Reservation(self._services.enhancer.tasks)
+        size = _content_length(Headers(scope=scope))
+        received = 0
+
+        async def check(size: int, reserve: int) -> None:
+            _check_size("upload_too_large", size, self._services.limits.batch_bytes)
+            if size > space.bytes and not await run_in_threadpool(space.extend, reserve):
+                raise no_space
+
+        async def receive_checked() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            await check(received, _UPLOAD_STEP)
+            return message
+
+        try:
+            with space, gradio_changes.clean_up_after_request():
+                await check(size, size)
+                await self._app(scope, receive_checked, send)
+        except OSError as error:
+            if error.errno in FULL:
+                raise no_space from error
+            raise
+
+
+def path_of(scope: Scope) -> str:
+    """Return the path of the request within the app, without the root path of a mount or proxy."""
+    return "/" + scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
 
 
 def _rejection(reason: EnhanceError, language: str) -> Response:
@@ -182,29 +314,11 @@ def _rejection(reason: EnhanceError, language: str) -> Response:
     return JSONResponse({"error": sentence, "detail": sentence}, status, headers)
 
 
-def _is_possible(path: str) -> bool:
-    """Return whether a file or a page can have this path. Gradio fails with other paths."""
-    is_plain = all(" " <= character != "\x7f" for character in path)
-    return is_plain and all(len(part.encode()) <= _MAX_PART_BYTES for part in path.split("/"))
-
-
-def _check_origin(headers: Headers, public_hosts: Collection[str | None]) -> None:
-    """Raise EnhanceError for an unknown host name (DNS rebinding) or the origin of another site."""
-    host = headers.get("host", "").lower()
-    origin = headers.get("origin")
-    if not (_is_local_name(_host_name(host)) or _host_name(host) in public_hosts):
-        raise EnhanceError("host_unknown", host=_host_name(host))
-    if origin is not None:
-        authority = origin.lower().partition("://")[2]
-        if not authority or (authority != host and _host_name(authority) not in public_hosts):
-            raise EnhanceError("origin_foreign")
-
-
-def _host_name(authority: str) -> str:
-    """Return the host of `host:port`."""
-    if authority.startswith("["):
-        return authority.rpartition("]")[0].lstrip("[")
-    return authority.partition(":")[0]
+def _host_name(address: str) -> str:
+    """Return the host of an address, or the address itself if it is malformed."""
+    with suppress(ValueError):
+        return urlsplit(address).hostname or ""
+    return address
 
 
 def _is_local_name(host: str) -> bool:
@@ -213,80 +327,6 @@ def _is_local_name(host: str) -> bool:
     with suppress(ValueError):
         return bool(ip_address(host))
     return "." not in host or host.endswith((".local", ".localhost"))
-
-
-class Access(_Middleware):
-    """Middleware that requires Gradio's login or an API key, if the server has any, and slows down
-    password guessing.
-
-    For programs, a key replaces the login. The page requires the login. A server with keys alone
-    has no page. An address can send _MAX_FAILURES wrong passwords per minute. A POST to /logout
-    ends one session. The metrics are also for programs of this machine.
-    """
-
-    def __init__(self, app: ASGIApp, keys: Collection[str] = ()):
-        super().__init__(app)
-        self._keys = keys
-        self._failures = deque[tuple[float, str]]()  # time and address, oldest first
-
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = path_of(scope)
-        method = scope["method"]
-        app = self._app
-        has_login = gradio_changes.has_login(scope)
-        if not (self._keys or has_login):
-            await app(scope, receive, send)
-            return
-        is_user = gradio_changes.user_of(scope) is not None
-        if not is_user and path != "/":
-            client = _client_of_key(Headers(scope=scope), self._keys)
-            if client:
-                scope = gradio_changes.as_user(scope, client)
-                is_user = True
-        if path == "/" and not has_login and method in ("GET", "HEAD"):
-            app = PlainTextResponse(translate(language_of(Request(scope)), "programs_only"))
-        elif has_login and path == "/login" and method == "POST":
-            app = self._log_in
-        elif has_login and path == "/logout":
-            if method != "POST":
-                raise EnhanceError("logout_is_post")
-            # Gradio's own route accepts GET, so a link on another site could log a user out of all
-            # sessions.
-            scope = {**scope, "method": "GET", "query_string": b"all_session=false"}
-        elif not (is_user or _is_public(scope, path, has_login)):
-            if not has_login:
-                raise EnhanceError("key_missing")
-            raise EnhanceError("login_or_key" if self._keys else "login_first")
-        await app(scope, receive, send)
-
-    async def _log_in(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward one login attempt. Raises EnhanceError after too many failures."""
-        address = str((scope.get("client") or [""])[0])
-        now = time.monotonic()
-        while self._failures and now - self._failures[0][0] >= _FAILURE_SECONDS:
-            self._failures.popleft()
-        own = [at for at, one in self._failures if one == address]
-        if len(own) >= _MAX_FAILURES:
-            seconds = math.ceil(own[-_MAX_FAILURES] + _FAILURE_SECONDS - now)
-            raise EnhanceError("login_too_often", seconds=seconds)
-        attempt = now, address
-        # Counted before the response, so that concurrent attempts count.
-        self._failures.append(attempt)
-
-        async def send_login_response(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                if message["status"] < 400:
-                    with suppress(ValueError):  # It has expired during a slow response.
-                        self._failures.remove(attempt)
-                headers = []
-                for name, value in message["headers"]:
-                    if name.lower() == b"set-cookie":
-                        value = _strict_cookie(value, scope["scheme"])
-                    headers.append((name, value))
-                message = {**message, "headers": headers}
-            await send(message)
-
-        await self._app(scope, receive, send_login_response)
 
 
 def _is_public(scope: Scope, path: str, has_login: bool) -> bool:
@@ -312,104 +352,15 @@ def _client_of_key(headers: Headers, keys: Collection[str]) -> str | None:
     return f"key {sha256(given).hexdigest()[:16]}" if matches else None
 
 
-def _strict_cookie(cookie: bytes, scheme: str) -> bytes:
-    """Return the cookie with HttpOnly and SameSite=Lax, and with Secure if the request came by
-    TLS."""
-    parsed = SimpleCookie(cookie.decode("latin-1"))
-    for one in parsed.values():
-        one["httponly"] = True
-        one["samesite"] = "Lax"
-        one["secure"] = scheme == "https"
-    return parsed.output(header="").strip().encode("latin-1")
-
-
-class RequestChecks(_Middleware):
-    """Middleware that limits the size of requests and rejects calls that Gradio could not handle.
-
-    It comes after the login because it reads bodies and its errors name the endpoints.
-    """
-
-    def __init__(self, app: ASGIApp, limits: Limits, tasks: TaskStore):
-        super().__init__(app)
-        self._limits = limits
-        self._tasks = tasks
-
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = path_of(scope)
-        method = scope["method"]
-        key_of(Headers(scope=scope))
-        if path.startswith(f"{API}/file") and any(
-            part.startswith(OWN_PREFIX) for part in re.split(r"[/\\]", path)
-        ):
-            raise EnhanceError("result_gone")  # A marker or a partial file of the program.
-        if method == "POST" and path in _UPLOADS:
-            with Reservation(self._tasks) as space:
-                await self._upload(scope, receive, send, space)
-            return
-        if method == "POST":
-            limit = self._limits.request_bytes
-            if path.startswith(f"{API}/mcp"):
-                limit *= _MCP_BODY_FACTOR
-            body = await _read_body(scope, receive, limit)
-            if path.startswith(f"{API}/"):
-                body = self._check_body(scope, path, body)
-            receive = _replay(body, receive)
-        if method == "GET" and path.startswith(f"{API}/call/"):
-            check_event(scope, path)
-        name = _stream_name(scope, path) if method == "GET" else None
-        with listening(name) if name else nullcontext():
-            await self._app(gradio_changes.without_other_ranges(scope), receive, send)
-
-    def _check_body(self, scope: Scope, path: str, body: bytes) -> bytes:
-        """Return the JSON of a request, checked, completed and in UTF-8. Raises EnhanceError."""
-        try:
-            given = json.loads(body) if body else None
-            # Gradio cannot respond with values that JSON does not support: NaN and lone surrogates.
-            json.dumps(given, ensure_ascii=False, allow_nan=False).encode()
-        except (ValueError, RecursionError) as error:
-            raise EnhanceError("api_no_json") from error
-        # A tool checks its arguments itself, because it returns their errors.
-        if not path.startswith(f"{API}/mcp"):
-            check_call(scope, services_of(scope).endpoints, path, given)  # completes `data`
-            check_files(given, self._limits.files)
-        if not body:
-            return body
-        return json.dumps(given).encode()
-
-    async def _upload(self, scope: Scope, receive: Receive, send: Send, space: Reservation) -> None:
-        """Forward an upload while it arrives. Stops as soon as a limit is exceeded or the disk is
-        full."""
-        no_space = EnhanceError("upload_no_room")
-        limit = self._limits.batch_bytes
-        size = _content_length(Headers(scope=scope))
-        received = 0
-
-        async def check_size(size: int, reserve: int) -> None:
-            if size > limit:
-                raise EnhanceError("upload_too_large", limit=f"{limit / 1e6:g}")
-            if size > space.bytes and not await run_in_threadpool(space.extend, reserve):
-                raise no_space
-
-        async def receive_checked() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            await check_size(received, _UPLOAD_STEP)
-            return message
-
-        await check_size(size, size)
-        try:
-            with gradio_changes.clean_up_after_request():
-                await self._app(scope, receive_checked, send)
-        except OSError as error:
-            if error.errno in FULL:
-                raise no_space from error
-            raise
-
-
-def path_of(scope: Scope) -> str:
-    """Return the path of the request within the app, without the root path of a mount or proxy."""
-    return "/" + scope["path"].removeprefix(scope.get("root_path", "")).strip("/")
+def _strict_cookie(name: bytes, value: bytes, scheme: str) -> tuple[bytes, bytes]:
+    """Return a header. A cookie ends with its session, is hidden from scripts and other sites, and
+    is only for TLS if the request came by TLS."""
+    if name != b"set-cookie":
+        return name, value
+    options = b"; Path=/; HttpOnly; SameSite=Lax"
+    if scheme == "https":
+        options += b"; Secure"
+    return name, value.partition(b";")[0] + options
 
 
 def _stream_name(scope: Scope, path: str) -> str | None:
@@ -423,21 +374,13 @@ def _stream_name(scope: Scope, path: str) -> str | None:
 
 
 def _content_length(headers: Headers) -> int:
-    length = headers.get("content-length", "0")
-    return int(length) if length.isdecimal() else 0
+    return int(headers.get("content-length", "0"))
 
 
-async def _read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """Return the body of the request. Raises EnhanceError as soon as more than `limit` bytes are
-    expected."""
-    size = _content_length(Headers(scope=scope))
-    body = bytearray()
-    while max(size, len(body)) <= limit:
-        message = await receive()
-        body += message.get("body", b"")
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            return bytes(body)
-    raise EnhanceError("request_too_large", limit=f"{limit / 1e6:g}")
+def _check_size(key: str, size: int, limit: int) -> None:
+    """Raise the error of this key if a body has more than `limit` bytes."""
+    if size > limit:
+        raise EnhanceError(key, limit=f"{limit / 1e6:g}")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

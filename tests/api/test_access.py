@@ -4,6 +4,8 @@ is a user."""
 import asyncio
 import re
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -13,8 +15,9 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 from app import build_demo
+from enhance.config import Config
 from enhance.web.build import launch_options
-from enhance.web.security import Access
+from enhance.web.security import Security
 
 from ..site import LOGIN, guarded_site
 from . import test_agents
@@ -111,7 +114,9 @@ def test_web_sockets_are_rejected():
         sent.append(message["type"])
 
     scope = {"type": "websocket", "path": "/gradio_api/mcp/", "headers": []}
-    asyncio.run(Access(app, [FIRST])(scope, app, send))  # type: ignore[arg-type]
+    services: Any = SimpleNamespace(enhancer=SimpleNamespace(config=Config(api_keys=(FIRST,))))
+    security: Any = Security(app, services)
+    asyncio.run(security(scope, app, send))
     assert sent == ["websocket.close"]
 
 

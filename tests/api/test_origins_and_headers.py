@@ -10,8 +10,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from enhance.config import Config
 from enhance.web.metrics import Metrics
-from enhance.web.security import OriginCheck
+from enhance.web.security import Security
 
 from .calls import upload
 
@@ -75,7 +76,10 @@ def test_a_shared_page_allows_only_the_host_of_its_tunnel():
     def changed(_):
         return PlainTextResponse("changed")
 
-    guard = Middleware(OriginCheck, Metrics())
+    config = Config()
+    enhancer = SimpleNamespace(config=config)
+    services: Any = SimpleNamespace(enhancer=enhancer, limits=config.limits, metrics=Metrics())
+    guard = Middleware(Security, services)
     app: Any = Starlette(routes=[Route("/change", changed, methods=["POST"])], middleware=[guard])
     own = "https://a1b2.gradio.live"
     tunnel = TestClient(app, base_url=own, headers={"origin": own})
