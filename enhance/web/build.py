@@ -55,7 +55,7 @@ def build(enhancer: Enhancer) -> gr.Blocks:
     services.metrics.watch(enhancer.status, tasks.folder)
     # Without `delete_cache`: at its end, the server would delete the uploads that pages still show.
     with gr.Blocks(title="Enhance", analytics_enabled=False) as demo:
-        build_page(gr.I18n())
+        build_page()
     # On a page of their own, the endpoints are not part of what a browser loads.
     with demo.route("API", "endpoints", show_in_navbar=False):
         add_endpoints(services)

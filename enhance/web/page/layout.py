@@ -16,35 +16,45 @@ from ...analysis.softness import REDUCTIONS
 from ...formats.encoding import BACKGROUNDS, FORMATS, Encoding
 from ...i18n import LANGUAGES, catalogue, primary_tag
 from ...metadata import CHOICES
-from ...settings import NEUTRAL, PAPERS, PRINT_DPI, PRINT_SIDES, REFERENCE_PRESET, SIZES, Settings
+from ...settings import (
+    NEUTRAL,
+    PAPERS,
+    PRINT_DPI,
+    PRINT_SIDES,
+    REFERENCE_PRESET,
+    SIZES,
+    WHOLE,
+    Settings,
+)
 from ..params import LIMITS, SLIDER_STEP, SLIDER_STEPS
 
-Texts = Callable[[str], Any]
-"""Returns the text of a key for a component. The browser translates it."""
 Controls = dict[str, Any]
 """Controls by the names that the scripts have for them."""
+Pairs = list[tuple[Any, Any]]
+"""Pairs of a label and a value."""
 _OWN_PRINT = "own"
 _SIZE_KINDS = ("2x", "4x", "web", "print", "custom")
+_I18N = gr.I18n()
+_keys = set[str]()
+"""The keys of the texts of the components that have been built."""
+
+
+def _text(key: str) -> Any:
+    """Return the text of a key for a component. The browser translates it."""
+    _keys.add(key)
+    return _I18N(key)
 
 
 def page_texts() -> gr.I18n:
-    """Return the texts of the components, which the browser translates."""
-    keys = set[str]()
-
-    def note(key: str) -> str:
-        keys.add(key)
-        return key
-
-    with gr.Blocks():  # Only building the page shows which keys it needs.
-        build_page(note)
+    """Return the texts of the components that have been built, which the browser translates."""
     translations = dict[str, dict[str, str]]()
     for language in LANGUAGES:
-        texts = {key: catalogue(language)[key] for key in sorted(keys)}
+        texts = {key: catalogue(language)[key] for key in sorted(_keys)}
         translations |= {primary_tag(language): texts, language: texts}
     return gr.I18n(**translations)
 
 
-def build_page(texts: Texts) -> None:
+def build_page() -> None:
     """Build the page in the current `gr.Blocks`."""
     with gr.Column(elem_id="app"):
         _part("head")
@@ -52,25 +62,25 @@ def build_page(texts: Texts) -> None:
         _part("list")
         with gr.Column(elem_id="viewer", min_width=0):
             _part("stage")
-            _button(texts, "retry")
+            _button("retry")
             _part("batch-result")
             _part("comparison")
         with gr.Column(elem_id="panel", min_width=0):
             _part("grip")
             _part("summary")
-            _build_settings(texts)
+            _build_settings()
             _part("next-run")
         _part("bar")
         _part("recent")
 
 
-def _build_settings(texts: Texts) -> None:
+def _build_settings() -> None:
     """Build the controls in the order of the panel, with their events."""
-    controls = _build_size(texts)
-    presets = _build_presets(texts)
-    controls |= _build_tuning(texts)
-    controls |= _build_format(texts)
-    controls |= _build_advanced(texts)
+    controls = _build_size()
+    presets = _build_presets()
+    controls |= _build_tuning()
+    controls |= _build_format()
+    controls |= _build_advanced()
     for name, control in controls.items():
         if not isinstance(control, gr.Accordion):  # It has no value.
             _in_browser(control.input, f"(value) => enhance.set('{name}', value)", [control])
@@ -102,8 +112,8 @@ def _part(name: str) -> gr.HTML:
     return gr.HTML(elem_id=name, js_on_load=f"enhance.mount('{name}', element, trigger)")
 
 
-def _button(texts: Texts, name: str) -> gr.Button:
-    button = gr.Button(texts(name.replace("-", "_")), elem_id=name)
+def _button(name: str) -> gr.Button:
+    button = gr.Button(_text(name.replace("-", "_")), elem_id=name)
     _in_browser(button.click, f"() => enhance.press('{name}')")
     return button
 
@@ -112,141 +122,120 @@ def _section(name: str) -> gr.Column:
     return gr.Column(elem_id=f"section-{name}", elem_classes="section", min_width=0)
 
 
-def _fold(texts: Texts, name: str) -> gr.Accordion:
+def _fold(name: str) -> gr.Accordion:
     """Build a section that opens in place. It is open until the state closes it.
 
     Gradio builds the controls of a closed one when it opens, and then undoes what the user has just
     changed.
     """
-    return gr.Accordion(texts(name), open=True, elem_id=f"{name}-fold")
+    return gr.Accordion(_text(name), open=True, elem_id=f"{name}-fold")
 
 
-def _build_size(texts: Texts) -> Controls:
+def _build_size() -> Controls:
+    papers = [*PAPERS, _OWN_PRINT]
     with _section("size"):
         _part("size-title")
-        controls: Controls = {"kind": _choice(texts, "size", _SIZE_KINDS, "4x")}
-        kinds = [(texts(f"size_{name}"), name) for name in SIZES]
-        controls["by"] = _choice(texts, "by", kinds, SIZES[0], label="size")
+        controls: Controls = {
+            "kind": _choice("size", _pairs("size", _SIZE_KINDS), "4x"),
+            "by": _choice("by", _pairs("size", SIZES), SIZES[0], label="size"),
+        }
         for name, label in zip(SIZES, ("scale", "long_side", "size_megapixels"), strict=True):
-            controls[name] = _number(texts(label), name, None)
-        papers = [*PAPERS, _OWN_PRINT]
-        controls["paper"] = _choice(texts, "paper", papers, papers[0])
+            controls[name] = _number(name, label=label)
+        controls["paper"] = _choice("paper", _pairs("paper", papers), papers[0])
         for name in PRINT_SIDES:
-            controls[name] = _number(texts(name), name, None)
-        controls["dpi"] = _number(texts("dpi"), "dpi", PRINT_DPI)
+            controls[name] = _number(name)
+        controls["dpi"] = _number("dpi", PRINT_DPI)
         _part("size-notice")
     return controls
 
 
-def _build_presets(texts: Texts) -> gr.HTML:
+def _build_presets() -> gr.HTML:
     with _section("preset"):
         _part("preset-title")
-        _button(texts, "compare-presets")
+        _button("compare-presets")
         return _part("presets")
 
 
-def _build_tuning(texts: Texts) -> Controls:
+def _build_tuning() -> Controls:
     start = Settings(REFERENCE_PRESET).as_dict()
-    with _section("tuning"), _fold(texts, "tuning") as fold:
-        info = texts("tuning_info")
+    reductions = [(_text("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
+    with _section("tuning"), _fold("tuning") as fold:
         controls: Controls = {
             "tuning-fold": fold,
-            "tuning": _switch(texts("apply_tuning"), "tuning", start["tuning"], info=info),
+            "tuning": _switch("tuning", start["tuning"], label="apply_tuning", info="tuning_info"),
         }
         for name in (*NEUTRAL, "denoise"):
-            controls[name] = _slider(texts, name, start[name])
-        reductions = [(texts("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
-        info = texts("reduce_info")
-        controls["reduce"] = _choice(texts, "reduce", reductions, 1, info=info)
-        _button(texts, "reset")
+            controls[name] = _slider(name, start[name])
+        controls["reduce"] = _choice("reduce", reductions, 1, info="reduce_info")
+        _button("reset")
     return controls
 
 
-def _build_format(texts: Texts) -> Controls:
+def _build_format() -> Controls:
     start = Encoding()
+    formats = [(form.name, name) for name, form in FORMATS.items()]
+    backgrounds = _pairs("background", BACKGROUNDS)
     with _section("format"):
         _part("format-title")
-        formats = [(form.name, name) for name, form in FORMATS.items()]
         controls: Controls = {
-            "format": _menu(texts, "format", formats, start.format),
-            "metadata": _menu(texts, "metadata", CHOICES, start.metadata),
+            "format": _menu("format", formats, start.format),
+            "metadata": _menu("metadata", _pairs("metadata", CHOICES), start.metadata),
         }
         _part("format-notice")
-        controls["quality"] = _slider(texts, "quality", start.quality)
-        controls["background"] = _choice(texts, "background", BACKGROUNDS, start.background)
-        controls["label"] = _switch(texts("add_label"), "label", start.label)
-        controls["largest"] = _switch(texts("largest"), "largest", True)
+        controls |= {
+            "quality": _slider("quality", start.quality),
+            "background": _choice("background", backgrounds, start.background),
+            "label": _switch("label", start.label, label="add_label"),
+            "largest": _switch("largest", True),
+        }
     return controls
 
 
-def _build_advanced(texts: Texts) -> Controls:
-    with _section("advanced"), _fold(texts, "advanced") as fold:
-        controls: Controls = {
-            "advanced-fold": fold,
-            "tile": _slider(texts, "tile", Settings().tile),
-        }
+def _build_advanced() -> Controls:
+    with _section("advanced"), _fold("advanced") as fold:
+        controls: Controls = {"advanced-fold": fold, "tile": _slider("tile", Settings().tile)}
         _part("link")
     return controls
 
 
-def _number(label: Any, name: str, value: float | None) -> gr.Number:
-    precision = 0 if name in ("long_side", "dpi") else None
-    return gr.Number(
-        value, label=label, elem_id=name, precision=precision, min_width=0, interactive=True
-    )
+def _control(
+    kind: Any, name: str, value: Any, *, label: str = "", info: str = "", **options: Any
+) -> Any:
+    """Build a control with the texts of the keys `label` and `info`. Without a label, `name` is its
+    key."""
+    if info:
+        options["info"] = _text(info)
+    return kind(value=value, label=_text(label or name), elem_id=name, interactive=True, **options)
 
 
-def _slider(texts: Texts, name: str, value: float) -> gr.Slider:
+def _number(name: str, value: float | None = None, **texts: str) -> gr.Number:
+    precision = 0 if name in WHOLE else None
+    return _control(gr.Number, name, value, precision=precision, min_width=0, **texts)
+
+
+def _slider(name: str, value: float) -> gr.Slider:
     low, high = LIMITS[name]
-    info = None
-    if f"{name}_info" in catalogue():
-        info = texts(f"{name}_info")
-    return gr.Slider(
-        low,
-        high,
-        value=value,
-        step=SLIDER_STEPS.get(name, SLIDER_STEP),
-        label=texts(name),
-        info=info,
-        elem_id=name,
-        buttons=[],
-        interactive=True,
+    step = SLIDER_STEPS.get(name, SLIDER_STEP)
+    info = f"{name}_info"
+    if info not in catalogue():
+        info = ""
+    return _control(
+        gr.Slider, name, value, info=info, minimum=low, maximum=high, step=step, buttons=[]
     )
 
 
-def _switch(label: Any, name: str, value: bool, info: Any = None) -> gr.Checkbox:
-    return gr.Checkbox(
-        value, label=label, info=info, elem_id=name, container=False, interactive=True
-    )
+def _switch(name: str, value: bool, **texts: str) -> gr.Checkbox:
+    return _control(gr.Checkbox, name, value, container=False, **texts)
 
 
-def _choice(
-    texts: Texts, name: str, choices: Iterable[Any], value: Any, label: str = "", info: Any = None
-) -> gr.Radio:
-    """Build a choice with the label of the key `name`, or of the key `label` if that is given."""
-    return gr.Radio(
-        _pairs(texts, name, choices),
-        value=value,
-        label=texts(label or name),
-        info=info,
-        elem_id=name,
-        elem_classes="segments",
-        interactive=True,
-    )
+def _choice(name: str, choices: Pairs, value: Any, **texts: str) -> gr.Radio:
+    return _control(gr.Radio, name, value, choices=choices, elem_classes="segments", **texts)
 
 
-def _menu(texts: Texts, name: str, choices: Iterable[Any], value: Any) -> gr.Dropdown:
-    return gr.Dropdown(
-        _pairs(texts, name, choices),
-        value=value,
-        label=texts(name),
-        elem_id=name,
-        filterable=False,
-        min_width=0,
-        interactive=True,
-    )
+def _menu(name: str, choices: Pairs, value: Any) -> gr.Dropdown:
+    return _control(gr.Dropdown, name, value, choices=choices, filterable=False, min_width=0)
 
 
-def _pairs(texts: Texts, name: str, choices: Iterable[Any]) -> list[tuple[Any, Any]]:
-    """Return pairs of label and value. Values have the label of the key `name_value`."""
-    return [one if isinstance(one, tuple) else (texts(f"{name}_{one}"), one) for one in choices]
+def _pairs(prefix: str, values: Iterable[str]) -> Pairs:
+    """Return pairs of label and value. A value has the label of the key `prefix_value`."""
+    return [(_text(f"{prefix}_{value}"), value) for value in values]
