@@ -90,13 +90,13 @@ class LimitedProtocol(_Protocol):
         if len(connections) <= self.most:
             return
         incomplete = [
-            one for one in connections if isinstance(one, LimitedProtocol) and one._is_incomplete
+            one
+            for one in connections
+            if one is not self and isinstance(one, LimitedProtocol) and one._is_incomplete
         ]
-        if (
-            len(incomplete) > 1
-        ):  # This connection is one of them, and its request has not arrived yet.
-            incomplete.remove(self)
-            min(incomplete, key=lambda one: (one._has_head, one._opened)).transport.abort()
+        if incomplete:
+            oldest = min(incomplete, key=lambda one: (one._has_head, one._opened))
+            oldest.transport.abort()
 
 
 class LimitedServer(gradio.http_server.Server):

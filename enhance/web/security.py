@@ -212,8 +212,10 @@ class Security:
                 if message["status"] < 400:
                     with suppress(ValueError):  # It has expired during a slow response.
                         self._failures.remove(attempt)
-                headers = message["headers"]
-                message["headers"] = [_strict_cookie(*one, scope["scheme"]) for one in headers]
+                message["headers"] = [
+                    _strict_cookie(name, value, scope["scheme"])
+                    for name, value in message["headers"]
+                ]
             await send(message)
 
         return send_login_response
