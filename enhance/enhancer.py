@@ -602,9 +602,9 @@ class Enhancer:
         has_other_scene = settings.scene != find_preset(info["preset"]).scene
         if has_other_output or has_other_scene:
             raise SettingsError("new_preview", preset=settings.preset)
-        rendered = render(region, settings)
-        changed = cast(PreviewInfo, {**info, **inputs.facts(), **fidelity_info(rendered.fidelity)})
-        return Preview(rendered.before, rendered.after, region, changed)
+        before, after, fidelity = render(region, settings)
+        changed = cast(PreviewInfo, {**info, **inputs.facts(), **fidelity_info(fidelity)})
+        return Preview(before, after, region, changed)
 
     def report(
         self,

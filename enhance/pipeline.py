@@ -75,12 +75,6 @@ _MEASURED_ONCE = (
 )
 """The measurements that a cached result takes from the run that computed it."""
 
-_ONLY_NETWORK = (0.0, 1.0)
-_FIRST_NETWORK = (0.0, 0.5)
-_SECOND_NETWORK = (0.5, 1.0)
-"""The shares of the work of all networks of a run that are done at the start and at the end of
-one."""
-
 Replaceable: TypeAlias = Literal["result", "input", "request"]
 """The files at an output path that a run replaces: any result, those of the same input, or of the
 same request."""
@@ -124,11 +118,6 @@ class Part:
     network_input: SourceImage
     network_box: Box
 
-    @property
-    def is_region(self) -> bool:
-        """Whether it is less than the whole image."""
-        return self.cut.box != Box(0, 0, self.cut.width, self.cut.height)
-
 
 def install_models(settings: Settings, stop: threading.Event) -> Settings:
     """Download missing models and return the settings, with `denoise` 1 if the second model is not
@@ -171,8 +160,6 @@ class Run:
     """Called before a result is computed, but not for a cached result."""
     measurements: dict[str, Any] = field(default_factory=dict)
     memory: PeakMemory | None = None
-    has_run_network: bool = False
-    """False for a stored network output, which has no speed."""
 
     def __post_init__(self) -> None:
         self._stage_start = time.perf_counter()
@@ -217,11 +204,9 @@ class Run:
             return
         image = self.inputs.image
         reduce = self.inputs.settings.reduce
-        place = []
-        for at, side in zip(fidelity.worst_place, (image.width, image.height), strict=True):
-            in_photo = reduce * at + reduce // 2
-            place.append(min(in_photo, side - 1))
-        self.measurements["fidelity_worst_place"] = place
+        in_photo = [reduce * at + reduce // 2 for at in fidelity.worst_place]
+        inside = np.minimum(in_photo, (image.width - 1, image.height - 1))
+        self.measurements["fidelity_worst_place"] = inside.tolist()
 
     def create_preview(self, box: Box, earlier: Mapping[str, Preview] | None = None) -> Preview:
         """Steps 3 to 7 for the region `box`, in memory.
@@ -236,7 +221,7 @@ class Run:
         outer = surroundings(box, image.width, image.height, settings)
         part = self._part(image.crop(outer), outer)
         is_approximate = False
-        if settings.model and part.is_region:
+        if settings.model and part.cut != Cut.whole(image.height, image.width):
             is_approximate = models.graph_of(settings.model).needs_statistics
         scene = self._find_scene(part.network_box)
         known = (earlier or {}).get(network_key)
@@ -250,11 +235,11 @@ class Run:
         region = PreviewRegion(
             part.image, photo, network, box, part.cut, network_key, scene.patches
         )
-        rendered = render(region, settings)
-        self.measurements |= fidelity_info(rendered.fidelity)
+        before, after, fidelity = render(region, settings)
+        self.measurements |= fidelity_info(fidelity)
         self._end_stage("tuning")
         info = self._facts() | {"preview": asdict(box), "approximate": is_approximate}
-        return Preview(rendered.before, rendered.after, region, cast(PreviewInfo, info))
+        return Preview(before, after, region, cast(PreviewInfo, info))
 
     def info(
         self, output: OutputInfo, *, cached: bool = False, encoding: Encoding | None = None
@@ -291,7 +276,7 @@ class Run:
             "device": str(self.engine.device),
             "precision": self.inputs.precision,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
-            "megapixels_per_second": self._speed(seconds["network"]),
+            "megapixels_per_second": None,
             "peak_memory_mb": peak_memory,
             "agreement_db": None,  # No longer measured. Clients can expect the key.
             **fidelity_info(None),
@@ -300,13 +285,6 @@ class Run:
             "auto": self.auto,
             **self.measurements,
         }
-
-    def _speed(self, network_seconds: float) -> float | None:
-        """Return the megapixels of the photo per second of the network, None if it has not run."""
-        if not self.has_run_network or network_seconds <= 0:
-            return None
-        megapixels = self.inputs.image.width * self.inputs.image.height / 1e6
-        return round(megapixels / network_seconds, 4)
 
     def _end_stage(self, name: str) -> None:
         """Record the time since the end of the last stage as stage `name`, without the time in the
@@ -369,7 +347,10 @@ class Run:
         scale = self.inputs.settings.factor
         if self.inputs.second:
             scale *= SECOND_SCALE
-        stored = _stored_output(network_path)
+        stored = None
+        if network_path is not None:
+            with suppress(StorageError):  # It is missing or damaged.
+                stored = NetworkOutput.open(network_path)
         output = stored or _empty_output(part.network_input, scale, folder, network_path)
         with output:
             if stored is None:
@@ -379,6 +360,11 @@ class Run:
             # The next run can use the device during tuning and saving.
             self.scheduler.leave_queue(self.job)
             self._end_stage("network")
+            seconds = self.seconds["network"]
+            # A stored output has no speed.
+            if stored is None and self.inputs.settings.model and seconds:
+                megapixels = self.inputs.image.width * self.inputs.image.height / 1e6
+                self.measurements["megapixels_per_second"] = round(megapixels / seconds, 4)
             yield output
 
     def _compute_output(
@@ -388,7 +374,6 @@ class Run:
         settings = self.inputs.settings
         second = self.inputs.second
         image = part.network_input
-        self.has_run_network = bool(settings.model)
         if not settings.model:
             output.add(image.rgb)
         elif second is None:
@@ -397,7 +382,7 @@ class Run:
         else:
             rgb = self._first_result(scene, part, folder)
             weights = WeightInterpolation(second.name)
-            self._run_network(output, rgb, weights, folder, _SECOND_NETWORK)
+            self._run_network(output, rgb, weights, folder, is_first=False)
 
     def _first_result(self, scene: Scene, part: Part, folder: Path | None) -> np.ndarray:
         """Return the colour of the result at the scale of the first network, the input of the
@@ -408,7 +393,7 @@ class Run:
         settings = self.inputs.settings.changed(scale=network_scale(self.inputs.settings))
         with _empty_output(part.image, settings.factor, folder) as output:
             rgb = scene.network_pixels(part.image, settings, part.network_box, folder)
-            self._run_network(output, rgb, settings.weights, folder, _FIRST_NETWORK)
+            self._run_network(output, rgb, settings.weights, folder)
             colour = replace(part, image=replace(part.image, grey=False))
             result = self._rows(output, settings, scene, colour)
 
@@ -424,14 +409,14 @@ class Run:
         rgb: np.ndarray,
         weights: WeightInterpolation,
         folder: Path | None,
-        shares: tuple[float, float] = _ONLY_NETWORK,
+        *,
+        is_first: bool = True,
     ) -> None:
         """Run a network for `rgb`, the image or a region of it, and add its strips to `output`.
 
-        `shares` says which of the networks it is. `watch` receives only the strips of the first
-        one.
+        The progress of a run with two networks is half that of each. `watch` receives only the
+        strips of the first one.
         """
-        before, after = shares
         queued = nullcontext()
         if self.job.kind == "run":
             queued = self.scheduler.queue_job(self.job)
@@ -440,10 +425,12 @@ class Run:
             if self.memory is not None:
                 self.memory.sample()
             if self.progress is not None:
-                rows = round(before * total + (after - before) * done)
-                if after < 1:  # Another network follows.
+                if self.inputs.second and is_first:
+                    done = round(done / 2)
                     seconds_left = None
-                self.progress(rows, total, seconds_left)
+                elif self.inputs.second:
+                    done = round((total + done) / 2)
+                self.progress(done, total, seconds_left)
 
         strips = self.engine.stream(
             rgb,
@@ -456,16 +443,8 @@ class Run:
         with queued, closing(strips):
             for strip in strips:
                 output.add(strip)
-                if self.watch is not None and before == 0:
+                if self.watch is not None and is_first:
                     self.watch.strip(strip)
-
-
-def _stored_output(path: Path | None) -> NetworkOutput | None:
-    """Return the complete output that is stored at `path`, if there is one."""
-    if path is not None:
-        with suppress(StorageError):
-            return NetworkOutput.open(path)
-    return None
 
 
 def _empty_output(
@@ -512,25 +491,10 @@ def _find_at_path(
             "height": height,
             "bytes": stored.bytes,
         }
-        return _earlier_info(run, origin, output, encoding)
-    if encoding.format == "png" and not is_intact(path):
+    elif encoding.format == "png" and not is_intact(path):
         return None
-    return _earlier_info(run, origin, output_info(path, run.inputs.size), encoding)
-
-
-def _is_result_of(origin: Origin, inputs: RunInputs, encoding: Encoding) -> bool:
-    """Return whether a file of this origin is the result of these inputs in this encoding."""
-    dpi = inputs.settings.dpi
-    return (
-        origin.signature == inputs.signature
-        and origin.encoding == encoding.mark()
-        and origin.dpi == (dpi and str(dpi))
-    )
-
-
-def _earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encoding) -> Info:
-    """Return the facts of a run whose result exists as the file `output`, with the measurements of
-    its origin."""
+    else:
+        output = output_info(path, run.inputs.size)
     if not encoding.is_stored:
         image = run.inputs.image
         notes = encoding.notes(image, has_alpha=image.alpha is not None)
@@ -541,6 +505,16 @@ def _earlier_info(run: Run, origin: Origin, output: OutputInfo, encoding: Encodi
         if math.isfinite(average) and math.isfinite(worst):
             run.measurements |= {"fidelity_db": average, "fidelity_worst_db": worst}
     return run.info(output, cached=True, encoding=encoding)
+
+
+def _is_result_of(origin: Origin, inputs: RunInputs, encoding: Encoding) -> bool:
+    """Return whether a file of this origin is the result of these inputs in this encoding."""
+    dpi = inputs.settings.dpi
+    return (
+        origin.signature == inputs.signature
+        and origin.encoding == encoding.mark()
+        and origin.dpi == (dpi and str(dpi))
+    )
 
 
 def run_as_task(run: Run, source: Path, tasks: TaskStore, hold: ExitStack | None) -> Result:

@@ -114,18 +114,11 @@ def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
     return box.expand(total, width, height).align_to_grid(grid * settings.reduce, width, height)
 
 
-@dataclass(frozen=True, eq=False)
-class RenderedRegion:
-    """A region before (upscaled bicubically) and after, and its fidelity: None if the result is
-    smaller than the photo."""
-
-    before: np.ndarray
-    after: np.ndarray
-    fidelity: Fidelity | None
-
-
-def render(region: PreviewRegion, settings: Settings) -> RenderedRegion:
-    """Return the region before and after, by the output of the network that it holds."""
+def render(
+    region: PreviewRegion, settings: Settings
+) -> tuple[np.ndarray, np.ndarray, Fidelity | None]:
+    """Return the region before (upscaled bicubically) and after, and its fidelity: None if the
+    result is smaller than the photo."""
     result = result_rows(
         region.image,
         lambda first, last: region.network[first:last],
@@ -147,9 +140,9 @@ def render(region: PreviewRegion, settings: Settings) -> RenderedRegion:
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
     meter = result.meter(inside.downscale(settings.reduce), low)
     if meter is None:
-        return RenderedRegion(before, after, None)
+        return before, after, None
     meter.add(rows)
-    return RenderedRegion(before, after, meter.fidelity())
+    return before, after, meter.fidelity()
 
 
 def result_rows(

@@ -149,19 +149,14 @@ class Range:
     low: float
     high: float
     usual: float | None = None
-    is_whole: bool = False
+    kind: type[float] = float
+    """`int` for whole numbers."""
     is_tuning: bool = False
 
 
-def _number(
-    low: float,
-    high: float,
-    usual: float | None = None,
-    *,
-    whole: bool = False,
-    tuning: bool = False,
-) -> Any:
-    return field(default=None, metadata={"range": Range(low, high, usual, whole, tuning)})
+def _number(low: float, high: float, **options: Any) -> Any:
+    """Return a field for a number; `options` are other fields of its `Range`."""
+    return field(default=None, metadata={"range": Range(low, high, **options)})
 
 
 @dataclass(frozen=True)
@@ -198,17 +193,17 @@ class Settings:
     scale: float | None = None
     # None is replaced by the preset's value in `__post_init__`, here and below.
     tuning: bool = None  # type: ignore[assignment]
-    strength: float = _number(0, 1, usual=1, tuning=True)
-    fidelity: float = _number(0, 1, usual=0, tuning=True)
+    strength: float = _number(0, 1, usual=1, is_tuning=True)
+    fidelity: float = _number(0, 1, usual=0, is_tuning=True)
     denoise: float = _number(0, 1, usual=0)
-    sharpen: float = _number(0, 1, usual=0, tuning=True)
-    saturation: float = _number(0, 2, usual=1, tuning=True)
-    contrast: float = _number(0.5, 1.5, usual=1, tuning=True)
-    tile: int = _number(64, 1024, usual=192, whole=True)
-    reduce: int = _number(1, 4, usual=1, whole=True)
-    long_side: int | None = _number(1, _MAX_SIZE, whole=True)
+    sharpen: float = _number(0, 1, usual=0, is_tuning=True)
+    saturation: float = _number(0, 2, usual=1, is_tuning=True)
+    contrast: float = _number(0.5, 1.5, usual=1, is_tuning=True)
+    tile: int = _number(64, 1024, usual=192, kind=int)
+    reduce: int = _number(1, 4, usual=1, kind=int)
+    long_side: int | None = _number(1, _MAX_SIZE, kind=int)
     megapixels: float | None = _number(0.0001, _MAX_SIZE)
-    dpi: int | None = _number(1, 9_600, whole=True)
+    dpi: int | None = _number(1, 9_600, kind=int)
     print_width: float | None = _number(0.1, 10_000)
     print_height: float | None = _number(0.1, 10_000)
 
@@ -261,16 +256,13 @@ class Settings:
         if value is None:
             return
         limits = {"low": f"{allowed.low:g}", "high": f"{allowed.high:g}"}
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not allowed.low <= value <= allowed.high:
             raise SettingsError("setting_range", setting=name, value=repr(value), **limits)
-        if not allowed.low <= value <= allowed.high:
-            raise SettingsError("setting_range", setting=name, value=repr(value), **limits)
-        number: float = float(value) + 0.0  # -0.0 and 0.0 are one setting
-        if allowed.is_whole:
-            number = int(value)
-            if number != value:
-                raise SettingsError("setting_whole", setting=name, value=repr(value), **limits)
-        object.__setattr__(self, name, number)
+        number = allowed.kind(value)
+        if number != value:
+            raise SettingsError("setting_whole", setting=name, value=repr(value), **limits)
+        object.__setattr__(self, name, number + 0)  # -0.0 and 0.0 are one setting
 
     @cached_property
     def _preset(self) -> Preset:
@@ -437,7 +429,7 @@ RANGES = {name: (_RANGES[name].low, _RANGES[name].high) for name in USUAL}
 """Lowest and highest value of each slider."""
 NEUTRAL = {name: USUAL[name] for name, one in _RANGES.items() if one.is_tuning}
 """The values at which tuning changes nothing."""
-WHOLE = tuple(name for name, one in _RANGES.items() if one.is_whole)
+WHOLE = tuple(name for name, one in _RANGES.items() if one.kind is int)
 """The settings that are whole numbers."""
 
 
@@ -467,17 +459,14 @@ def as_settings(given: Settings | PresetName | None) -> Settings:
 def network_scale(settings: Settings) -> float:
     """Return the scale of a result without a size: the scale of the network, for the photo before
     `reduce`."""
-    if settings.reduce in (None, 1):
-        return settings.factor
-    return settings.factor / settings.reduce
+    return settings.factor / (settings.reduce or 1)
 
 
 def largest_scale(settings: Settings) -> float:
     """Return the maximum scale of a result; a second network can enlarge the first result up to 4
     times."""
     scale = network_scale(settings)
-    can_repeat = settings.factor == 4 and settings.reduce in (None, 1) and not settings._preset.own
-    if can_repeat:
+    if scale == 4 and not settings._preset.own:
         return scale * SECOND_SCALE
     return scale
 
