@@ -55,14 +55,16 @@ class JobThread(Generic[T]):
     `inputs` are the files that the work reads.
     """
 
+    unit = "rows"
+    """What `rows` counts."""
+
     def __init__(
         self, threads: JobThreads, job: Job, work: Callable[[Any], T], inputs: tuple[Path, ...] = ()
     ):
         self.job = job
         self.inputs = inputs
         self.scheduler = threads.scheduler
-        self.rows: tuple[int, int, float | None] = (0, 0, None)
-        """The finished and all rows, and the seconds left."""
+        self._rows: tuple[int, int, float | None] = (0, 0, None)
         self._future: Future[T] = Future()
         self._held = ExitStack()
         self._held.enter_context(threads.scheduler.hold(job))
@@ -77,7 +79,17 @@ class JobThread(Generic[T]):
 
     def progress(self, done: int, total: int, seconds_left: float | None) -> None:
         """Set the progress, as the enhancer reports it."""
-        self.rows = (done, total, seconds_left)
+        self._rows = (done, total, seconds_left)
+
+    @property
+    def rows(self) -> tuple[int, int, float | None]:
+        """The finished and all rows, and the seconds left."""
+        return self._rows
+
+    @property
+    def ahead(self) -> int:
+        """The number of jobs ahead in the queue."""
+        return self.scheduler.ahead(self.job)
 
     def close(self) -> None:
         """Cancel the job."""

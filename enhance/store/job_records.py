@@ -108,8 +108,8 @@ class JobStore:
     ) -> None:
         """Record the end of a job of this process, unless it has been cancelled.
 
-        Entries that are still running get the state of the job. `error` contains the message of a
-        failed job in each language.
+        Entries that are still running get the state and the error of the job. `error` contains the
+        message of a failed job in each language.
         """
         with self._database.transaction() as db:
             job = _load(db, whose, name)
@@ -122,9 +122,8 @@ class JobStore:
             for entry in entries:
                 is_undone = final == "cancelled" and not entry.batch
                 if entry.state == "running" or is_undone:
-                    save_entry(db, replace(entry, state=final))
-                else:
-                    save_entry(db, entry)
+                    entry = replace(entry, state=final, error=dict(error or {}))
+                save_entry(db, entry)
 
     def cancel(self, whose: str, name: str) -> tuple[bool, str]:
         """Cancel a job that has not ended, or has not been started yet.

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import gradio as gr
 
 from ..errors import SettingsError
 from ..files import file_sha256
 from ..formats.encoding import Encoding
-from ..info import timestamp
+from ..info import Info, timestamp
 from ..jobs.batch import BatchFile, checked, with_nearest_size, with_size
 from ..processes import this_process
 from ..settings import Settings
@@ -99,7 +101,11 @@ def read_files(call: JobCall) -> JobCall:
 
 
 def _read_file(call: JobCall, file: BatchFile) -> BatchFile:
-    file = with_size(file, call.services.enhancer)
+    """Return a file with its size and the id of its entry, or as failed."""
+    id = call.name
+    if call.is_batch:
+        id = id_of_file(call.name, file.number)
+    file = with_size(replace(file, key=id), call.services.enhancer)
     if call.largest:
         file = with_nearest_size(file, call.settings)
     return checked(file, call.settings, call.encoding)
@@ -110,7 +116,7 @@ def _entry(call: JobCall, file: BatchFile, sha256: str) -> RecentRun:
     height, width = file.size
     entry = RecentRun(
         call.owner.digest,
-        call.name,
+        file.key,
         state="running",
         began=timestamp(),
         name=file.name,
@@ -126,9 +132,8 @@ def _entry(call: JobCall, file: BatchFile, sha256: str) -> RecentRun:
     )
     if not call.is_batch:
         return entry
-    id = id_of_file(call.name, file.number)
     settings = {**call.settings.as_dict(), "largest": call.largest}
-    return replace(entry, id=id, batch=call.name, call=settings)
+    return replace(entry, batch=call.name, call=settings)
 
 
 def _file_checksum(file: BatchFile) -> str:
@@ -151,8 +156,17 @@ def _job_checksum(call: JobCall, file_checksums: list[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def with_states(call: JobCall, entries: Iterable[RecentRun]) -> JobCall:
+    """Return a call whose files are in the states of their entries. A file without an entry stays
+    as it is."""
+    files = {file.number: file for file in call.files}
+    files |= {entry.number: file_of(call, entry) for entry in entries}
+    return replace(call, files=tuple(files.values()))
+
+
 def file_of(call: JobCall, entry: RecentRun) -> BatchFile:
-    """Return the file of an entry in its state."""
+    """Return the stored file of an entry in its state. Its `info` has the values that its owner
+    sees."""
     tasks = call.services.enhancer.tasks
     file = BatchFile(
         tasks.input_of(entry),
@@ -175,4 +189,11 @@ def file_of(call: JobCall, entry: RecentRun) -> BatchFile:
         return file
     png = tasks.result_path(info["task_id"])
     info["output"]["path"] = str(png)  # The folder can have moved.
-    return replace(file, state="done", info=info, png=png)
+    visible = cast(Info, {**info, **entry.visible})
+    return replace(file, state="done", info=visible, png=png)
+
+
+def file_facts(services: Services, file: BatchFile, language: str) -> dict[str, Any]:
+    """Return the name, the state and the error of a file, and its position in the call, from 1."""
+    error = file.error and services.visible_error(None, file.error).message(language)
+    return {"number": file.number, "name": file.name, "state": file.state, "error": error}

@@ -10,13 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from ..errors import Cancelled, EnhanceError, StorageError, expected_error
 from ..formats.thumbnails import data_url, icc_for_screen, small_size, thumbnail_of, whole_image
 from ..i18n import LANGUAGES
 from ..images import downscaled_size
-from ..info import Info, Result
+from ..info import Result
 from ..jobs.batch import Batch, BatchFile, RunningBatch, plan
 from ..jobs.scheduler import Job
 from ..jobs.threads import JobThread
@@ -24,10 +22,8 @@ from ..pipeline import Run
 from ..restore.live_view import LIMIT, LiveView
 from ..store import RecentRun
 from ..store.job_records import JobStore
-from .job_calls import JobCall, file_of
+from .job_calls import JobCall, file_facts, file_of, with_states
 from .outputs import visible_info
-from .services import Services
-from .streams import send_progress
 
 _IMAGE_SECONDS = 1.0
 
@@ -45,9 +41,13 @@ class LocalJob(JobThread[None]):
         self.tasks = call.services.enhancer.tasks
         self.key = (call.owner.digest, call.name)
         entries: Sequence[RecentRun] = call.entries
+        files = call.files
         if call.name:
             entries = self.tasks.entries_of(*self.key)
+            files = with_states(call, entries).files
         self.entries = {entry.id: entry for entry in entries}
+        if call.is_batch:
+            self.unit = "files"
         self.last_read = time.time()
         self.is_cancelled_by_user = False
         self._hold = ExitStack()
@@ -57,12 +57,8 @@ class LocalJob(JobThread[None]):
         self._live_view: LiveView | None = None
         self._live_lock = threading.Lock()
         self._live_facts: dict[str, Any] = {}
-        self._live_number = 0
         self._began = dict[str, float]()
-        files = [self._file_of(entry) for entry in self.entries.values()]
-        self._cancelled = {file.key for file in files if file.state == "cancelled"}
-        done = [file.png for file in files if file.png]
-        self._hold.enter_context(self.tasks.using(*done))
+        self._hold.enter_context(self.tasks.using(*(file.png for file in files if file.png)))
         self.batch = RunningBatch(
             call.services.enhancer,
             call.settings,
@@ -73,24 +69,34 @@ class LocalJob(JobThread[None]):
             caller=job.caller,
             hold=self._hold,
         )
-        for file in call.files:
-            if file.error:
-                self._count(file, 0.0)
         if call.name:
             # Before the job starts, because it releases its name at its end.
             threads.named[self.key] = self
         try:
-            inputs = tuple(file.source for file in call.files)
-            super().__init__(threads, job, LocalJob._run, inputs)
+            super().__init__(threads, job, LocalJob._run, tuple(file.source for file in call.files))
         except BaseException:
             self._release()
             self._hold.close()
             raise
 
     @property
+    def rows(self) -> tuple[int, int, float | None]:
+        """The finished and all rows of a run, or files of a batch, and the seconds left."""
+        batch = self.batch.batch
+        if not self.call.is_batch:
+            return *batch.rows_of_file, batch.seconds_left_of_file
+        ended = batch.count("done") + batch.count("failed")
+        return ended, len(batch.by_key), batch.seconds_left
+
+    @property
+    def ahead(self) -> int:
+        """The number of runs ahead of the job in the queue."""
+        return self.batch.ahead
+
+    @property
     def is_waiting(self) -> bool:
         """Whether the job is queued and no file has been started."""
-        return self.batch.ahead > 0 and not self.batch.batch.share
+        return self.ahead > 0 and not self.batch.batch.share
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -109,16 +115,13 @@ class LocalJob(JobThread[None]):
     def facts(self, language: str) -> dict[str, Any]:
         """Return the progress: the seconds left and the jobs ahead, and the finished and all rows
         of a run, or the finished share and the files of a batch."""
-        batch = self.batch.batch
-        if not self.call.is_batch:
-            done, total = batch.rows_of_file
-            facts: dict[str, Any] = {"done": done, "total": total}
-            left = batch.seconds_left_of_file
-        else:
+        done, total, left = self.rows
+        facts: dict[str, Any] = {"done": done, "total": total}
+        if self.call.is_batch:
+            batch = self.batch.batch
             files = [self._file_progress(batch, file, language) for file in batch.files]
             facts = {"files": files, "share": round(batch.share, 4)}
-            left = batch.seconds_left
-        return facts | {"seconds_left": left, "ahead": self.batch.ahead}
+        return facts | {"seconds_left": left, "ahead": self.ahead}
 
     def _file_progress(self, batch: Batch, file: BatchFile, language: str) -> dict[str, Any]:
         facts = file_facts(self.call.services, file, language)
@@ -128,8 +131,8 @@ class LocalJob(JobThread[None]):
             facts["seconds_left"] = batch.seconds_left_of_file
         return facts
 
-    def news(self, call: JobCall, shown: set[int]) -> dict[str, Any]:
-        """Return what a client does not have yet, and add its numbers to `shown`.
+    def news(self, call: JobCall, shown: set[int | float]) -> dict[str, Any]:
+        """Return what a client does not have yet, and add its numbers or share to `shown`.
 
         That is the results of the files of a batch that are done, or the result of a run so far:
         its share `live_share` is computed, from the left if `live_edge` is x, otherwise from the
@@ -139,31 +142,28 @@ class LocalJob(JobThread[None]):
             return self._new_results(call, shown)
         with self._live_lock:
             self._update_live_facts()
-            if not self._live_facts or self._live_number in shown:
+            share = self._live_facts.get("live_share")
+            if share is None or share in shown:
                 return {}
-            shown.add(self._live_number)
+            shown.add(share)
             return self._live_facts
 
-    def _new_results(self, call: JobCall, shown: set[int]) -> dict[str, Any]:
+    def _new_results(self, call: JobCall, shown: set[int | float]) -> dict[str, Any]:
         results = list[dict[str, Any]]()
         for entry in list(self.entries.values()):
             if entry.state == "done" and entry.number not in shown:
                 shown.add(entry.number)
-                with suppress(EnhanceError):  # The result was deleted.
-                    info = self.tasks.finished_info(entry.task_id or "")
-                    results.append(
-                        {"number": entry.number, "info": visible_info(call, entry, info)}
-                    )
+                info = file_of(call, entry).info
+                if info:  # Otherwise the result was deleted.
+                    results.append({"number": entry.number, "info": visible_info(call, info)})
         if not results:
             return {}
         return {"results": results}
 
     def _update_live_facts(self) -> None:
         live = self._live_view
-        if live is None:
-            return
-        pixels = live.view(_IMAGE_SECONDS)
-        if pixels is None:
+        pixels = live and live.view(_IMAGE_SECONDS)
+        if live is None or pixels is None:
             return
         edge = "y"
         if live.columns:
@@ -173,19 +173,6 @@ class LocalJob(JobThread[None]):
             "live_share": live.share,
             "live_edge": edge,
         }
-        self._live_number += 1
-
-    def send(self, progress: gr.Progress) -> None:
-        batch = self.batch.batch
-        unit = "rows"
-        done, total = batch.rows_of_file
-        left = batch.seconds_left_of_file
-        if self.call.is_batch:
-            unit = "files"
-            done = batch.count("done") + batch.count("failed")
-            total = len(batch.by_key)
-            left = batch.seconds_left
-        send_progress(progress, unit, done, total, left, ahead=self.batch.ahead)
 
     def cancel(self) -> None:
         """Cancel the job for its owner."""
@@ -194,23 +181,18 @@ class LocalJob(JobThread[None]):
 
     def cancel_file(self, id: str) -> None:
         """Cancel one file. The others are not affected."""
-        self._cancelled.add(id)
+        self.entries[id] = replace(self.entries[id], state="cancelled")
         self.batch.cancel(id)
-
-    def _file_of(self, entry: RecentRun) -> BatchFile:
-        file = file_of(self.call, entry)
-        if self.call.name:
-            return file
-        return replace(file, source=self.call.files[entry.number - 1].source)
 
     def _run(self) -> None:
         """Process the files and record the end of the job."""
-        inputs = []
+        kept = list[RecentRun]()
         if self.call.name:
-            inputs = [self.tasks.input_of(entry) for entry in self.entries.values()]
+            kept += self.entries.values()
         try:
-            with self.in_use(), self.tasks.using(*inputs):
-                self._keep_inputs()
+            with self.in_use(), self.tasks.using(*map(self.tasks.input_of, kept)):
+                for entry in kept:
+                    self._keep_input(entry)
                 self._check(self.batch.run())
                 self._end("done")
         except Cancelled:
@@ -218,9 +200,6 @@ class LocalJob(JobThread[None]):
             raise
         except Exception as raised:
             error = expected_error(raised, "A job failed")
-            for entry in list(self.entries.values()):
-                if entry.state == "running":
-                    self._fail(entry, error)
             self._end("failed", self._recorded(error))
             raise error from raised
         finally:
@@ -228,24 +207,21 @@ class LocalJob(JobThread[None]):
 
     def _check(self, batch: Batch) -> None:
         """Raise the error of a run, or Cancelled if the job has ended before its files."""
-        for file in batch.files:
-            if file.state == "cancelled" and file.key not in self._cancelled:
-                raise Cancelled("stopped")
-            if file.error and not self.call.is_batch:
-                raise file.error
+        if any(entry.state == "running" for entry in self.entries.values()):
+            raise Cancelled("stopped")
+        error = batch.files[0].error
+        if error and not self.call.is_batch:
+            raise error
 
-    def _keep_inputs(self) -> None:
-        """Copy the inputs into the store, because uploads can be deleted. Raises EnhanceError."""
-        if not self.call.name:
-            return
-        for entry in self.entries.values():
-            source = self.call.files[entry.number - 1].source
-            try:
-                self.tasks.keep_upload(source, entry.name, entry.sha256, entry.bytes)
-            except EnhanceError as error:
-                if source.exists():
-                    raise
-                raise Cancelled("stopped") from error  # The request has already ended.
+    def _keep_input(self, entry: RecentRun) -> None:
+        """Copy an input into the store, because its upload can be deleted. Raises EnhanceError."""
+        upload = self.inputs[entry.number - 1]
+        try:
+            self.tasks.keep_upload(upload, entry.name, entry.sha256, entry.bytes)
+        except EnhanceError as error:
+            if upload.exists():
+                raise
+            raise Cancelled("stopped") from error  # The request has already ended.
 
     def _watch(self, file: BatchFile, run: Run) -> None:
         """Provide the result so far while a run computes it."""
@@ -270,9 +246,10 @@ class LocalJob(JobThread[None]):
         if file.state == "running":
             self._began[file.key] = now
             self._live_view = None
-        else:
-            self._count(file, now - self._began.get(file.key, now))
-            self._finish_file(file)
+            return
+        self._count(file, now - self._began.get(file.key, now))
+        if file.key in self.entries:
+            self._finish_file(file, self.entries[file.key])
 
     def _count(self, file: BatchFile, seconds: float) -> None:
         metrics = self.call.services.metrics
@@ -282,39 +259,30 @@ class LocalJob(JobThread[None]):
         if file.error and self.call.is_batch:  # The error of a run is counted with its message.
             metrics.count_error(file.error)
 
-    def _finish_file(self, file: BatchFile) -> None:
-        """Set the result or the error of a file."""
-        entry = self.entries[file.key]
+    def _finish_file(self, file: BatchFile, entry: RecentRun) -> None:
+        """Set the result or the error of a file. A cancelled file keeps its entry."""
         if file.info and file.png:
             result = Result(file.png, file.info, file.png)
             export = self.call.services.enhancer.export
             with suppress(EnhanceError):  # Each client exports the files again and then uses these.
                 export(result, self.call.encoding, stop=self.job.stop, hold=self._hold)
-            thumbnail = self._thumbnail(file.png) if self.call.name else ""
-            self._finish(entry, file.info, thumbnail)
+            visible = self.call.services.owners.remember(self.call.owner, file.info)
+            entry = replace(
+                entry,
+                state="done",
+                task_id=file.info["task_id"],
+                thumbnail=self._thumbnail(file.png) if self.call.name else "",
+                visible={"cached": visible["cached"], "finished": visible["finished"]},
+                fidelity_worst_db=file.info["fidelity_worst_db"],
+            )
         elif file.error:
-            self._fail(entry, file.error)
-        elif file.key in self._cancelled:
-            self.entries[entry.id] = replace(entry, state="cancelled")
+            entry = replace(entry, state="failed", error=self._recorded(file.error))
         else:
             return
+        self.entries[entry.id] = entry
         if self.call.name:
             with suppress(StorageError):  # The end of the job records it again.
-                self.tasks.save_entry(self.entries[entry.id])
-
-    def _finish(self, entry: RecentRun, info: Info, thumbnail: str) -> None:
-        visible = self.call.services.owners.remember(self.call.owner, info)
-        self.entries[entry.id] = replace(
-            entry,
-            state="done",
-            task_id=info["task_id"],
-            thumbnail=thumbnail,
-            visible={"cached": visible["cached"], "finished": visible["finished"]},
-            fidelity_worst_db=info["fidelity_worst_db"],
-        )
-
-    def _fail(self, entry: RecentRun, error: EnhanceError) -> None:
-        self.entries[entry.id] = replace(entry, state="failed", error=self._recorded(error))
+                self.tasks.save_entry(entry)
 
     def _recorded(self, error: EnhanceError) -> dict[str, str]:
         """Return the key and the messages of an error, as all its readers can see them.
@@ -341,9 +309,3 @@ class LocalJob(JobThread[None]):
         with threads.starting:
             if threads.named.get(self.key) is self:
                 del threads.named[self.key]
-
-
-def file_facts(services: Services, file: BatchFile, language: str) -> dict[str, Any]:
-    """Return the name, the state and the error of a file, and its position in the call, from 1."""
-    error = file.error and services.visible_error(None, file.error).message(language)
-    return {"number": file.number, "name": file.name, "state": file.state, "error": error}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +17,8 @@ from ..info import Info, Result
 from ..jobs.archive import archive_name, pack
 from ..jobs.batch import Batch, BatchFile, plan
 from ..settings import Settings
-from ..store import RecentRun, result_name
-from .job_calls import JobCall, file_of
+from ..store import result_name
+from .job_calls import JobCall, with_states
 from .owners import owner_of
 from .recent import regions_of
 from .services import Services
@@ -28,26 +28,23 @@ Outputs = tuple[Any, dict[str, Any]]
 ZIP_NAME = "enhanced.zip"
 
 
-def output_of_run(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
+def output_of_run(call: JobCall) -> Outputs:
     """Return the outputs of a call whose run is done. Raises EnhanceError."""
-    (entry,) = entries
+    (file,) = call.files
     with ExitStack() as hold:
-        result = _export(call, file_of(call, entry), hold)
-        name = result_name(result.info, call.encoding.file_format.ending, entry.name)
-        file = call.services.downloads.link(result.path, name)
-    return str(file), visible_info(call, entry, result.info)
+        result = _export(call, file, hold)
+        name = result_name(result.info, call.encoding.file_format.ending, file.name)
+        link = call.services.downloads.link(result.path, name)
+    return str(link), visible_info(call, result.info)
 
 
-def output_of_batch(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
+def output_of_batch(call: JobCall) -> Outputs:
     """Return the outputs of a call whose batch has ended, or the results of a batch so far."""
-    by_number = {entry.number: entry for entry in entries}
     states = ("done", "failed", "cancelled")
     archive: str | None = None
     links: dict[int, dict[str, Any]] = {}
     with ExitStack() as hold:
-        batch = plan(
-            _export_file(call, file, by_number.get(file.number), hold) for file in call.files
-        )
+        batch = plan(_export_file(call, file, hold) for file in call.files)
         info: dict[str, Any] = {state: batch.count(state) for state in states}
         info["error"] = None
         try:
@@ -62,7 +59,7 @@ def output_of_batch(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
                 "name": file.name,
                 "state": file.state,
                 "error": file.error and file.error.message(call.language),
-                "info": file.info and visible_info(call, by_number[file.number], file.info),
+                "info": file.info and visible_info(call, file.info),
                 "number": file.number,
                 "file": links.get(file.number),
             }
@@ -71,16 +68,12 @@ def output_of_batch(call: JobCall, entries: Iterable[RecentRun]) -> Outputs:
     return archive, info
 
 
-def _export_file(
-    call: JobCall, file: BatchFile, entry: RecentRun | None, hold: ExitStack
-) -> BatchFile:
-    """Return a file of a batch in the state of its entry: a finished one in the format of the call,
-    or as failed."""
-    if entry is not None and not file.error:
-        file = file_of(call, entry)
+def _export_file(call: JobCall, file: BatchFile, hold: ExitStack) -> BatchFile:
+    """Return a file of a batch that has ended: a finished one in the format of the call, or as
+    failed."""
     try:
         if file.state == "done":
-            file = replace(file, info=_export(call, file, hold).info)
+            return replace(file, info=_export(call, file, hold).info)
     except EnhanceError as error:
         file = replace(file, state="failed", info=None, error=error)
     if file.error:
@@ -119,13 +112,14 @@ def _link_files(call: JobCall, batch: Batch) -> dict[int, dict[str, Any]]:
     return links
 
 
-def visible_info(call: JobCall, entry: RecentRun, info: Info) -> dict[str, Any]:
-    """Return the facts of a result that its owner can see. The owner can then get its report."""
-    stored = {**info, **entry.visible}
-    remembered = call.services.owners.remember(call.owner, stored, call.encoding)
-    regions = regions_of(call.services, call.owner, entry)
-    # The entry decides what its owner sees, also if the same request is remembered again.
-    return without_path({**remembered, **entry.visible, "regions": regions})
+def visible_info(call: JobCall, info: Info) -> dict[str, Any]:
+    """Return the facts of a result with the addresses of its regions. The owner of the call can
+    then get its report."""
+    services = call.services
+    services.owners.remember(call.owner, info, call.encoding)
+    photo = services.enhancer.tasks.upload_path(info["input"]["sha256"], info["input"]["name"])
+    regions = regions_of(services, call.owner, photo, info["task_id"])
+    return without_path({**info, "regions": regions})
 
 
 def without_path(info: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,12 +142,8 @@ def export_of(
     entries = [entry for entry in found if entry.state in ("done", "failed", "cancelled")]
     if not any(entry.state == "done" for entry in entries):
         raise EnhanceError("result_gone")
-    first = entries[0]
-    files = tuple(
-        BatchFile(Path(entry.name), Path(entry.name), number=entry.number) for entry in entries
-    )
-    settings = Settings.from_stored(first.settings)
-    call = JobCall(services, request, files, settings, encoding)
-    if wanted == first.batch:
-        return lambda: output_of_batch(call, entries)
-    return lambda: output_of_run(call, entries)
+    settings = Settings.from_stored(entries[0].settings)
+    call = with_states(JobCall(services, request, (), settings, encoding), entries)
+    if wanted == entries[0].batch:
+        return lambda: output_of_batch(call)
+    return lambda: output_of_run(call)

@@ -10,22 +10,22 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from ..errors import Cancelled, EnhanceError, StorageError
-from ..store import RecentRun
 from ..store.job_records import JobRecord, JobStore, id_of_file
 from .calls import RecordedError, status_of
-from .job_calls import JobCall, check_name, file_of, read_files
-from .local_jobs import LocalJob, file_facts
+from .job_calls import JobCall, check_name, file_facts, read_files, with_states
+from .local_jobs import LocalJob
 from .outputs import Outputs, output_of_batch, output_of_run
 from .owners import Owner
 from .services import Services
-from .streams import EventReader
+from .streams import EventReader, follow
 
 UNREAD_JOB_SECONDS = 120.0
 """How long a job without a reader stays in the queue, or runs if its owner is only a session."""
@@ -49,7 +49,8 @@ def run_job(call: JobCall, progress: gr.Progress | None = None) -> Generator[Any
             yield from _follow_here(call, found, reader, progress)
             return
         if found.state == "done":
-            yield from _finish(call, _stored_entries(call), reader)
+            entries = call.services.enhancer.tasks.entries_of(call.owner.digest, call.name)
+            yield from _finish(with_states(call, entries), reader)
             return
         if found.state == "cancelled":
             raise Cancelled("job_cancelled")
@@ -91,80 +92,55 @@ def _follow_here(
     call: JobCall, job: LocalJob, reader: EventReader, progress: gr.Progress | None
 ) -> Iterator[Any]:
     """Yield the progress of a job of this process, and its outputs. Raises the error of the job."""
-    shown = set[int]()
-    with ExitStack() as until_left:
-        until_left.enter_context(job.in_use())
-        if not call.name:
-            until_left.callback(job.close)
-        for _ in job.poll(_POLL_SECONDS, _LONGEST_POLL_SECONDS):
-            if reader.is_reading():
-                job.last_read = time.time()
-            if call.name:
+    shown = set[int | float]()
+    with job.in_use():
+        if call.name:
+            for _ in job.poll(_POLL_SECONDS, _LONGEST_POLL_SECONDS):
+                if reader.is_reading():
+                    job.last_read = time.time()
                 yield _progress(call, job.facts(call.language) | job.news(call, shown))
-                continue
-            if progress is not None:
-                job.send(progress)
-            yield gr.skip()
-        if job.is_cancelled_by_user:
-            raise Cancelled("job_cancelled")
-        job.result()
-        yield from _finish(call, job.entries.values(), reader)
+            if job.is_cancelled_by_user:
+                raise Cancelled("job_cancelled")
+            job.result()
+        else:
+            yield from follow(job, call.request, progress, longest=_LONGEST_POLL_SECONDS)
+        yield from _finish(with_states(call, job.entries.values()), reader)
 
 
-def _stored_entries(call: JobCall) -> list[RecentRun]:
-    return call.services.enhancer.tasks.entries_of(call.owner.digest, call.name)
-
-
-def _progress(call: JobCall, facts: Mapping[str, Any]) -> Outputs:
-    """Return the outputs of a call whose job runs, with all files of the call in their order.
+def _progress(call: JobCall, facts: dict[str, Any]) -> Outputs:
+    """Return the outputs of a call whose job runs, or has just ended.
 
     Another process can have started the job without any progress so far.
     """
-    begun = {"seconds_left": None, "ahead": 0}
-    if not call.is_batch:
-        return None, {"progress": {"done": 0, "total": 0, **begun, **facts}}
-    known = {file["number"]: file for file in facts.get("files", ())}
-    files = list[dict[str, Any]]()
-    for file in call.files:
-        facts_of_file = known.get(file.number)
-        files.append(facts_of_file or file_facts(call.services, file, call.language))
-    return None, {"progress": {"share": 0.0, **begun, **facts, "files": files}}
+    begun: dict[str, Any] = {"done": 0, "total": 0}
+    if call.is_batch:
+        files = [file_facts(call.services, file, call.language) for file in call.files]
+        begun = {"share": 0.0, "files": files}
+    return None, {"progress": {**begun, "seconds_left": None, "ahead": 0, **facts}}
 
 
-def _finish(call: JobCall, entries: Iterable[RecentRun], reader: EventReader) -> Iterator[Any]:
+def _finish(call: JobCall, reader: EventReader) -> Iterator[Any]:
     """Yield the progress while the results of a finished job are exported, and then its outputs."""
-    entries = list(entries)
     work = output_of_batch if call.is_batch else output_of_run
-    if not (entries or call.is_batch):  # The entry has been deleted.
-        raise EnhanceError("result_gone")
-    progress: Any = gr.skip()
+    outputs: Callable[[], Any] = gr.skip
     if call.name:
-        progress = _progress(call, _last_facts(call, entries))
+        height, _ = call.files[0].size or (0, 0)
+        ended: dict[str, Any] = {"done": height, "total": height}
+        if call.is_batch:
+            ended = {"share": 1.0}
+        outputs = partial(_progress, call, {**ended, "seconds_left": 0.0})
     job = None
     while job is None:
         try:
-            job = call.services.start(call.request, "preview", lambda _: work(call, entries))
+            job = call.services.start(call.request, "preview", lambda _: work(call))
         except EnhanceError as error:
             if status_of(error) != _TOO_MANY:
                 raise
             # The job is done, so its client must wait instead of being rejected.
             reader.is_reading()
-            yield progress
+            yield outputs()
             time.sleep(_LONGEST_POLL_SECONDS)
-    with closing(job):
-        for _ in job.poll(_POLL_SECONDS, _LONGEST_POLL_SECONDS):
-            reader.is_reading()
-            yield progress
-        yield job.result()
-
-
-def _last_facts(call: JobCall, entries: Iterable[RecentRun]) -> dict[str, Any]:
-    """Return the progress of a job that is done."""
-    if not call.is_batch:
-        (entry,) = entries
-        return {"done": entry.height, "total": entry.height, "seconds_left": 0.0}
-    files = [file_facts(call.services, file_of(call, entry), call.language) for entry in entries]
-    return {"share": 1.0, "files": files, "seconds_left": 0.0}
+    yield (yield from follow(job, call.request, outputs=outputs, longest=_LONGEST_POLL_SECONDS))
 
 
 def cancel_job(
@@ -194,9 +170,7 @@ def cancel_job(
 
 def check_jobs(services: Services) -> None:
     """Cancel the jobs that another process has cancelled, and those without a reader."""
-    with services.threads.starting:
-        running = dict(services.threads.named)
-    for key, job in running.items():
+    for key, job in list(services.threads.named.items()):
         is_unread = time.time() - job.last_read > UNREAD_JOB_SECONDS
         if is_unread and (job.is_waiting or not job.call.owner.is_lasting):
             job.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -28,17 +28,16 @@ _streams: Counter[str] = Counter()
 thread changes it."""
 
 
-def send_progress(
-    progress: gr.Progress, unit: str, done: int, total: int, left: float | None, *, ahead: int
-) -> None:
-    """Send progress to a client of the API: the seconds `left`, or the number of jobs `ahead`."""
-    if ahead:
-        progress(0, desc=f"waiting, {ahead} before it")
+def send_progress(progress: gr.Progress, job: JobThread[Any]) -> None:
+    """Send the progress of a job to a client of the API, or the number of jobs ahead of it."""
+    done, total, left = job.rows
+    if job.ahead:
+        progress(0, desc=f"waiting, {job.ahead} before it")
     elif total:
-        description = unit
+        description = job.unit
         if left is not None:
-            description = f"{unit}, {left:.0f} s left"
-        progress((done, total), desc=description, unit=unit)
+            description = f"{job.unit}, {left:.0f} s left"
+        progress((done, total), desc=description, unit=job.unit)
 
 
 @contextmanager
@@ -86,20 +85,20 @@ def follow(
     request: gr.Request,
     progress: gr.Progress | None = None,
     *,
+    outputs: Callable[[], Any] = gr.skip,
     longest: float = _LONGEST_POLL_SECONDS,
 ) -> Generator[Any, None, T]:
     """Send the progress of a job to its client until it ends, and return its result.
 
-    Yields unchanged outputs at least every `longest` seconds, so that Gradio can end the call. The
-    job is cancelled if its client leaves. Raises EnhanceError if the client does not read the
-    events.
+    Yields `outputs()`, by default unchanged outputs, at least every `longest` seconds, so that
+    Gradio can end the call. The job is cancelled if its client leaves. Raises EnhanceError if the
+    client does not read the events.
     """
     reader = EventReader(request)
     with closing(thread):
         for _ in thread.poll(_POLL_SECONDS, longest):
             reader.is_reading()
             if progress is not None:
-                ahead = thread.scheduler.ahead(thread.job)
-                send_progress(progress, "rows", *thread.rows, ahead=ahead)
-            yield gr.skip()
+                send_progress(progress, thread)
+            yield outputs()
         return thread.result()
