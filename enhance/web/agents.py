@@ -49,7 +49,7 @@ from .gradio_changes import after_request, clean_up_after_request, client_reques
 from .metrics import Metrics
 from .params import API_DEFAULTS, parameter_schema
 from .services import Services, create_services, services_of
-from .streams import listening
+from .streams import last_outputs, listening
 
 _INSTRUCTIONS = (
     "Upscales photos with Real-ESRGAN. {} Call `analyse` to see the properties of a photo, the "
@@ -125,30 +125,23 @@ class _ToolProgress:
 
     def __init__(self, context: Any):
         self._context = context
-        self._done: float = 0
-        self._total: float | None = None
-        self._description = ""
+        self._latest: tuple[float, float | None, str] = (0, None, "")
+        """The progress, its total and its description."""
 
     def __call__(self, done: Any, desc: str = "", **_: Any) -> None:
         """Set the progress: a count, or a count and a total, as in `gr.Progress`."""
-        self._total = None
+        total = None
         if isinstance(done, tuple):
-            done, self._total = done
-        self._done = done
-        self._description = desc
+            done, total = done
+        self._latest = done, total, desc
 
     async def send(self) -> None:
         """Send the progress to the client, if it asked for it."""
         context = self._context
-        if context.meta is None or context.meta.progressToken is None:
-            return
-        await context.session.send_progress_notification(
-            context.meta.progressToken,
-            self._done,
-            self._total,
-            self._description,
-            str(context.request_id),
-        )
+        if context.meta is not None and context.meta.progressToken is not None:
+            await context.session.send_progress_notification(
+                context.meta.progressToken, *self._latest, str(context.request_id)
+            )
 
 
 def _format_of(output: str, source: str) -> str:
@@ -248,23 +241,17 @@ async def _call(
 ) -> tuple[Any, ...]:
     """Return the outputs of an endpoint, which gets the request and the progress if it accepts
     them."""
-    run = partial(to_thread.run_sync, limiter=endpoint.limiter)
     values = {name: API_DEFAULTS.get(name) for name in endpoint.parameters} | given
     accepted = signature(endpoint.function).parameters
     if "request" in accepted:
         values["request"] = request
     if "progress" in accepted:
         values["progress"] = progress
-    outputs = await run(partial(endpoint.function, **values))
+    outputs = await to_thread.run_sync(
+        partial(endpoint.function, **values), limiter=endpoint.limiter
+    )
     if isinstance(outputs, Generator):
-        steps = outputs
-        try:
-            # With a default for the end, because a thread's future cannot raise StopIteration.
-            while (step := await run(next, steps, None)) is not None:
-                outputs = step
-                await progress.send()
-        finally:
-            steps.close()  # cancels the job if the client has disconnected
+        outputs = await last_outputs(outputs, endpoint.limiter, progress.send)
     if isinstance(outputs, tuple):
         return outputs
     return (outputs,)
@@ -328,11 +315,10 @@ def _convert(name: str, value: Any, max_images: int, local: bool) -> Any:
 def _image_path(value: object, local: bool) -> str:
     """Return the file of a data: URL, of an upload's address, or of a `local` path. Raises
     EnhanceError."""
-    root = Path(os.environ["GRADIO_TEMP_DIR"]).resolve()
     text = value if isinstance(value, str) else ""
     try:
         if text.startswith("data:"):
-            return str(_save_data_url(text, root / secrets.token_hex(32)))
+            return str(_save_data_url(text))
         if local and text:
             return text
         path = Path(unquote(text.rpartition(f"{API}/file=")[2])).resolve()
@@ -344,12 +330,13 @@ def _image_path(value: object, local: bool) -> str:
     raise PictureError("agent_no_image")
 
 
-def _save_data_url(url: str, folder: Path) -> Path:
-    """Write the file of a data: URL, named by its `name=` parameter, into a folder that the request
-    deletes. Raises ValueError for a malformed URL, and OSError."""
+def _save_data_url(url: str) -> Path:
+    """Write the file of a data: URL, named by its `name=` parameter, into a folder of uploads that
+    the request deletes. Raises ValueError for a malformed URL, and OSError."""
     head, body = url.removeprefix("data:").split(",", 1)
     kind, *options = head.split(";")
     names = [unquote(one.removeprefix("name=")) for one in options if one.startswith("name=")]
+    folder = Path(os.environ["GRADIO_TEMP_DIR"], secrets.token_hex(32))
     path = folder / (Path(*names[:1]).name or f"image{guess_extension(kind) or ''}")
     data = b64decode(body)
     after_request(shutil.rmtree, folder, ignore_errors=True)

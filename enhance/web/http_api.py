@@ -6,8 +6,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Generator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +17,7 @@ from anyio import CapacityLimiter
 from gradio_client.utils import strip_invalid_filename_characters
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -27,15 +26,14 @@ from ..errors import EnhanceError, PictureError, SettingsError
 from ..formats.encoding import FORMATS
 from ..i18n import DEFAULT_LANGUAGE, translate
 from ..jobs.batch import BatchFile
-from ..settings import AUTO
 from .calls import API, HTTP_API, check_parameters
 from .gradio_changes import FormParser, client_request, openapi_document
 from .job_calls import JobCall
-from .outputs import Outputs, without_path
-from .params import API_SETTINGS, call_settings, parameter_schema
+from .outputs import without_path
+from .params import API_DEFAULTS, API_SETTINGS, call_settings, parameter_schema
 from .run_jobs import run_job
 from .services import Services, services_of
-from .streams import listening
+from .streams import last_outputs, listening
 
 _RUNS = CapacityLimiter(1000)
 """Each run has a thread of its own. The app's own queue limits their number."""
@@ -65,38 +63,23 @@ async def enhance_form(request: Request) -> Response:
     accepts only that.
 
     Fields have the names of the parameters of /enhance. The run is cancelled if the client
-    disconnects, unless it has a name. Raises EnhanceError.
+    disconnects, unless it has a name. Raises EnhanceError, and ClientDisconnect.
     """
     services = services_of(request.scope)
     # Without a login, each request is a session of its own.
     client = client_request(request, secrets.token_hex(16))
+
+    async def check_client() -> None:
+        if await request.is_disconnected():
+            raise ClientDisconnect
+
     try:
         call = await _read_form(request, services, client)
-        outputs = await _last_step(request, client, run_job(call))
-        if outputs is None:
-            return Response(status_code=499)
-        file, info = outputs
+        with listening(client.session_hash or ""):
+            file, info = await last_outputs(run_job(call), _RUNS, check_client)
         return _response(request, Path(file), info, call.encoding.file_format.media_type)
     except EnhanceError as error:
         raise services.visible_error(client, error) from error
-
-
-async def _last_step(
-    request: Request, client: gr.Request, steps: Generator[Outputs, None, None]
-) -> Outputs | None:
-    """Return the outputs of a job, which ends early if it has no name, or None if its client
-    disconnects."""
-    run = partial(anyio.to_thread.run_sync, limiter=_RUNS)
-    outputs = None
-    try:
-        with listening(client.session_hash or ""):
-            while (step := await run(next, steps, None)) is not None:
-                if await request.is_disconnected():
-                    return None
-                outputs = step
-    finally:
-        await run(steps.close)
-    return outputs
 
 
 async def send_result(request: Request) -> Response:
@@ -175,7 +158,7 @@ async def _read_form(request: Request, services: Services, client: gr.Request) -
         raise PictureError("form_no_image")
     check_parameters(HTTP_API, _FIELDS, (), {"image": upload, **given})
     values = {name: _parse(name, given.get(name, "")) for name in API_SETTINGS}
-    settings, encoding = call_settings({**values, "preset": values["preset"] or AUTO})
+    settings, encoding = call_settings(values)
     await anyio.to_thread.run_sync(upload.file.flush)  # Decoders open the file by its path.
     name = strip_invalid_filename_characters(Path(upload.filename or "image").name)
     file = BatchFile(Path(str(upload.file.name)), Path(name), number=1)
@@ -183,21 +166,18 @@ async def _read_form(request: Request, services: Services, client: gr.Request) -
 
 
 def _parse(name: str, text: str) -> Any:
-    """Return the value of a form field, None if it is empty. Raises SettingsError."""
+    """Return the value of a form field, the default if it is empty. Raises SettingsError."""
     if not text:
-        return None
+        return API_DEFAULTS.get(name)
     kind = parameter_schema(name)["type"]
     if kind == "string":
         return text
     if kind == "boolean" and text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:
-        number = float(text)
+        return float(text)
     except ValueError as error:
         raise SettingsError("form_value", name=name, value=text, type=kind) from error
-    if kind == "integer" and number.is_integer():
-        return int(number)
-    return number
 
 
 def _response(request: Request, file: Path, info: Mapping[str, Any], media_type: str) -> Response:

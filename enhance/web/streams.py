@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 import gradio as gr
+from anyio import CapacityLimiter, to_thread
 
 from ..errors import EnhanceError
 from ..jobs.threads import JobThread, T
@@ -102,3 +103,23 @@ def follow(
                 send_progress(progress, thread)
             yield outputs()
         return thread.result()
+
+
+async def last_outputs(
+    steps: Generator[Any, None, None],
+    limiter: CapacityLimiter,
+    after_step: Callable[[], Awaitable[object]],
+) -> Any:
+    """Return the last outputs of a call outside Gradio, whose steps run in threads.
+
+    The job is cancelled if its client leaves, which `after_step` can raise an error for.
+    """
+    outputs = None
+    try:
+        # With a default for the end, because a thread's future cannot raise StopIteration.
+        while (step := await to_thread.run_sync(next, steps, None, limiter=limiter)) is not None:
+            outputs = step
+            await after_step()
+    finally:
+        steps.close()
+    return outputs
