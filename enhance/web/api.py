@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import asdict, replace
 from functools import cache, partial
 from inspect import Parameter, signature
@@ -156,15 +155,15 @@ class Endpoints:
         ready = deque[Any]()
 
         def work(thread: JobThread[None]) -> None:
-            for outputs in steps(thread.job):
-                ready.append(outputs)
+            ready.extend(steps(thread.job))
+
+        def next_outputs() -> Any:
+            if ready:
+                return ready.popleft()
+            return gr.skip()
 
         thread = self._services.start(request, "preview", work, source)
-        with closing(follow(thread, request, longest=_POLL_SECONDS)) as polls:
-            for unchanged in polls:
-                while ready:
-                    yield ready.popleft()
-                yield unchanged
+        yield from follow(thread, request, outputs=next_outputs, longest=_POLL_SECONDS)
         yield from ready
 
     def _upload(self, image: str | None) -> Path:
@@ -205,9 +204,8 @@ class Endpoints:
             x, y, size = call_region(given)
 
             def visible(cell: Cell) -> Cell:
-                if cell.error is None:
-                    return cell
-                return replace(cell, error=services.visible_error(request, cell.error))
+                error = cell.error and services.visible_error(request, cell.error)
+                return replace(cell, error=error)
 
             def work(thread: JobThread[Comparison]) -> Comparison:
                 enhancer = services.enhancer
@@ -302,9 +300,7 @@ class Endpoints:
 
             yield from self._follow_steps(request, steps, source)
 
-    def report(
-        self, request: gr.Request, task_id: str, progress: gr.Progress = _PROGRESS
-    ) -> Iterator[Any]:
+    def report(self, request: gr.Request, task_id: str) -> Iterator[Any]:
         """Return the PDF report of a finished run, for the file that the run returned."""
         services = self._services
         enhancer = services.enhancer
@@ -317,8 +313,7 @@ class Endpoints:
                     task_id, language, overrides=visible, encoding=encoding, stop=thread.job.stop
                 )
 
-            job = services.start(request, "preview", work)
-            report = yield from follow(job, request, progress)
+            report = yield from follow(services.start(request, "preview", work), request)
             name = report_name(enhancer.tasks.finished_info(task_id))
             yield str(services.downloads.link(report, name))
 
@@ -349,9 +344,7 @@ class Endpoints:
             return describe_runs(self._services, owner_of(request), language, given["id"])
 
     @gradio_changes.name_parameters(ENCODING_PARAMETERS, API_DEFAULTS)
-    def export(
-        self, request: gr.Request, id: str, progress: gr.Progress = _PROGRESS, **given: Any
-    ) -> Iterator[Any]:
+    def export(self, request: gr.Request, id: str, **given: Any) -> Iterator[Any]:
         """Export one of your recent results. Returns the file and `info`, like /enhance or /batch.
 
         Nothing is computed again. `id` can also identify a file of a batch. For a batch that is
@@ -362,8 +355,7 @@ class Endpoints:
         with services.errors_as_messages(request):
             work = export_of(services, request, id, call_encoding(given))
             job = services.start(request, "preview", lambda _: work())
-            outputs = yield from follow(job, request, progress)
-            yield outputs
+            yield (yield from follow(job, request))
 
     def forget(self, request: gr.Request, id: str) -> list[str]:
         """Delete one of your recent results, or a file of a batch, with everything that was made

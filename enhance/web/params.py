@@ -28,7 +28,7 @@ Values = Mapping[str, Any]
 ENCODING_PARAMETERS = tuple(field.name for field in fields(Encoding))
 """The parameters of the output file."""
 
-_FIRST_SETTINGS = (
+_SETTINGS_IN_ORDER = (
     "preset",
     "scale",
     "tuning",
@@ -45,15 +45,12 @@ _FIRST_SETTINGS = (
     "format",
     "quality",
     "metadata",
-)
-_LATER_PARAMETERS = (
     *PRINT_SIDES,
     "dpi",
     "label",
     "background",
-    *(one.name for one in fields(Settings)),
 )
-API_SETTINGS = tuple(dict.fromkeys((*_FIRST_SETTINGS, *_LATER_PARAMETERS)))
+API_SETTINGS = tuple(dict.fromkeys((*_SETTINGS_IN_ORDER, *(one.name for one in fields(Settings)))))
 """The settings that API endpoints accept, in the order of their parameters. New settings are the
 last ones, because clients can send values by position."""
 API_PLAN = (*dict.fromkeys((*SIZE_FIELDS, *API_SETTINGS)), "largest")
@@ -142,11 +139,12 @@ def call_region(given: Values) -> Region:
 
 def call_rectangle(given: Values) -> Box | None:
     """Return the rectangle of an API call, None if it has none. Raises SettingsError."""
-    if all(given[name] is None for name in API_RECTANGLE):
+    sides = [given[name] for name in API_RECTANGLE]
+    if sides.count(None) == len(sides):
         return None
-    if any(given[name] is None for name in API_RECTANGLE):
+    if None in sides:
         raise SettingsError("rectangle_incomplete")
-    return Box(*(_whole_number(name, given[name]) for name in API_RECTANGLE))
+    return Box(*map(_whole_number, API_RECTANGLE, sides))
 
 
 def call_file(number: Any) -> int | None:

@@ -102,14 +102,16 @@ class Planner:
             return plan
         seconds = self._seconds(analysis, settings)
         faster = enhancer.suggest_faster(analysis, settings)
-        plan["auto"] |= self._auto_texts(choice, self._seconds(analysis, chosen), language)
-        plan["estimated_seconds"] = round(seconds, 2)
-        plan["faster"] = faster and faster.as_dict()
-        plan["presets"] = self._presets(analysis, wanted, {settings.preset: seconds}, language)
-        plan["time"] = self._time(analysis, settings, seconds, language)
-        plan["tips"] = [asdict(one) for one in tips(analysis, settings, faster, language)]
         self.has_times = True
-        return plan
+        return {
+            **plan,
+            "auto": {**choice, **self._auto_texts(choice, analysis, chosen, language)},
+            "estimated_seconds": round(seconds, 2),
+            "faster": faster and faster.as_dict(),
+            "presets": self._presets(analysis, wanted, {settings.preset: seconds}, language),
+            "time": self._time(analysis, settings, seconds, language),
+            "tips": [asdict(one) for one in tips(analysis, settings, faster, language)],
+        }
 
     def _resolve_auto(self, analysis: Analysis, wanted: Settings) -> tuple[Settings, AutoInfo]:
         """Return what Auto selects for the requested size, even if another preset is requested."""
@@ -120,7 +122,10 @@ class Planner:
         chosen, choice = self._enhancer.resolve_for(wanted, analysis)
         return with_installed_models(chosen), choice
 
-    def _auto_texts(self, choice: AutoInfo, seconds: float, language: str) -> dict[str, str]:
+    def _auto_texts(
+        self, choice: AutoInfo, analysis: Analysis, chosen: Settings, language: str
+    ) -> dict[str, str]:
+        seconds = self._seconds(analysis, chosen)
         preset = name_of(language, "preset", choice["preset"])
         time = format_duration(language, seconds)
         return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -24,9 +23,9 @@ JOB_EVENTS: dict[str, Any] = {"concurrency_limit": None}
 """Jobs wait in the app's own queue."""
 UNREAD_SECONDS = 2.0
 """How long a call continues while no client reads its events."""
-_streams: Counter[str] = Counter()
-"""The number of open event streams by the name of a session or an event. Only the event loop's
-thread changes it."""
+_streams = list[str]()
+"""The names of the sessions and events of all open event streams. Only the event loop's thread
+changes them."""
 
 
 def send_progress(progress: gr.Progress, job: JobThread[Any]) -> None:
@@ -44,13 +43,11 @@ def send_progress(progress: gr.Progress, job: JobThread[Any]) -> None:
 @contextmanager
 def listening(name: str) -> Iterator[None]:
     """Count a client that reads the events of this name until the end of the block."""
-    _streams[name] += 1
+    _streams.append(name)
     try:
         yield
     finally:
-        _streams[name] -= 1
-        if not _streams[name]:
-            del _streams[name]
+        _streams.remove(name)
 
 
 class EventReader:
