@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
 from ..engine.raw_store import streams_columns
@@ -44,8 +42,6 @@ class LiveView:
         shown = self._upright(self._live.pixels)
         resized = resize_for_screen(backdrop, shown.shape[:2])
         shown[:] = resized[..., :3] // 2
-        self._has_changed = False
-        self._shown = 0.0
         self.overview: Thumbnail | None = None
 
     def strip(self, strip: np.ndarray) -> None:
@@ -56,7 +52,6 @@ class LiveView:
         self._passed += len(rows)
         if thinned.size:
             self._live.add(np.ascontiguousarray(thinned))
-            self._has_changed = True
 
     def _upright(self, pixels: np.ndarray) -> np.ndarray:
         """Swap rows and columns if the image is streamed from left to right, because a thumbnail
@@ -74,12 +69,7 @@ class LiveView:
         self.overview = Thumbnail(*rows.size, LIST_SIDE, rows.channels)
         return self.overview
 
-    def view(self, every: float) -> np.ndarray | None:
-        """Return the current view if it has changed and was not returned in the last `every`
-        seconds."""
-        now = time.monotonic()
-        if not self._has_changed or now - self._shown < every:
-            return None
-        self._has_changed = False
-        self._shown = now
+    @property
+    def pixels(self) -> np.ndarray:
+        """The current view, uint8 [h, w, 3]."""
         return self._upright(self._live.pixels)

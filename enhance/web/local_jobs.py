@@ -55,8 +55,6 @@ class LocalJob(JobThread[None]):
         self._users = 0
         self._lock = threading.Lock()
         self._live_view: LiveView | None = None
-        self._live_lock = threading.Lock()
-        self._live_facts: dict[str, Any] = {}
         self._began = dict[str, float]()
         self._hold.enter_context(self.tasks.using(*(file.png for file in files if file.png)))
         self.batch = RunningBatch(
@@ -131,24 +129,29 @@ class LocalJob(JobThread[None]):
             facts["seconds_left"] = batch.seconds_left_of_file
         return facts
 
-    def news(self, call: JobCall, shown: set[int | float]) -> dict[str, Any]:
-        """Return what a client does not have yet, and add its numbers or share to `shown`.
+    def news(self, call: JobCall, shown: set[float]) -> dict[str, Any]:
+        """Return what a client does not have yet, and add to `shown` what identifies it.
 
-        That is the results of the files of a batch that are done, or the result of a run so far:
-        its share `live_share` is computed, from the left if `live_edge` is x, otherwise from the
-        top.
+        That is the results of the files of a batch that are done, or, at most once a second, the
+        result of a run so far: its share `live_share` is computed, from the left if `live_edge` is
+        x, otherwise from the top.
         """
         if self.call.is_batch:
             return self._new_results(call, shown)
-        with self._live_lock:
-            self._update_live_facts()
-            share = self._live_facts.get("live_share")
-            if share is None or share in shown:
-                return {}
-            shown.add(share)
-            return self._live_facts
+        live = self._live_view
+        if live is None or not live.share:
+            return {}
+        marks = {live.share, time.monotonic() // _IMAGE_SECONDS}
+        if marks & shown:
+            return {}
+        shown |= marks
+        edge = "y"
+        if live.columns:
+            edge = "x"
+        url = data_url(live.pixels, live.icc)
+        return {"live": url, "live_share": live.share, "live_edge": edge}
 
-    def _new_results(self, call: JobCall, shown: set[int | float]) -> dict[str, Any]:
+    def _new_results(self, call: JobCall, shown: set[float]) -> dict[str, Any]:
         results = list[dict[str, Any]]()
         for entry in list(self.entries.values()):
             if entry.state == "done" and entry.number not in shown:
@@ -159,20 +162,6 @@ class LocalJob(JobThread[None]):
         if not results:
             return {}
         return {"results": results}
-
-    def _update_live_facts(self) -> None:
-        live = self._live_view
-        pixels = live and live.view(_IMAGE_SECONDS)
-        if live is None or pixels is None:
-            return
-        edge = "y"
-        if live.columns:
-            edge = "x"
-        self._live_facts = {
-            "live": data_url(pixels, live.icc),
-            "live_share": live.share,
-            "live_edge": edge,
-        }
 
     def cancel(self) -> None:
         """Cancel the job for its owner."""

@@ -92,7 +92,7 @@ def _follow_here(
     call: JobCall, job: LocalJob, reader: EventReader, progress: gr.Progress | None
 ) -> Iterator[Any]:
     """Yield the progress of a job of this process, and its outputs. Raises the error of the job."""
-    shown = set[int | float]()
+    shown = set[float]()
     with job.in_use():
         if call.name:
             for _ in job.poll(_POLL_SECONDS, _LONGEST_POLL_SECONDS):
