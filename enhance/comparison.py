@@ -137,4 +137,4 @@ class Comparison:
             name = name_of(language, "preset", cell.settings.preset)
             after = cell.preview and cell.preview.after
             cells.append((name, cell.describe(language), after))
-        return draw_sheet(cells, icc_for_screen(first.region.image))
+        return draw_sheet(cells, icc_for_screen(first.region.rows.image))

@@ -596,7 +596,7 @@ class Enhancer:
         elif settings.is_auto:
             settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
         settings = presets.with_installed_models(settings)
-        inputs = self._inputs_of(region.image, settings, region.cut)
+        inputs = self._inputs_of(region.rows.image, settings, region.rows.cut)
         has_other_output = inputs.network_key != region.network_key
         # The output is without the faces of another preset.
         has_other_scene = settings.scene != find_preset(info["preset"]).scene

@@ -47,11 +47,11 @@ from .info import (
 from .jobs.scheduler import Job, Progress, Scheduler
 from .metadata.provenance import Origin, check_replaceable, origin_of
 from .presets import with_installed_models
-from .preview import Preview, PreviewRegion, render, result_rows, surroundings
+from .preview import Preview, PreviewRegion, last_rows, render, surroundings
 from .processes import temporary_path
 from .restore.faces import FaceCache
-from .restore.fidelity import Fidelity, Photo
-from .restore.resample import Cut
+from .restore.fidelity import Fidelity
+from .restore.resample import Cut, Rows
 from .restore.result import Scene, collect, write_png
 from .restore.tuning import ResultRows
 from .settings import SECOND_SCALE, Settings, WeightInterpolation, network_scale
@@ -181,7 +181,7 @@ class Run:
         with self._network_output(scene, part, path.parent, network_path) as output:
             if self.inputs.second:  # its input has no haze
                 scene = Scene()
-            rows = self._rows(output, self.inputs.settings, scene, part)
+            rows = last_rows(self._rows(output.rows, self.inputs.settings, scene, part))
             meter = rows.meter()
             thumbnail = None
             if self.watch:
@@ -231,10 +231,8 @@ class Run:
         else:
             with self._network_output(scene, part) as output:
                 network = output.rows(0, output.shape.height)
-        photo = self._photo(scene, part)
-        region = PreviewRegion(
-            part.image, photo, network, box, part.cut, network_key, scene.patches
-        )
+        rows = self._rows(lambda first, last: network[first:last], settings, scene, part)
+        region = PreviewRegion(rows, network, box, network_key)
         before, after, fidelity = render(region, settings)
         self.measurements |= fidelity_info(fidelity)
         self._end_stage("tuning")
@@ -322,18 +320,12 @@ class Run:
         cut = Cut(outer, whole.height, whole.width)
         return Part(image, cut, image.downscale(reduce), outer.downscale(reduce))
 
-    def _photo(self, scene: Scene, part: Part) -> Photo:
+    def _rows(self, network: Rows, settings: Settings, scene: Scene, part: Part) -> ResultRows:
+        """Step 5: return a result as rows on demand, from the rows of the network's output."""
         degradation = self.inputs.network_input.degradation
-        settings = self.inputs.settings
-        return scene.photo(part.network_input, settings, degradation, part.network_box)
-
-    def _rows(
-        self, output: NetworkOutput, settings: Settings, scene: Scene, part: Part
-    ) -> ResultRows:
-        """Step 5: return a finished result as rows on demand."""
-        return result_rows(
-            part.image, output.rows, settings, self._photo(scene, part), part.cut, scene.patches
-        )
+        image = part.network_input
+        photo = scene.photo(image, self.inputs.settings, degradation, part.network_box)
+        return ResultRows(part.image, network, settings, photo, scene.patches, part.cut)
 
     @contextmanager
     def _network_output(
@@ -395,7 +387,7 @@ class Run:
             rgb = scene.network_pixels(part.image, settings, part.network_box, folder)
             self._run_network(output, rgb, settings.weights, folder)
             colour = replace(part, image=replace(part.image, grey=False))
-            result = self._rows(output, settings, scene, colour)
+            result = self._rows(output.rows, settings, scene, colour)
 
             def rows(first: int, last: int) -> np.ndarray:
                 self.job.check()

@@ -7,7 +7,6 @@ px, the preview agrees with the whole result to 57 dB and more at fp32.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 
@@ -17,9 +16,8 @@ from . import models
 from .errors import SettingsError
 from .images import Box, SourceImage
 from .info import PreviewInfo
-from .restore.faces import FacePatch
-from .restore.fidelity import METER_HALO, Fidelity, Photo
-from .restore.resample import Cut, Grid, Rows, enlarge, has_second_pass
+from .restore.fidelity import METER_HALO, Fidelity
+from .restore.resample import Grid, enlarge, has_second_pass
 from .restore.tuning import ResultRows
 from .settings import Settings
 
@@ -33,25 +31,21 @@ LARGEST_SIDE = 512
 class PreviewRegion:
     """The network's output for a region, enough to adjust it without running the network again.
 
-    `image` is the region with its margin, cut out of the input at `cut`, `photo` the network's
-    input for it and `network` the network's output, [s * height, s * width, 3]. `box` is the region
-    in pixels of the input. `network_key` identifies the output for the whole image. `patches` are
-    the restored faces.
+    `rows` are the result of the region with its margin, made from `network`, the output of the last
+    network, [s * height, s * width, 3]. `box` is the region in pixels of the input. `network_key`
+    identifies the output for the whole image.
     """
 
-    image: SourceImage
-    photo: Photo
+    rows: ResultRows
     network: np.ndarray
     box: Box
-    cut: Cut
     network_key: str
-    patches: Sequence[FacePatch] = ()
 
     @property
     def nbytes(self) -> int:
         """Bytes of its pixels."""
-        faces = sum(patch.pixels.nbytes for patch in self.patches)
-        return self.image.nbytes + self.network.nbytes + faces
+        faces = sum(patch.pixels.nbytes for patch in self.rows.patches)
+        return self.rows.image.nbytes + self.network.nbytes + faces
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +65,8 @@ class Preview:
         """The region in pixels of the whole result."""
         info = self.info
         settings = Settings(**info["settings"], preset=info["preset"], tile=info["tile"])
-        grid = Grid.of(settings, self.region.cut.height, self.region.cut.width)
-        down, across = grid.window(self.region.box)
+        grid = Grid.of(settings, info["input"]["height"], info["input"]["width"])
+        down, across = grid.window(Box(**info["preview"]))
         return Box(across.start, down.start, across.stop - across.start, down.stop - down.start)
 
     def without_images(self) -> Preview:
@@ -119,24 +113,17 @@ def render(
 ) -> tuple[np.ndarray, np.ndarray, Fidelity | None]:
     """Return the region before (upscaled bicubically) and after, and its fidelity: None if the
     result is smaller than the photo."""
-    result = result_rows(
-        region.image,
-        lambda first, last: region.network[first:last],
-        settings,
-        region.photo,
-        region.cut,
-        region.patches,
-    )
+    result = last_rows(replace(region.rows, settings=settings))
     height, _ = result.size
     down, across = result.grid.window(region.box)
-    halo = math.ceil((METER_HALO + 2) * height / region.photo.height)
+    halo = math.ceil((METER_HALO + 2) * height / result.photo.height)
     low = max(down.start - halo, 0)
     high = min(down.stop + halo, height)
     rows = result.rows(low, high)
-    before = enlarge(_channels(region.image), result.grid, down.start, down.stop)[:, across]
+    before = enlarge(_channels(result.image), result.grid, down.start, down.stop)[:, across]
     after = rows[down.start - low : down.stop - low, across]
     box = region.box
-    outer = region.cut.box
+    outer = result.grid.cut.box
     inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
     meter = result.meter(inside.downscale(settings.reduce), low)
     if meter is None:
@@ -145,24 +132,13 @@ def render(
     return before, after, meter.fidelity()
 
 
-def result_rows(
-    image: SourceImage,
-    network: Rows,
-    settings: Settings,
-    photo: Photo,
-    cut: Cut,
-    patches: Sequence[FacePatch] = (),
-) -> ResultRows:
-    """Return the result of an image, which is the part `cut` of a larger one or all of it, as rows
-    on demand.
-
-    `network` returns rows of the output of the last network, `photo` is the input of the first one.
-    """
-    if has_second_pass(settings, cut.height, cut.width):
-        # Its input is tuned already and has the faces.
-        settings = replace(settings, tuning=False)
-        patches = ()
-    return ResultRows(image, network, settings, photo, patches, cut)
+def last_rows(rows: ResultRows) -> ResultRows:
+    """Return the rows of a finished result, without tuning and faces after a second network, whose
+    input has them already."""
+    cut = rows.grid.cut
+    if has_second_pass(rows.settings, cut.height, cut.width):
+        return replace(rows, settings=replace(rows.settings, tuning=False), patches=())
+    return rows
 
 
 def _channels(image: SourceImage) -> np.ndarray:

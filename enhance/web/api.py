@@ -178,7 +178,7 @@ class Endpoints:
         """Return the outputs of a preview, with these `facts` in its info."""
         new_path = self._services.downloads.new_path
         info = preview.info
-        icc = icc_for_screen(preview.region.image)
+        icc = icc_for_screen(preview.region.rows.image)
         stem = strip_direction_marks(Path(info["input"]["name"]).stem)
         before = save_png(preview.before, new_path(f"{stem}-before.png"), icc)
         after = save_png(preview.after, new_path(f"{stem}-after.png"), icc)

@@ -16,7 +16,7 @@ from ..info import AutoInfo, InputInfo, PreviewInfo
 from ..jobs.scheduler import Job
 from ..presets import available_presets, with_installed_models
 from ..preview import LARGEST_SIDE, Preview
-from ..restore.resample import Cut, result_size
+from ..restore.resample import result_size
 from ..settings import Settings
 from .kept_previews import KeptPreviews, Key
 from .metrics import Metrics
@@ -120,7 +120,6 @@ class Previews:
             long_side=max(1, size // step), reduce=max(1, settings.reduce // step)
         )
         preview = self.run(image.downscale(step), small, rectangle.downscale(step), job)
-        whole = Cut.whole(image.height, image.width)
         inputs = self._enhancer.inputs_of(image, settings)
         facts = {
             **(inputs.facts() if inputs else {}),
@@ -128,8 +127,7 @@ class Previews:
             "input": {name: getattr(image, name) for name in InputInfo.__annotations__},
             "preview": asdict(rectangle),
         }
-        region = replace(preview.region, box=rectangle, cut=whole)
-        return replace(preview, region=region, info=cast(PreviewInfo, {**preview.info, **facts}))
+        return replace(preview, info=cast(PreviewInfo, {**preview.info, **facts}))
 
     def _adjusted(self, view: View, settings: Settings, auto: AutoInfo | None) -> Preview | None:
         """Return the preview without running the network, or None if its output is not cached."""

@@ -103,5 +103,5 @@ def test_a_preview_agrees_with_the_result():
 
     preview = enhancer.preview(rgb, "gentle", x=0, y=0, size=16)
 
-    assert preview.region.cut.box.width == 64
+    assert preview.region.rows.grid.cut.box.width == 64
     assert agreement(preview, enhancer.run(rgb, "gentle")) >= 55

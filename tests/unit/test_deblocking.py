@@ -134,5 +134,5 @@ def test_a_preview_agrees_with_the_run(enhancer, tmp_path):
     preview = enhancer.preview(tmp_path / "photo.jpg", FAITHFUL, x=117, y=123, size=48)
     result = enhancer.run(tmp_path / "photo.jpg", FAITHFUL)
 
-    assert (preview.region.cut.box.top, preview.region.cut.box.left) == (51, 45)
+    assert (preview.region.rows.grid.cut.box.top, preview.region.rows.grid.cut.box.left) == (51, 45)
     assert agreement(preview, result) > 80

@@ -31,7 +31,7 @@ def test_a_preview_uses_the_noise_of_the_whole_image(enhancer, photo):
     preview = enhancer.preview(large, settings, x=64, y=120, size=64)
     result = enhancer.run(large, settings)
 
-    assert preview.region.photo.degradation.noise > 2
+    assert preview.region.rows.photo.degradation.noise > 2
     assert agreement(preview, result) > 50
 
 
