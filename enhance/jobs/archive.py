@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..i18n import DEFAULT_LANGUAGE, strip_direction_marks, translate
+from ..files import write_atomically
+from ..i18n import DEFAULT_LANGUAGE, translate
 from ..settings import Settings
 from ..store import result_name
 from ..store.names import UniqueNames
 from .batch import Batch, BatchFile
 
-if TYPE_CHECKING:
-    from ..report.batch_report import Line
-
 
 def archive_names(batch: Batch) -> dict[BatchFile, str]:
-    """Return a unique name in an archive for each finished file."""
+    """Return the unique name of each file in an archive, "" for a file without a result."""
     names = UniqueNames()
-    return {file: names.add(archive_name(file)) for file in batch.files if file.state == "done"}
+    found = dict.fromkeys(batch.files, "")
+    for file in found:
+        if file.state == "done":
+            found[file] = names.add(archive_name(file))
+    return found
 
 
 def archive_name(file: BatchFile) -> str:
@@ -29,34 +31,26 @@ def archive_name(file: BatchFile) -> str:
 
 
 def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_LANGUAGE) -> Path:
-    """Write the finished files, `report.csv` and `summary.pdf` to a ZIP file at `path`. Raises
-    StorageError."""
-    from ..report.batch_report import write_zip
+    """Write the finished files, `report.csv` and `summary.pdf` atomically to one ZIP at `path`,
+    and return `path`.
+
+    Result files are streamed from disk. Raises StorageError.
+    """
+    from ..report.batch_report import summary, table
 
     size = None
     if any(file.settings for file in batch.files):
         size = translate(language, "sizes_differ")
-    return write_zip(
-        path, lines_of(batch, language), settings.describe(language, size), language=language
-    )
-
-
-def lines_of(batch: Batch, language: str) -> list[Line]:
-    """Return the lines of the summary and of the table."""
-    from ..report.batch_report import Line
-
+    described = settings.describe(language, size)
     names = archive_names(batch)
 
-    def reason(file: BatchFile) -> str:
-        return strip_direction_marks(file.error.message(language)) if file.error else ""
+    def write(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+            for file, name in names.items():
+                if file.result:
+                    archive.write(file.result, name)
+            archive.writestr("report.csv", table(names, language), zipfile.ZIP_DEFLATED)
+            archive.writestr("summary.pdf", summary(names, described, language))
 
-    return [
-        Line(
-            strip_direction_marks(file.name),
-            file.state,
-            reason(file),
-            names.get(file, ""),
-            file.info,
-        )
-        for file in batch.files
-    ]
+    write_atomically(path, write)
+    return path

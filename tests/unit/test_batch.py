@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from enhance import Settings, StorageError
-from enhance.jobs.archive import lines_of, pack
+from enhance.jobs.archive import archive_names, pack
 from enhance.jobs.batch import BatchFile, RunningBatch, plan, with_nearest_size
 from enhance.jobs.inputs import with_targets
 from enhance.report.batch_report import table
@@ -41,7 +41,7 @@ def sources(tmp_path):
 
 
 def rows_of(batch):
-    return list(csv.DictReader(io.StringIO(table(lines_of(batch, "en")).lstrip("\ufeff"))))
+    return list(csv.DictReader(io.StringIO(table(archive_names(batch), "en").lstrip("\ufeff"))))
 
 
 def states(batch):

@@ -11,11 +11,13 @@ from fontTools.ttLib import TTFont
 from skimage import data
 
 import enhance.report
+from enhance.errors import PictureError
 from enhance.formats.png import encode_png
 from enhance.formats.png_reader import PngReader
 from enhance.i18n import LANGUAGES, catalogue
 from enhance.images import read_image
-from enhance.report.batch_report import Line, summary, table
+from enhance.jobs.batch import BatchFile
+from enhance.report.batch_report import summary, table
 from enhance.report.photo_report import make_report
 from enhance.settings import Settings
 
@@ -115,14 +117,19 @@ def test_a_chinese_summary_has_no_english(tmp_path):
         "signature": "",
         "fidelity_db": 40.0,
     }
-    lines = [
-        Line("one.png", "done", info=finished),
-        Line("two.png", "failed", reason="two.png 已损坏。"),
-        *(Line("three.png", state) for state in ("running", "waiting", "cancelled")),
+    error = PictureError("input_changed", name="two.png")
+    files = [
+        BatchFile(Path(), Path("one.png"), state="done", info=finished),
+        BatchFile(Path(), Path("two.png"), state="failed", error=error),
+        *(
+            BatchFile(Path(), Path("three.png"), state=state)
+            for state in ("running", "waiting", "cancelled")
+        ),
     ]
-    text = text_of(summary(lines, "", language="zh-CN"), tmp_path) + table(lines, "zh-CN")
+    text = text_of(summary(files, "", "zh-CN"), tmp_path)
+    text += table(dict.fromkeys(files, ""), "zh-CN")
     assert english_in(text) == set()
-    assert "two.png 已损坏。" in text
+    assert text.count("two.png 在读取时发生变化") == 2
     assert "1,360 × 960" in text
 
 
