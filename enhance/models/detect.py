@@ -61,8 +61,6 @@ def read_network(path: Path) -> Detected:
     try:
         detected = _read_ncnn(path) if suffix == ".param" else _read_pytorch(path)
     except WeightsError as error:
-        if error.key == "ncnn_other_layer":
-            raise WeightsError("weights_add_other_layer", file=file, **error.values) from error
         if error.key.startswith("weights_add_"):
             raise
         raise WeightsError("weights_add_unreadable", file=file, reason=error) from error
@@ -87,10 +85,8 @@ def _check_result(detected: Detected, file: str) -> None:
 
 
 def _read_ncnn(path: Path) -> Detected:
-    weights = path.with_suffix(".bin")
-    _check_file(weights)
-    graph, tensors = read_ncnn(path.read_text(encoding="utf-8"), weights.read_bytes())
-    return Detected("ncnn", graph, tensors)
+    _check_file(path.with_suffix(".bin"))
+    return Detected("ncnn", *read_ncnn(path))
 
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,21 +68,26 @@ def fetch(model: Model, folder: Path, progress: DownloadProgress) -> Located:
             path = folder / source.file
             return Located(model.name, path, source.sha256, str(source), model.licence)
     *_, last_error = errors.values()
-    facts = {"name": model.name, "folder": folder}
     official = model.manual_download
     if official is None:
-        facts |= {"why": last_error, "file": model.sources[-1].file}
-        raise WeightsError("weights_not_installed", **facts) from last_error
-    tried = [WeightsError(f"tried_{source.site}", why=error) for source, error in errors.items()]
-    facts |= {"tried": tried, "file": official.file, "url": official.url}
-    raise WeightsError("weights_not_fetched", **facts) from last_error
+        raise WeightsError(
+            "weights_not_installed",
+            name=model.name,
+            folder=folder,
+            why=last_error,
+            file=model.file,
+        ) from last_error
+    raise WeightsError(
+        "weights_not_fetched",
+        name=model.name,
+        folder=folder,
+        tried=[WeightsError(f"tried_{source.site}", why=why) for source, why in errors.items()],
+        file=official.file,
+        url=official.url,
+    ) from last_error
 
 
 # --- Official files over HTTP
-
-
-class _InterruptedError(WeightsError):
-    """A connection failed, so that a new one can succeed."""
 
 
 def _download_file(source: WeightSource, folder: Path, progress: DownloadProgress) -> None:
@@ -121,8 +127,7 @@ def _server(source: WeightSource) -> str:
 
 def _host(server: str) -> str:
     """Return the address of a server without user name and password, for messages."""
-    scheme, separator, host = server.rpartition("://")
-    return f"{scheme}{separator}{host.rpartition('@')[2]}"
+    return re.sub(r"^(\w+://)?.*@", r"\1", server)
 
 
 def _headers(source: WeightSource) -> dict[str, str]:
@@ -151,7 +156,7 @@ def _transfer(source: WeightSource, server: str, part: Path, progress: DownloadP
             try:
                 _receive(client, source, server, part, progress)
                 return
-            except _InterruptedError:
+            except WeightsError:
                 if _size(part) == have:
                     raise
             time.sleep(PAUSE_SECONDS)
@@ -164,42 +169,34 @@ def _receive(
     part: Path,
     progress: DownloadProgress,
 ) -> None:
-    """Append the missing bytes to `part` over one connection."""
+    """Append the missing bytes to `part` over one connection. Raises WeightsError if it fails."""
+    import httpx
+
     have = _size(part)
     headers: dict[str, str] = {}
     if have:
         headers["Range"] = f"bytes={have}-"
-    rest = f"bytes {have}-{source.bytes - 1}/{source.bytes}"
     host = _host(server)
-    url = server + source.url_path
-    with _connection_errors(host), client.stream("GET", url, headers=headers) as response:
-        status = response.status_code
-        is_rest = status == 206 and response.headers.get("Content-Range") == rest
-        if status in (206, 416) and not is_rest:
-            part.unlink()  # its bytes are of another file
-        if status != 200 and not is_rest:
-            path = source.url_path.lstrip("/")
-            raise _InterruptedError("download_status", host=host, status=status, path=path)
-        if status == 200:
-            have = 0
-        with folder_errors(part.parent), part.open("ab" if have else "wb") as file:
-            for chunk in response.iter_bytes():
-                file.write(chunk)
-                have += len(chunk)
-                if have > source.bytes:  # another file, whose checksum is wrong
-                    break
-                progress(have, source.bytes)
-
-
-@contextmanager
-def _connection_errors(host: str) -> Iterator[None]:
-    import httpx
-
     try:
-        yield
+        with client.stream("GET", server + source.url_path, headers=headers) as response:
+            status = response.status_code
+            if status == 416:
+                part.unlink()  # It is larger than the file, so its bytes are of another one.
+            if status not in (200, 206):
+                path = source.url_path.lstrip("/")
+                raise WeightsError("download_status", host=host, status=status, path=path)
+            if status == 200:
+                have = 0
+            with folder_errors(part.parent), part.open("ab" if have else "wb") as file:
+                for chunk in response.iter_bytes():
+                    file.write(chunk)
+                    have += len(chunk)
+                    if have > source.bytes:  # another file, whose checksum is wrong
+                        break
+                    progress(have, source.bytes)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise _InterruptedError("download_unreachable", host=host, reason=reason) from error
+        raise WeightsError("download_unreachable", host=host, reason=reason) from error
 
 
 def _size(path: Path) -> int:

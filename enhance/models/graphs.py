@@ -12,7 +12,7 @@ maps are larger than the grid by `extra` rows and columns.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -390,19 +390,22 @@ class Graph:
     def keep_ends_precise(self) -> Graph:
         """Mark the first and last convolutions, whose rounding errors would be visible, as
         precise."""
-        # The nodes between the image or the output and a convolution.
-        before = {0}
-        after = {len(self.nodes) - 1}
-        for index, node in enumerate(self.nodes):
-            if before.intersection(node.sources) and not isinstance(node, Conv):
-                before.add(index)
-        for index, node in reversed([*enumerate(self.nodes)]):
-            if index in after and not isinstance(node, Conv):
-                after.update(node.sources)
-        for index, node in enumerate(self.nodes):
-            if isinstance(node, Conv) and (index in after or before.intersection(node.sources)):
-                self.nodes[index] = replace(node, precise=True)
+        sources = [node.sources for node in self.nodes]
+        last = len(self.nodes) - 1
+        for index in self._nearest(0, self.readers()) | self._nearest(last, sources):
+            self.nodes[index] = replace(self.nodes[index], precise=True)
         return self
+
+    def _nearest(self, start: int, neighbours: Sequence[Sequence[int]]) -> set[int]:
+        """Return the first convolutions on all ways from a node to its `neighbours`."""
+        found: set[int] = set()
+        reached = [start]
+        for index in reached:  # The list grows.
+            if isinstance(self.nodes[index], Conv):
+                found.add(index)
+            else:
+                reached += set(neighbours[index]).difference(reached)
+        return found
 
     @property
     def _input(self) -> Input:
@@ -489,26 +492,23 @@ class Graph:
         """Return the shape of each tensor of the state dict by name, in execution order."""
         shapes: dict[str, tuple[int, ...]] = {}
         for node in self.nodes:
-            if isinstance(node, Conv):
-                shapes[f"{node.name}.weight"] = self.kernel_shape(node)
-                if node.bias:
-                    shapes[f"{node.name}.bias"] = (node.convolved,)
-            if isinstance(node, ChannelNorm | GroupNorm):
-                shapes[f"{node.name}.weight"] = (node.channels,)
-                shapes[f"{node.name}.bias"] = (node.channels,)
+            match node:
+                case Conv():
+                    shapes |= _weight_and_bias(node.name, *self.kernel_shape(node))
+                    if not node.bias:
+                        del shapes[f"{node.name}.bias"]
+                case ChannelNorm() | GroupNorm():
+                    shapes |= _weight_and_bias(node.name, node.channels)
+                case ChannelGate():
+                    shapes |= _weight_and_bias(f"{node.name}.0", node.hidden, node.channels, 1, 1)
+                    shapes |= _weight_and_bias(f"{node.name}.2", node.channels, node.hidden, 1, 1)
+                case Sample():
+                    shapes[node.positions] = (1, 2 * node.groups * node.enlarge**2, 1, 1)
+                case Affine():
+                    named = [one for one in (node.gain, node.shift) if isinstance(one, str)]
+                    shapes |= dict.fromkeys(named, (node.channels,))
             if isinstance(node, Conv | Activate) and node.activation and node.activation.slopes:
                 shapes[node.activation.slopes] = (node.channels,)
-            if isinstance(node, ChannelGate):
-                shapes[f"{node.name}.0.weight"] = (node.hidden, node.channels, 1, 1)
-                shapes[f"{node.name}.0.bias"] = (node.hidden,)
-                shapes[f"{node.name}.2.weight"] = (node.channels, node.hidden, 1, 1)
-                shapes[f"{node.name}.2.bias"] = (node.channels,)
-            if isinstance(node, Sample):
-                shapes[node.positions] = (1, 2 * node.groups * node.enlarge**2, 1, 1)
-            if isinstance(node, Affine):
-                for operand in (node.gain, node.shift):
-                    if isinstance(operand, str):
-                        shapes[operand] = (node.channels,)
         return shapes
 
     def as_json(self) -> str:
@@ -539,6 +539,10 @@ class Graph:
         """Return the shape of a convolution's kernels [out, in, rows, columns]."""
         inputs = 1 if node.depthwise else self.input_channels(node)
         return node.convolved, inputs, node.size, node.size
+
+
+def _weight_and_bias(name: str, *shape: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
 
 
 def _node(kind: str, **fields: Any) -> Node:

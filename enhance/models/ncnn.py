@@ -9,21 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from math import prod
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
 from ..errors import WeightsError
-from .graphs import Activate, Activation, Affine, Conv, Graph, Multiply, Nearest
+from .graphs import Activate, Activation, Add, Affine, Conv, Graph, Multiply, Nearest, Node
 from .networks.span import SPAN_RANGE
 
 _MAGIC = "7767517"
 # The tags of ncnn's modelbin.cpp. Quantised weights have others.
 _FP16_TAG = 0x01306B47
 _FP32_TAGS = (0, 0x0002C056)
-_SAME_PADDING = "-233"
-_LARGEST_FACTOR = 16
+_SAME_PADDING = -233
 
 Arrays = dict[str, np.ndarray]
 Blob = tuple[int, ...] | np.ndarray
@@ -43,28 +44,28 @@ def read_shipped(graph: Graph, data: bytes) -> Arrays:
             tensors[name] = weights.take_tagged(shape)
         else:
             tensors[name] = weights.take(shape)
-    weights.check_end()
     if "mean_shift" in tensors:
         tensors["mean_shift"] *= -SPAN_RANGE  # ncnn subtracts SPAN's mean before it scales
     return tensors
 
 
-def read_ncnn(param: str, data: bytes) -> tuple[Graph, Arrays]:
-    """Return the graph of a .param file, and its float32 tensors by the names of the layers.
+def read_ncnn(path: Path) -> tuple[Graph, Arrays]:
+    """Return the graph of a .param file, and the float32 tensors in its .bin file by the names of
+    the layers.
 
-    Raises WeightsError, a clause, for a layer that cannot be streamed by rows, and for damaged
+    Raises WeightsError for a layer that cannot be streamed by rows, and, a clause, for damaged
     files.
     """
-    layers = _read_layers(param)
-    reader = _Reader(_Weights(data), layers)
+    layers = _read_layers(path.read_text(encoding="utf-8"))
+    reader = _Reader(_Weights(path.with_suffix(".bin").read_bytes()), layers)
     for layer in layers:
         try:
-            if layer.kind not in _OPERATORS:
-                raise NotImplementedError
+            layer.require(layer.kind in _OPERATORS)
             blob = _OPERATORS[layer.kind](reader, layer)
         except NotImplementedError as error:
             raise WeightsError(
-                "ncnn_other_layer",
+                "weights_add_other_layer",
+                file=path.name,
                 kind=layer.kind,
                 name=layer.name,
                 line=layer.line,
@@ -81,7 +82,8 @@ def read_ncnn(param: str, data: bytes) -> tuple[Graph, Arrays]:
 class _Layer:
     """One line of a .param file.
 
-    `settings` are by number; an array has the key -23300 minus its number.
+    `settings` are by number. An array has the number -23300 minus its own, and begins with its
+    length.
     """
 
     line: int
@@ -89,35 +91,32 @@ class _Layer:
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    settings: Mapping[str, str]
+    settings: Mapping[int, list[float]]
 
-    def get(self, number: int, default: str = "0") -> str:
-        return self.settings.get(str(number), default)
-
-    def array(self, number: int) -> list[float]:
-        return [float(value) for value in self.get(-23300 - number).split(",")[1:]]
+    def get(self, number: int, default: float = 0.0) -> float:
+        return self.settings.get(number, [default])[0]
 
     def require(self, supported: bool) -> None:
         if not supported:
             raise NotImplementedError
 
-    def require_values(self, values: Mapping[int, int]) -> None:
+    def require_values(self, values: Mapping[int, float]) -> None:
         """Raise NotImplementedError unless the settings have these values or are missing."""
-        for number, value in values.items():
-            self.require(float(self.get(number, str(value))) == value)
+        self.require(all(self.get(number, value) == value for number, value in values.items()))
 
 
 def _read_layers(param: str) -> list[_Layer]:
-    magic, *lines = param.splitlines() or [""]
-    if magic.strip() != _MAGIC:
-        raise WeightsError("ncnn_odd_line", line=1)
-    layers = []
-    for number, line in enumerate(lines[1:], start=3):
-        if line.strip():
-            try:
+    layers: list[_Layer] = []
+    number = 1
+    try:
+        magic, _, *lines = param.splitlines()
+        if magic.strip() != _MAGIC:
+            raise ValueError("another magic number")
+        for number, line in enumerate(lines, start=3):
+            if line.strip():
                 layers.append(_read_layer(number, line))
-            except ValueError as error:
-                raise WeightsError("ncnn_odd_line", line=number) from error
+    except ValueError as error:
+        raise WeightsError("ncnn_odd_line", line=number) from error
     return layers
 
 
@@ -128,7 +127,10 @@ def _read_layer(number: int, line: str) -> _Layer:
     first_setting = first_output + int(outputs)
     if not 0 <= first_output <= first_setting <= len(fields):
         raise ValueError("missing blobs")
-    settings = dict(pair.split("=", 1) for pair in fields[first_setting:])
+    settings: dict[int, list[float]] = {}
+    for field in fields[first_setting:]:
+        key, values = field.split("=")
+        settings[int(key)] = [float(value) for value in values.split(",")]
     return _Layer(
         number,
         kind,
@@ -147,13 +149,12 @@ class _Weights:
     offset: int = 0
 
     def take(self, shape: tuple[int, ...], dtype: str = "<f4") -> np.ndarray:
-        size = prod(shape)
-        end = self.offset + size * np.dtype(dtype).itemsize
-        if end > len(self.data):
-            raise WeightsError("ncnn_other_size", size=len(self.data))
-        values = np.frombuffer(self.data, dtype, size, self.offset).astype(np.float32)
-        self.offset = end
-        return values.reshape(shape)
+        try:
+            values = np.frombuffer(self.data, dtype, prod(shape), self.offset)
+        except ValueError as error:
+            raise WeightsError("ncnn_other_size", size=len(self.data)) from error
+        self.offset += values.nbytes
+        return values.astype(np.float32).reshape(shape)
 
     def take_tagged(self, shape: tuple[int, ...]) -> np.ndarray:
         """Read values that begin with a tag for their dtype.
@@ -196,8 +197,8 @@ class _Reader:
 
     def is_convolved(self, blob: str) -> bool:
         """Return whether a blob is the output of a convolution."""
-        convolutions = [layer for layer in self.layers if layer.kind == "Convolution"]
-        return any(blob in layer.outputs for layer in convolutions)
+        kinds = [layer.kind for layer in self.layers if blob in layer.outputs]
+        return kinds == ["Convolution"]
 
     def nodes(self, blob: str) -> tuple[int, ...]:
         return _nodes(self.blobs[blob])
@@ -217,20 +218,22 @@ class _Reader:
         """Store one value for each channel of a node."""
         return self.store(name, np.broadcast_to(values, (self.graph.nodes[node].channels,)))
 
-    def multiply(self, first: int, second: int) -> int:
-        self._check_sizes(first, second)
-        return self.graph.append(Multiply, first, second)
+    def combine(self, kind: type[Node], first: int, second: int, **fields: float) -> int:
+        one = self.graph.nodes[first]
+        other = self.graph.nodes[second]
+        if one.channels != other.channels or one.scale != other.scale:
+            raise ValueError("two blobs of different sizes")
+        return self.graph.append(kind, first, second, **fields)
 
     def weighted_sum(self, nodes: list[int], factors: list[float]) -> int:
         """Return the node of a sum of nodes, each times its factor."""
-        # `add` multiplies only its first operand, so the sum begins with a node of the factor 1.
-        terms = sorted(zip(nodes, factors, strict=True), key=lambda term: term[1] != 1)
-        total, factor = terms[0]
+        # `Add` multiplies only its first source, so the sum begins with a node of the factor 1.
+        terms = zip(nodes, factors, strict=True)
+        (total, factor), *others = sorted(terms, key=lambda term: term[1] != 1)
         if factor != 1:
             total = self.graph.append(Affine, total, gain=factor)
-        for other, factor in terms[1:]:
-            self._check_sizes(total, other)
-            total = self.graph.add(other, total, factor)
+        for other, factor in others:
+            total = self.combine(Add, other, total, factor=factor)
         return total
 
     def check_output(self) -> None:
@@ -238,12 +241,6 @@ class _Reader:
         *others, last = self.graph.readers() or [[0]]
         if last or not all(others):
             raise WeightsError("ncnn_no_output")
-
-    def _check_sizes(self, first: int, second: int) -> None:
-        one = self.graph.nodes[first]
-        other = self.graph.nodes[second]
-        if one.channels != other.channels or one.scale != other.scale:
-            raise ValueError("two blobs of different sizes")
 
 
 def _nodes(blob: Blob | float) -> tuple[int, ...]:
@@ -257,81 +254,68 @@ def _nodes(blob: Blob | float) -> tuple[int, ...]:
 
 
 def _input(reader: _Reader, layer: _Layer) -> Blob:
-    first = next((layer for layer in reader.layers if layer.kind == "Convolution"), None)
-    if reader.graph.nodes or first is None:
-        raise NotImplementedError
-    _, inputs, _ = _convolution_shape(first)
-    return (reader.graph.input(inputs),)
-
-
-def _convolution_shape(layer: _Layer) -> tuple[int, int, int]:
-    """Return the output channels, input channels and size of the kernel."""
-    channels = int(layer.settings["0"])
-    size = int(layer.settings["1"])
-    inputs = int(layer.settings["6"]) // (channels * size**2)
-    return channels, inputs, size
-
-
-def _merged_activation(layer: _Layer) -> Activation | None:
-    """Return the activation of a convolution."""
-    match layer.get(9):
-        case "0":
-            return None
-        case "1":
-            return Activation("leaky")  # ReLU
-        case "2":
-            return Activation("leaky", layer.array(10)[0])
-        case "4":
-            return Activation("sigmoid")
-    raise NotImplementedError
+    layer.require(not reader.graph.nodes)
+    first = [other for other in reader.layers if other.kind == "Convolution"][0]
+    channels = first.get(6) // (first.get(0) * first.get(1) ** 2)
+    return (reader.graph.input(int(channels)),)
 
 
 def _convolution(reader: _Reader, layer: _Layer) -> Blob:
     """Read a convolution of 1x1 or 3x3 with stride 1, zero padding that keeps the size, and an
     optional activation."""
-    channels, inputs, size = _convolution_shape(layer)
-    # The strides, dilations, the second size, quantisation and other kinds of padding.
-    layer.require_values({2: 1, 12: 1, 3: 1, 13: 1, 11: size, 8: 0, 18: 0, 19: 0})
+    channels = int(layer.get(0))
+    size = int(layer.get(1))
     padding = layer.get(4)
-    paddings = {layer.get(number, padding) for number in (4, 14, 15, 16)}
-    layer.require(size in (1, 3) and paddings in ({str(size // 2)}, {_SAME_PADDING}))
-    activation = _merged_activation(layer)
-    source = layer.inputs[0]
-    nodes = reader.nodes(source)
-    source_channels = sum(reader.graph.nodes[index].channels for index in nodes)
-    if min(channels, inputs) < 1 or inputs != source_channels:
-        raise ValueError("wrong number of channels")
-    kernels = reader.weights.take_tagged((channels, inputs, size, size))
-    reader.store(f"{layer.name}.weight", kernels)
-    bias = layer.get(5) == "1"
-    if bias:
-        reader.store(f"{layer.name}.bias", reader.weights.take((channels,)))
-    enlarge = 2 if source in reader.doubled else 1
-    node = reader.graph.conv(
+    layer.require(size in (1, 3) and padding in (size // 2, _SAME_PADDING))
+    # The strides, dilations, the second size, the other sides, quantisation and kinds of padding.
+    sides = {14: padding, 15: padding, 16: padding}
+    layer.require_values({2: 1, 12: 1, 3: 1, 13: 1, 11: size, **sides, 8: 0, 18: 0, 19: 0})
+    (source,) = layer.inputs
+    bias = layer.get(5) == 1
+    graph = reader.graph
+    index = graph.conv(
         layer.name,
-        *nodes,
+        *reader.nodes(source),
         channels=channels,
         size=size,
         bias=bias,
-        activation=activation,
-        enlarge=enlarge,
+        activation=_merged_activation(layer),
+        enlarge=2 if source in reader.doubled else 1,
     )
-    return (node,)
+    shape = graph.kernel_shape(cast(Conv, graph.nodes[index]))
+    if channels < 1 or prod(shape) != layer.get(6):
+        raise ValueError("wrong number of channels")
+    reader.store(f"{layer.name}.weight", reader.weights.take_tagged(shape))
+    if bias:
+        reader.store(f"{layer.name}.bias", reader.weights.take((channels,)))
+    return (index,)
+
+
+def _merged_activation(layer: _Layer) -> Activation | None:
+    """Return the activation of a convolution."""
+    match layer.get(9):
+        case 0:
+            return None
+        case 1:
+            return Activation("leaky")  # ReLU
+        case 2:
+            return Activation("leaky", layer.settings[-23310][1])
+        case 4:
+            return Activation("sigmoid")
+    raise NotImplementedError
+
+
+_ACTIVATIONS: dict[str, Any] = {"ReLU": "leaky", "Swish": "silu", "Sigmoid": "sigmoid"}
 
 
 def _activation(reader: _Reader, layer: _Layer) -> Blob:
-    source = reader.node(layer.inputs[0])
-    match layer.kind:
-        case "PReLU":
-            slopes = reader.weights.take((int(layer.settings["0"]),))
-            activation = Activation("prelu", slopes=reader.store_for(source, layer.name, slopes))
-        case "ReLU":
-            activation = Activation("leaky", float(layer.get(0)))
-        case "Swish":
-            activation = Activation("silu")
-        case _:
-            activation = Activation("sigmoid")
-    blob = layer.inputs[0]
+    (blob,) = layer.inputs
+    source = reader.node(blob)
+    if layer.kind == "PReLU":
+        slopes = reader.weights.take((int(layer.get(0)),))
+        activation = Activation("prelu", slopes=reader.store_for(source, layer.name, slopes))
+    else:
+        activation = Activation(_ACTIVATIONS[layer.kind], layer.get(0))
     node = reader.graph.nodes[source]
     is_only_reader = reader.is_convolved(blob) and len(reader.readers(blob)) == 1
     if isinstance(node, Conv) and not node.activation and is_only_reader:
@@ -340,19 +324,20 @@ def _activation(reader: _Reader, layer: _Layer) -> Blob:
     return (reader.graph.append(Activate, source, activation=activation),)
 
 
-_PRODUCT = "2"
-_SUMS = {"0": (1.0, 1.0), "1": (1.0, -1.0), "7": (-1.0, 1.0)}
-"""The factors of both operands of an addition, a subtraction and a reversed subtraction."""
+_PRODUCT = 2
+_FACTORS = {0: (1.0, 1.0), 1: (1.0, -1.0), 7: (-1.0, 1.0), _PRODUCT: (1.0, 1.0)}
+"""The factors of both operands of an addition, a subtraction, a reversed subtraction and a
+product."""
 
 
 def _binary(reader: _Reader, layer: _Layer) -> Blob:
     """Read an operation on a blob and another blob, a constant for each channel or a number."""
     operation = layer.get(0)
-    layer.require(operation == _PRODUCT or operation in _SUMS)
-    factor, other_factor = _SUMS.get(operation, (1.0, 1.0))
+    layer.require(operation in _FACTORS)
+    factor, other_factor = _FACTORS[int(operation)]
     operands: list[Blob | float] = [reader.blobs[blob] for blob in layer.inputs]
-    if layer.get(1) == "1":
-        operands.append(float(layer.get(2)))
+    if layer.get(1) == 1:
+        operands.append(layer.get(2))
     first, second = operands
     if isinstance(first, np.ndarray):
         first, second = second, first
@@ -361,7 +346,7 @@ def _binary(reader: _Reader, layer: _Layer) -> Blob:
     if isinstance(second, tuple):
         (other,) = second
         if operation == _PRODUCT:
-            return (reader.multiply(source, other),)
+            return (reader.combine(Multiply, source, other),)
         return (reader.weighted_sum([source, other], [factor, other_factor]),)
     operand = other_factor * second
     if isinstance(operand, np.ndarray):
@@ -375,22 +360,23 @@ def _eltwise(reader: _Reader, layer: _Layer) -> Blob:
     """Read the product or the weighted sum of blobs."""
     nodes = [reader.node(blob) for blob in layer.inputs]
     operation = layer.get(0)
-    layer.require(len(nodes) > 1 and operation in ("0", "1"))
-    if operation == "0":
-        return (reduce(reader.multiply, nodes),)
-    factors = layer.array(1) or [1.0] * len(nodes)
-    return (reader.weighted_sum(nodes, factors),)
+    layer.require(len(nodes) > 1 and operation in (0, 1))
+    if operation == 0:
+        return (reduce(partial(reader.combine, Multiply), nodes),)
+    _, *factors = layer.settings.get(-23301, [0.0])
+    return (reader.weighted_sum(nodes, factors or [1.0] * len(nodes)),)
 
 
 def _interp(reader: _Reader, layer: _Layer) -> Blob:
-    factor = float(layer.get(1, "1"))
-    layer.require(layer.get(0) == "1" and factor == float(layer.get(2, "1")))
-    layer.require(factor in range(1, _LARGEST_FACTOR + 1))
+    factor = layer.get(1, 1)
+    layer.require(layer.get(0) == 1 and factor == layer.get(2, 1))
+    layer.require(factor >= 1 and factor.is_integer())
     layer.require_values({3: 0, 4: 0, 5: 0})  # no fixed size
-    source = reader.node(layer.inputs[0])
+    (blob,) = layer.inputs
     (output,) = layer.outputs
+    source = reader.node(blob)
     readers = [(other.kind, other.get(1)) for other in reader.readers(output)]
-    if factor == 2 and readers == [("Convolution", "3")]:
+    if factor == 2 and readers == [("Convolution", 3)]:
         reader.doubled.add(output)
     elif factor > 1:
         source = reader.graph.append(Nearest, source, enlarge=int(factor))
@@ -398,9 +384,10 @@ def _interp(reader: _Reader, layer: _Layer) -> Blob:
 
 
 def _shuffle(reader: _Reader, layer: _Layer) -> Blob:
-    source = reader.node(layer.inputs[0])
-    factor = int(layer.get(0, "1"))
-    layer.require(layer.get(1) == "0" and 1 <= factor <= _LARGEST_FACTOR)
+    (blob,) = layer.inputs
+    source = reader.node(blob)
+    factor = int(layer.get(0, 1))
+    layer.require(layer.get(1) == 0 and factor >= 1)
     if reader.graph.nodes[source].channels % factor**2:
         raise ValueError("wrong number of channels")
     return (reader.graph.shuffle(source, factor),)
@@ -412,20 +399,19 @@ def _split(reader: _Reader, layer: _Layer) -> Blob:
 
 
 def _concat(reader: _Reader, layer: _Layer) -> Blob:
-    layer.require(layer.get(0) == "0")
+    layer.require(layer.get(0) == 0)
     return tuple(index for blob in layer.inputs for index in reader.nodes(blob))
 
 
 def _memory_data(reader: _Reader, layer: _Layer) -> Blob:
-    width, height, channels = (int(layer.get(number)) for number in (0, 1, 2))
-    layer.require(height <= 1 and width <= 1 and channels > 0 and layer.get(21, "1") == "1")
-    return reader.weights.take((channels,))
+    layer.require(layer.get(0) <= 1 and layer.get(1) <= 1 and layer.get(21, 1) == 1)
+    return reader.weights.take((int(layer.get(2)),))
 
 
 _OPERATORS: dict[str, Callable[[_Reader, _Layer], Blob]] = {
     "Input": _input,
     "Convolution": _convolution,
-    **dict.fromkeys(("PReLU", "ReLU", "Swish", "Sigmoid"), _activation),
+    **dict.fromkeys(("PReLU", *_ACTIVATIONS), _activation),
     "BinaryOp": _binary,
     "Eltwise": _eltwise,
     "Concat": _concat,

@@ -23,7 +23,14 @@ from ..errors import WeightsError
 from ..preset_names import PRESET_NAMES
 from ..processes import temporary_folder
 from .manifest import UNKNOWN_LICENCE, Model, manifest, tomllib
-from .weights_folder import digest, folder_errors, locked, rename_corrupt, write_file
+from .weights_folder import (
+    digest,
+    folder_errors,
+    is_verified,
+    locked,
+    rename_corrupt,
+    write_file,
+)
 
 RECORD = "own.toml"
 _RECORD_LOCK = ".own"
@@ -92,9 +99,10 @@ def add(
     model = replace(model, licence=licence, author=author, origin=origin or model.origin)
     with locked(folder, _RECORD_LOCK):
         models = _read_record(folder)
-        file = folder / model.file
-        if name in models and _is_verified(folder / models[name].file, models[name]):
+        earlier = models.get(name)
+        if earlier and is_verified(folder / earlier.file, earlier.sha256):
             raise WeightsError("weights_add_name_taken", name=name)
+        file = folder / model.file
         write_file(file, content)
         try:
             _write_record({**models, name: model}, folder)
@@ -146,7 +154,7 @@ def remove(name: str, folder: Path) -> Model:
             raise WeightsError("weights_remove_unknown", name=name, known=known)
         _write_record(models, folder)
         file = folder / model.file
-        if _is_verified(file, model):
+        if is_verified(file, model.sha256):
             with folder_errors(folder):
                 file.unlink()
         elif file.exists():
@@ -191,11 +199,6 @@ def _convert(path: Path, name: str) -> tuple[Model, bytes]:
 
 def _ships(name: str) -> bool:
     return name in manifest() or name in PRESET_NAMES
-
-
-def _is_verified(path: Path, model: Model) -> bool:
-    with folder_errors(path.parent):
-        return path.is_file() and digest(path) == model.sha256
 
 
 def _read_record(folder: Path) -> dict[str, Model]:

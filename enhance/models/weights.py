@@ -23,7 +23,7 @@ from .networks import SHIPPED
 from .pairs import PAIRS, parts_of
 from .tensors import stored_graph
 from .user_models import USED, own_models
-from .weights_folder import digest, folder_errors, locked, rename_corrupt
+from .weights_folder import digest, is_verified, locked, rename_corrupt
 
 
 @dataclass(frozen=True)
@@ -179,13 +179,10 @@ def verify_files(name: str, store: WeightStore) -> ModelFiles:
     corrupt: list[Path] = []
     for file, (sha256, origin) in files.items():
         path = store.folder / file
-        if path.exists():
-            with folder_errors(store.folder):
-                is_verified = digest(path) == sha256
-            if is_verified:
-                verified.append(Located(name, path, sha256, origin, model.licence))
-            else:
-                corrupt.append(path)
+        if is_verified(path, sha256):
+            verified.append(Located(name, path, sha256, origin, model.licence))
+        elif path.exists():
+            corrupt.append(path)
     located = verified[0] if verified else _in_hub_cache(model)
     return ModelFiles(model, located, tuple(corrupt))
 

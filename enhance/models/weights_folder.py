@@ -32,6 +32,12 @@ def _digest(path: Path, size: int, modified: int) -> str:
 forget_digests = _digest.cache_clear
 
 
+def is_verified(path: Path, sha256: str) -> bool:
+    """Return whether a file exists and has this checksum. Raises StorageError."""
+    with folder_errors(path.parent):
+        return path.is_file() and digest(path) == sha256
+
+
 def rename_corrupt(path: Path) -> Path:
     """Rename a corrupt file to NAME.CHECKSUM.corrupt, log a warning and return the new path.
 
@@ -69,12 +75,9 @@ def locked(folder: Path, name: str) -> Iterator[None]:
     """
     from filelock import FileLock
 
-    lock = FileLock(folder / f"{name}.lock")
     with folder_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    try:
+        lock = FileLock(folder / f"{name}.lock").acquire()
+    with lock:
         remove_leftovers(folder)
         yield
-    finally:
-        lock.release()
