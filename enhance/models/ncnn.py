@@ -128,8 +128,8 @@ def _read_layer(number: int, line: str) -> _Layer:
     if not 0 <= first_output <= first_setting <= len(fields):
         raise ValueError("missing blobs")
     settings: dict[int, list[float]] = {}
-    for field in fields[first_setting:]:
-        key, values = field.split("=")
+    for pair in fields[first_setting:]:
+        key, values = pair.split("=")
         settings[int(key)] = [float(value) for value in values.split(",")]
     return _Layer(
         number,
@@ -218,7 +218,7 @@ class _Reader:
         """Store one value for each channel of a node."""
         return self.store(name, np.broadcast_to(values, (self.graph.nodes[node].channels,)))
 
-    def combine(self, kind: type[Node], first: int, second: int, **fields: float) -> int:
+    def combine(self, kind: type[Node], first: int, second: int, **fields: Any) -> int:
         one = self.graph.nodes[first]
         other = self.graph.nodes[second]
         if one.channels != other.channels or one.scale != other.scale:
@@ -255,7 +255,7 @@ def _nodes(blob: Blob | float) -> tuple[int, ...]:
 
 def _input(reader: _Reader, layer: _Layer) -> Blob:
     layer.require(not reader.graph.nodes)
-    first = [other for other in reader.layers if other.kind == "Convolution"][0]
+    first, *_ = (other for other in reader.layers if other.kind == "Convolution")
     channels = first.get(6) // (first.get(0) * first.get(1) ** 2)
     return (reader.graph.input(int(channels)),)
 
