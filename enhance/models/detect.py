@@ -126,10 +126,11 @@ def _read_pytorch(path: Path) -> Detected:
         if not state.keys().isdisjoint(marks):
             raise WeightsError("weights_add_unsupported", file=file, network=network)
     architecture = _architecture(state, file)
-    modules = {getattr(module, "ARCHITECTURE", ""): module for module in NETWORKS.values()}
-    module = modules.get(architecture.id)
-    if module is None:
+    names = {module.ARCHITECTURE: name for name, module in NETWORKS.items()}
+    network = names.get(architecture.id)
+    if network is None:
         raise WeightsError("weights_add_unsupported", file=file, network=architecture.name)
+    module = NETWORKS[network]
     try:
         graph, tensors = module.convert(architecture.load(dict(state)).model)
         if {name: tensor.shape for name, tensor in tensors.items()} != graph.shapes():
@@ -138,7 +139,6 @@ def _read_pytorch(path: Path) -> Detected:
         raise WeightsError("weights_add_unsupported", file=file, network=str(error)) from error
     except _BAD_STATE as error:
         raise WeightsError("weights_add_damaged", file=file, network=module.TITLE) from error
-    *_, network = module.__name__.split(".")
     arrays = {name: tensor.contiguous().numpy() for name, tensor in tensors.items()}
     return Detected(network, graph, arrays)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import WeightsError
 from .graphs import Graph
 from .manifest import Located
-from .networks import SHIPPED
+from .networks import shipped_graph
 from .weights_folder import digest
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def read_state_dict(located: Located) -> dict[str, torch.Tensor]:
     try:
         if digest(path) == located.sha256:
             if path.suffix == ".bin":
-                tensors = read_shipped(SHIPPED[located.name](), path.read_bytes())
+                tensors = read_shipped(shipped_graph(located.name), path.read_bytes())
                 return {name: torch.from_numpy(values) for name, values in tensors.items()}
             content = read_tensors(path)
             return dict(content.get("params_ema", content.get("params", content)))

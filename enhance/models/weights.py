@@ -19,7 +19,7 @@ from ..errors import WeightsError, check_stop
 from .download import DownloadProgress, fetch, installed_file
 from .graphs import Graph
 from .manifest import Located, Model, catalogue, manifest
-from .networks import SHIPPED
+from .networks import shipped_graph
 from .pairs import PAIRS, parts_of
 from .tensors import stored_graph
 from .user_models import USED, own_models
@@ -153,8 +153,8 @@ def graph_of(name: str) -> Graph:
     Raises WeightsError for an unknown name, and if the file of a user model is missing or has
     changed.
     """
-    if name in SHIPPED:
-        return SHIPPED[name]()
+    if name in PAIRS or name in manifest():
+        return shipped_graph(name)
     located = locate(name)
     if located is None:
         raise WeightsError("weights_own_gone", name=name)

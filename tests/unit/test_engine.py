@@ -4,19 +4,19 @@ all callers."""
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
+from enhance import models
 from enhance.engine.device import pick_precision
 from enhance.engine.engine import Engine
 from enhance.engine.kernels import Convolution
 from enhance.engine.steps import SMALLEST_STRIP
 from enhance.errors import Cancelled, MemoryShortError
 from enhance.jobs.scheduler import Job
-from enhance.models.networks import SHIPPED, realcugan
+from enhance.models.networks import realcugan, shipped_graph
 from tests.conftest import apart
 from tests.user_models import random_network
 
@@ -79,7 +79,8 @@ def test_a_network_runs_only_in_its_precisions(monkeypatch):
     assert pick_precision("auto", cuda) == "fp16"
     assert pick_precision("auto", cuda, supported=("fp32", "bf16")) == "fp32"
     graph, _ = realcugan.convert(random_network("real-cugan-2x"))  # Its barriers exclude fp16.
-    monkeypatch.setitem(cast(dict[str, Any], SHIPPED), FAST, lambda: graph)
+    usual = shipped_graph(ANIME)
+    monkeypatch.setattr(models, "graph_of", {FAST: graph, ANIME: usual}.__getitem__)
 
     engine = Engine("cpu", "fp16")
     assert engine.precision(model=FAST) == "fp32"

@@ -7,7 +7,7 @@ import torch
 from spandrel import ModelLoader
 
 from enhance import Enhancer, Settings, WeightsError
-from enhance.models.networks import SHIPPED
+from enhance.models.networks import shipped_graph
 from tests.conftest import apart
 from tests.user_models import random_tensors, reference_output, use_file
 
@@ -33,7 +33,7 @@ def test_a_missing_model_has_a_reason_and_does_not_affect_other_presets(
 def x2plus(tmp_path, monkeypatch):
     """A weights file like RealESRGAN_x2plus.pth with random tensors."""
     file = tmp_path / "RealESRGAN_x2plus.pth"
-    torch.save({"params_ema": random_tensors(SHIPPED["realesrgan-x2plus"]().shapes())}, file)
+    torch.save({"params_ema": random_tensors(shipped_graph("realesrgan-x2plus").shapes())}, file)
     use_file(monkeypatch, "realesrgan-x2plus", file)
     return file
 

@@ -34,20 +34,16 @@ def span(
     image = graph.input(channels)
     if norm:
         image = graph.append(Affine, image, gain=SPAN_RANGE, shift="mean_shift")
-    first = graph.conv("conv_1", image, channels=features)
-    trunk = first
-    inner: list[int] = []  # the first layers of the blocks
-    ends: list[int] = []
+    trunks = [graph.conv("conv_1", image, channels=features)]
+    inner = 0  # the first layer of a block
     for block in range(1, 7):
         name = f"block_{block}"
-        body = graph.conv(f"{name}.c1_r", trunk, activation=_SILU)
-        inner.append(body)
-        body = graph.conv(f"{name}.c2_r", body, activation=_SILU)
+        inner = graph.conv(f"{name}.c1_r", trunks[-1], activation=_SILU)
+        body = graph.conv(f"{name}.c2_r", inner, activation=_SILU)
         body = graph.conv(f"{name}.c3_r", body)
-        trunk = graph.append(Gate, body, trunk)
-        ends.append(trunk)
-    last = graph.conv("conv_2", trunk)
-    joined = graph.conv("conv_cat", first, last, ends[0], inner[-1], size=1)
+        trunks.append(graph.append(Gate, body, trunks[-1]))
+    last = graph.conv("conv_2", trunks[-1])
+    joined = graph.conv("conv_cat", trunks[0], last, trunks[1], inner, size=1)
     wide = graph.conv("upsampler.0", joined, channels=output * factor**2)
     graph.shuffle(wide, factor)
     return graph.keep_ends_precise()
