@@ -195,22 +195,17 @@ def _progress(name: str) -> Iterator[DownloadProgress]:
 def _verify(options: argparse.Namespace, store: WeightStore) -> Outcome:
     forget_digests()
     records: Records = []
-    status = 0
     for name in _all_names(store):
         renamed = rename_corrupt_files(name, store)
-        files = verify_files(name, store)
-        is_lost = files.model.own and not files.located
-        if renamed or is_lost:
-            status = 1
-        elif not files.located:
-            continue
         record = _record(name, store)
         record["set_aside"] = [str(path) for path in renamed]
         if renamed:
             record["status"] = "corrupt"
-        records.append(record)
+        if record["status"] != "missing" or record.get("own"):
+            records.append(record)
     if not records:
-        return Outcome(records, "No model is installed. Run `enhance weights fetch`.", status)
+        return Outcome(records, "No model is installed. Run `enhance weights fetch`.")
+    status = int(any(record["status"] != "verified" for record in records))
     return Outcome(records, _table(records, "name", "size", "status", "source"), status)
 
 

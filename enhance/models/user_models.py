@@ -9,7 +9,6 @@ after it, so that the record never refers to an incomplete file.
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
 import re
@@ -127,17 +126,14 @@ def _use(path: Path, checksums: tuple[str, ...]) -> str:
     """Convert a network, again if its files have changed and `checksums` are therefore others."""
     model, content = _convert(path, _name_of(path)[:55])  # 64 characters with the 9 that follow
     name = f"{model.name}.{model.sha256[:8]}"
-    file = _folder_of_used() / model.file
+    file = Path(_folder_of_used().name, model.file)
     write_file(file, content)
     USED[name] = replace(model, name=name, file=str(file))
     return name
 
 
-@cache
-def _folder_of_used() -> Path:
-    folder = temporary_folder()
-    atexit.register(folder.cleanup)
-    return Path(folder.name)
+_folder_of_used = cache(temporary_folder)
+"""Return the folder of the models of `use`. It is removed when the process ends."""
 
 
 def remove(name: str, folder: Path) -> Model:
