@@ -102,11 +102,11 @@ def _read_state(path: Path) -> dict[str, torch.Tensor]:
         state = canonicalize_state_dict(dict(content))
     except _BAD_STATE as error:
         raise WeightsError("weights_add_unknown", file=path.name) from error
-    tensors: dict[str, torch.Tensor] = {}
-    for key, value in state.items():
-        if isinstance(key, str) and isinstance(value, torch.Tensor):
-            tensors[key] = value
-    return tensors
+    return {
+        key: value
+        for key, value in state.items()
+        if isinstance(key, str) and isinstance(value, torch.Tensor)
+    }
 
 
 def _check_file(path: Path) -> None:

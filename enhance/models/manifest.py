@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -158,6 +158,6 @@ def _model(name: str, sources: list[dict[str, Any]], **fields: Any) -> Model:
     defaults = {"bytes": fields["bytes"], "sha256": fields["sha256"]}
     files: list[WeightSource] = []
     for source in sources:
-        file = PurePosixPath(source["path"]).name
+        file = Path(source["path"]).name
         files.append(WeightSource(**{**defaults, "file": file, **source}))
     return Model(name=name, sources=tuple(files), **fields)

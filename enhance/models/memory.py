@@ -158,12 +158,10 @@ def _divide(graph: Graph, rows: int, count: int) -> list[ImagePart]:
     grid_rows, _ = graph.grid(rows, 1)
     starts = [graph.unshuffle * (grid_rows * index // count) for index in range(count)]
     radius = graph.receptive_radius
-    parts: list[ImagePart] = []
-    for first, last in pairwise([*starts, rows]):
-        top = max(0, first - radius)
-        bottom = min(rows, last + radius)
-        parts.append(ImagePart(first, last, top, bottom))
-    return parts
+    return [
+        ImagePart(first, last, top=max(0, first - radius), bottom=min(rows, last + radius))
+        for first, last in pairwise([*starts, rows])
+    ]
 
 
 def earlier_operands(graph: Graph) -> list[list[EarlierOperand]]:

@@ -155,10 +155,7 @@ def graph_of(name: str) -> Graph:
     """
     if name in PAIRS or name in manifest():
         return shipped_graph(name)
-    located = locate(name)
-    if located is None:
-        raise WeightsError("weights_own_gone", name=name)
-    return stored_graph(located)
+    return stored_graph(ensure(name))
 
 
 def is_convertible(name: str) -> bool:

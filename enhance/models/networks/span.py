@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graphs import Activation, Affine, Gate, Graph, State, Tensors
+from ..graphs import Activation, Affine, Gate, Graph, State
 
 TITLE = "SPAN"
 ARCHITECTURE = "SPAN"
@@ -54,11 +54,11 @@ def convert(network: Any) -> tuple[Graph, State]:
     for module in network.modules():
         if hasattr(module, "update_params"):
             module.update_params()  # folds the three branches into `eval_conv`
-    tensors: Tensors = {}
-    for name, tensor in network.state_dict().items():
-        if ".sk." not in name and ".conv." not in name:
-            tensors[name.replace(".eval_conv", "")] = tensor
-    tensors.pop("no_norm", None)
+    tensors = {
+        name.replace(".eval_conv", ""): tensor
+        for name, tensor in network.state_dict().items()
+        if ".sk." not in name and ".conv." not in name and name != "no_norm"
+    }
     if network.is_norm:
         shift = [-mean * SPAN_RANGE for mean in SPAN_MEAN]
         tensors["mean_shift"] = tensors["conv_1.weight"].new_tensor(shift)
