@@ -16,8 +16,6 @@ ARCHITECTURE = "ESRGAN"
 
 _LEAKY = Activation("leaky", 0.2)
 _RESIDUAL = 0.2
-_GROWTH = 32
-"""The channels that each layer of a dense block adds."""
 _DENSE_LAYER = re.compile(r"model\.1\.sub\.(\d+)\.RDB(\d)\.(conv\w+)(\.0)?")
 """The name of a dense block's layer in the oldest ESRGAN."""
 
@@ -25,6 +23,7 @@ _DENSE_LAYER = re.compile(r"model\.1\.sub\.(\d+)\.RDB(\d)\.(conv\w+)(\.0)?")
 def rrdbnet(
     blocks: int,
     features: int = 64,
+    growth: int = 32,
     *,
     ups: int = 2,
     channels: int = 3,
@@ -44,7 +43,7 @@ def rrdbnet(
     for block in range(blocks):
         entry = trunk
         for dense in (1, 2, 3):
-            trunk = _dense_block(graph, f"body.{block}.rdb{dense}", trunk, plus)
+            trunk = _dense_block(graph, f"body.{block}.rdb{dense}", trunk, growth, plus)
         trunk = graph.add(trunk, entry, _RESIDUAL)
     body = graph.conv("conv_body", trunk)
     # Computed a second time, because hundreds of its rows would be stored until here. Rows of the
@@ -58,12 +57,12 @@ def rrdbnet(
     return graph.keep_ends_precise()
 
 
-def _dense_block(graph: Graph, prefix: str, entry: int, plus: bool) -> int:
+def _dense_block(graph: Graph, prefix: str, entry: int, growth: int, plus: bool) -> int:
     maps = [entry]
     for layer in (1, 2, 3, 4):
-        output = graph.conv(f"{prefix}.conv{layer}", *maps, channels=_GROWTH, activation=_LEAKY)
+        output = graph.conv(f"{prefix}.conv{layer}", *maps, channels=growth, activation=_LEAKY)
         if plus and layer == 2:
-            shortcut = graph.conv(f"{prefix}.conv1x1", entry, channels=_GROWTH, size=1, bias=False)
+            shortcut = graph.conv(f"{prefix}.conv1x1", entry, channels=growth, size=1, bias=False)
             output = graph.add(shortcut, output)
         elif plus and layer == 4:
             output = graph.add(maps[2], output)
