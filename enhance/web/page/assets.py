@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
-import re
 from base64 import b64encode
+from dataclasses import asdict
 from functools import cache
-from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from ..params import LIMITS, SLIDER_STEP, SLIDER_STEPS
 
 _FOLDER = Path(__file__).parent
 _EXAMPLES = _FOLDER.parent / "examples"
-_IMPORT = re.compile(r" from \"\./(\w+)\.js\"")
 _IMMUTABLE = "public, max-age=31536000, immutable"
 _LANGUAGE = "language"
 """The script that is part of the page itself, because it runs before all others."""
@@ -48,21 +46,19 @@ def _styles() -> str:
 
 
 def _scripts(config: Config) -> str:
-    """Return the modules, with all texts and the constants that they need."""
-    modules = {path.stem: path.read_text("utf-8") for path in (_FOLDER / "scripts").glob("*.js")}
+    """Return the modules, with the texts and the constants that they need."""
+    paths = sorted((_FOLDER / "scripts").glob("*.js"))
+    modules = {path.stem: path.read_text("utf-8") for path in paths}
     del modules[_LANGUAGE]
-    data = {"texts": {one: load_language(one).texts for one in LANGUAGES}, **_constants(config)}
-    imports = {name: _IMPORT.findall(source) for name, source in modules.items()}
-    ordered = {name: modules[name] for name in TopologicalSorter(imports).static_order()}
-    values = {"enhanceData": data, "enhanceModules": ordered}
     lines = [
-        f"window.{name} = {json.dumps(one, ensure_ascii=False)};" for name, one in values.items()
+        f"window.enhanceData = {json.dumps(_constants(config), ensure_ascii=False)};",
+        f"window.enhanceModules = {json.dumps(modules, ensure_ascii=False)};",
+        (_FOLDER / "loader.js").read_text("utf-8"),
     ]
-    return "\n".join([*lines, (_FOLDER / "loader.js").read_text("utf-8")])
+    return "\n".join(lines)
 
 
 def _constants(config: Config) -> dict[str, Any]:
-    limits = config.limits
     formats = {
         name: {
             "name": form.name,
@@ -73,6 +69,7 @@ def _constants(config: Config) -> dict[str, Any]:
         for name, form in FORMATS.items()
     }
     return {
+        "texts": {one: load_language(one).texts for one in LANGUAGES},
         "papers": PAPERS,
         "formats": formats,
         "ranges": {name: _range(name) for name in (*RANGES, "quality")},
@@ -82,12 +79,7 @@ def _constants(config: Config) -> dict[str, Any]:
         "metadata": [*CHOICES],
         "cards": {path.stem: _card(path) for path in sorted(_EXAMPLES.glob("cards/*.webp"))},
         "retentionHours": config.hours,
-        "limits": {
-            "pixels": limits.pixels,
-            "bytes": limits.bytes,
-            "files": limits.files,
-            "batch_bytes": limits.batch_bytes,
-        },
+        "limits": asdict(config.limits),
         "languages": {one: load_language(one).name for one in LANGUAGES},
         "pixelUnits": {one: load_language(one).pixel_units for one in LANGUAGES},
     }

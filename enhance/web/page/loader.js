@@ -1,17 +1,21 @@
-// Starts the modules of the page, whose sources are in `enhanceModules`, each after those that it
-// imports. As files of their own, they would need a request each.
+// Starts the modules of the page, whose sources are in `enhanceModules`. As files of their own, they
+// would need a request each.
 {
   const addresses = {};
-  for (const [name, source] of Object.entries(window.enhanceModules)) {
-    const linked = source.replace(
+  const addressOf = (name) => {
+    addresses[name] ??= createModule(name);
+    return addresses[name];
+  };
+  const createModule = (name) => {
+    const linked = window.enhanceModules[name].replace(
       / from "\.\/(\w+)\.js"/g,
-      (_, other) => ` from "${addresses[other]}"`,
+      (_, other) => ` from "${addressOf(other)}"`,
     );
     const named = `${linked}\n//# sourceURL=enhance/${name}.js`;
-    addresses[name] = URL.createObjectURL(new Blob([named], { type: "text/javascript" }));
-  }
+    return URL.createObjectURL(new Blob([named], { type: "text/javascript" }));
+  };
   // Gradio can mount a part before the modules have started.
   const mounted = [];
   window.enhance = { mounted, mount: (...part) => mounted.push(part) };
-  import(addresses.main);
+  import(addressOf("main"));
 }
