@@ -102,14 +102,15 @@ def put_in_place(file: Path, path: Path, check: Callable[[], object]) -> None:
     """
     with storage_errors(path):
         try:
-            _move_to_new(file, path)
+            move_to_new(file, path)
         except FileExistsError:
             check()
             file.replace(path)
     _sync_folder(path.parent)
 
 
-def _move_to_new(file: Path, path: Path) -> None:
+def move_to_new(file: Path, path: Path) -> None:
+    """Move a file to `path`. Raises FileExistsError if a file is there, and OSError."""
     try:
         os.link(file, path)
     except FileExistsError:

@@ -103,7 +103,7 @@ _files = WeakSet["Database"]()
 
 
 class Database:
-    """The database in `folder`, or in memory without a folder.
+    """The database in a folder. With `in_memory`, there is no file.
 
     `fill` adds the known files to a new database.
 
@@ -112,13 +112,16 @@ class Database:
     name, so a name must not be used again while a process has that database open.
     """
 
-    def __init__(self, folder: Path | None, fill: Callable[[sqlite3.Connection], object]):
+    def __init__(
+        self, folder: Path, fill: Callable[[sqlite3.Connection], object], *, in_memory: bool
+    ):
         self._folder = folder
         self._fill = fill
+        self._in_memory = in_memory
         self._lock = threading.RLock()
-        self._path: Path | None = None
+        self._path = folder
         self._connection: sqlite3.Connection | None = None
-        if folder is not None:
+        if not in_memory:
             _files.add(self)
 
     @contextmanager
@@ -143,16 +146,16 @@ class Database:
             code = errno.EIO
             if "full" in str(error):
                 code = errno.ENOSPC
-            raise storage_error(self._path or Path("memory"), OSError(code, str(error))) from error
+            raise storage_error(self._path, OSError(code, str(error))) from error
 
     def _current(self) -> sqlite3.Connection:
         """Return the connection to the newest database, which is created if there is none."""
-        if self._folder is None:
+        if self._in_memory:
             self._connection = self._connection or _create(":memory:")
         elif self._connection is None or self._path != self._newest():
             self.close()
             with _creation_lock(self._folder):
-                self._path = self._newest() or self._create(self._folder)
+                self._path = self._newest() or self._create()
                 try:
                     self._connection = _open(self._path)
                 except sqlite3.DatabaseError as error:
@@ -160,18 +163,18 @@ class Database:
                         raise  # Only the base class means damage.
                     text = "The database %s is damaged (%s). It is created again from the results"
                     log.warning(text, self._path.name, error)
-                    self._path = self._create(self._folder)
+                    self._path = self._create()
                     self._connection = _open(self._path)
         assert self._connection is not None
         return self._connection
 
-    def _create(self, folder: Path) -> Path:
+    def _create(self) -> Path:
         """Create a database with all known files, atomically."""
         newest = self._newest()
         number = time.time_ns()
         if newest is not None:  # The clock can have been set back.
             number = max(number, int(newest.stem.rpartition("-")[2]) + 1)
-        path = folder / _NAME.format(number)
+        path = self._folder / _NAME.format(number)
         write_atomically(path, self._write_new, durable=True)
         return path
 
@@ -184,16 +187,13 @@ class Database:
 
     def _newest(self) -> Path | None:
         """Return the newest database of the folder. All earlier ones are damaged."""
-        if self._folder is None:
-            return None
         return max(self._folder.glob(_PATTERN), default=None)
 
     def replaced_files(self) -> list[Path]:
         """Return the files of damaged databases."""
         newest = self._newest()
-        if newest is None:
-            return []
-        return [path for path in newest.parent.glob(f"{_PATTERN}*") if path.name < newest.name]
+        files = self._folder.glob(f"{_PATTERN}*")
+        return [path for path in files if newest and path.name < newest.name]
 
     def close(self) -> None:
         """Close the database. The next transaction opens it again, but one in memory is lost."""
@@ -223,13 +223,11 @@ def _creation_lock(folder: Path) -> Iterator[None]:
     try:
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            held = lock.acquire()
     except NotImplementedError as error:
         raise StorageError("no_file_locks", folder=folder) from error
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -72,14 +72,14 @@ class DataFolder:
             folder = folder.name
         self.folder = Path(folder).absolute()
         self.retention_seconds = hours * 3600
-        self._max_disk = max_disk or math.inf
-        self.is_limited = max_disk is not None
+        self._max_disk = max_disk
         self._folders = tuple(self.folder / name for name in _FOLDERS)
         self.uploads, self.processed, self.network, self.reports, self.encoded = self._folders
-        database_folder = None
-        if self.temporary is None:
-            database_folder = self.folder
-        self.database = Database(database_folder, lambda db: adopt_files(db, self.folder))
+        self.database = Database(
+            self.folder,
+            lambda db: adopt_files(db, self.folder),
+            in_memory=self.temporary is not None,
+        )
         self._reserving = threading.Lock()
         self._reserved = 0
         self.page_files: Callable[[], Iterable[tuple[Path, float]]] = tuple
@@ -176,7 +176,7 @@ class DataFolder:
         Raises StorageError.
         """
         with self._reserving:  # Two uploads must not get the same free bytes.
-            fits = count <= 0 or not self.is_limited or self.clean(count)
+            fits = count <= 0 or self._max_disk is None or self.clean(count)
             if fits:
                 self._reserved += count
         return fits
@@ -193,23 +193,24 @@ class DataFolder:
         found = list(self._found_files())
         now = time.time()
         expiry = now - self.retention_seconds
+        limit = self._max_disk or math.inf
         coming += self._reserved
         with self.database.transaction() as db:
             self._list_found(db, found)
             _end_leases_of_ended_processes(db)
             items = db.execute(_ITEMS, (now,)).fetchall()
             total = sum(size for _, size, _, _ in items)
-            fits = sum(size for _, size, _, is_used in items if is_used) + coming <= self._max_disk
+            fits = sum(size for _, size, _, is_used in items if is_used) + coming <= limit
             if fits:
                 total += coming
             for inode, size, used, is_used in items:
-                is_superfluous = used < expiry or total > self._max_disk
+                is_superfluous = used < expiry or total > limit
                 if is_superfluous and not is_used and self._delete_links(db, inode):
                     total -= size
             db.execute("DELETE FROM entries WHERE used < ?", (expiry,))
             query = "DELETE FROM jobs WHERE seen < ? AND NOT (state = 'running' AND process = ?)"
             db.execute(query, (expiry, this_process()))
-        return fits and total <= self._max_disk
+        return fits and total <= limit
 
     def _found_files(self) -> Iterator[tuple[Path, float]]:
         """Yield the files that are not listed at their creation, with the times of their last

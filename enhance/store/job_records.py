@@ -9,16 +9,18 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, replace
 
 from ..errors import EnhanceError
 from ..processes import this_process
-from .recent_runs import RecentRun, parse_entry, save_entry
+from .recent_runs import RecentRun, save_entry
 from .tasks import TaskStore
 
 CANCEL_SECONDS = 3600.0
 """How long the cancellation of an unknown job is stored, because it can arrive before the start."""
 _MAX_CANCELS = 10_000
+_ENDED = ("done", "failed", "cancelled")
+_CANCELLABLE = ("running", "interrupted")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class JobRecord:
     checksum: str
     state: str
     process: str
-    seen: float = field(default_factory=time.time)
+    seen: float = 0.0
     error: str = "null"
 
     @property
@@ -72,7 +74,7 @@ class JobStore:
             if job.state == "running":
                 is_valid = self._tasks.is_running(job.process, job.whose, job.name)
             elif job.state == "done":
-                is_valid = all(self._has_ended(db, entry) for entry in entries)
+                is_valid = self._ended_files(job).issuperset(entry.id for entry in entries)
             if not is_valid:
                 return None
             return job
@@ -87,8 +89,9 @@ class JobStore:
             if job is not None:
                 return job
             _save(db, new)
+            ended = self._ended_files(new)
             for entry in entries:
-                if not self._has_ended(db, entry):
+                if entry.id not in ended:
                     save_entry(db, entry)
         return None
 
@@ -115,14 +118,13 @@ class JobStore:
             job = _load(db, whose, name)
             if job is None or job.process != this_process():  # Its entry was deleted.
                 return
-            final = job.state
-            if final == "running":
-                final = state
-            _save(db, replace(job, state=final, seen=time.time(), error=json.dumps(error)))
+            if job.state != "running":
+                state = job.state
+            _save(db, replace(job, state=state, error=json.dumps(error)))
             for entry in entries:
-                is_undone = final == "cancelled" and not entry.batch
+                is_undone = state == "cancelled" and not entry.batch
                 if entry.state == "running" or is_undone:
-                    entry = replace(entry, state=final, error=dict(error or {}))
+                    entry = replace(entry, state=state, error=dict(error or {}))
                 save_entry(db, entry)
 
     def cancel(self, whose: str, name: str) -> tuple[bool, str]:
@@ -136,12 +138,10 @@ class JobStore:
                 _save(db, JobRecord(whose, name, "", "cancelled", this_process()))
                 _forget_old_cancels(db)
                 return False, "cancelled"
-            if job.state not in ("running", "interrupted"):
+            if job.state not in _CANCELLABLE:
                 return True, job.state
-            _save(db, replace(job, state="cancelled", seen=time.time()))
-            for entry in self._tasks.entries_of(whose, name):
-                if entry.state in ("running", "interrupted"):
-                    save_entry(db, replace(entry, state="cancelled"))
+            _save(db, replace(job, state="cancelled"))
+            self._cancel_entries(db, whose, name)
         return True, "cancelled"
 
     def cancel_file(self, whose: str, name: str, number: int) -> tuple[bool, str]:
@@ -150,31 +150,32 @@ class JobStore:
         Return whether the file is known, and its state.
         """
         with self._database.transaction() as db:
-            entry = _entry_of(db, whose, id_of_file(name, number))
-            if entry is None:
-                return False, "unknown"
-            if entry.state not in ("running", "interrupted"):
-                return True, entry.state
-            save_entry(db, replace(entry, state="cancelled"))
-        return True, "cancelled"
+            states = self._cancel_entries(db, whose, id_of_file(name, number))
+        if not states:
+            return False, "unknown"
+        return True, states[0]
 
-    def _has_ended(self, db: sqlite3.Connection, entry: RecentRun) -> bool:
-        """Return whether a file has failed, was cancelled, or has a result that is still stored."""
-        stored = _entry_of(db, entry.whose, entry.id)
-        if stored is None or stored.state not in ("done", "failed", "cancelled"):
-            return False
-        return stored.state != "done" or self._tasks.info(stored.task_id or "") is not None
+    def _cancel_entries(self, db: sqlite3.Connection, whose: str, wanted: str) -> list[str]:
+        """Cancel the entries with this id, as `TaskStore.entries_of`, that have not ended. Return
+        their states."""
+        states = list[str]()
+        for entry in self._tasks.entries_of(whose, wanted):
+            if entry.state in _CANCELLABLE:
+                entry = replace(entry, state="cancelled")
+                save_entry(db, entry)
+            states.append(entry.state)
+        return states
+
+    def _ended_files(self, job: JobRecord) -> set[str]:
+        """Return the ids of the files of a job that have failed, were cancelled, or have a result
+        that is still stored."""
+        entries = self._tasks.entries_of(job.whose, job.name)
+        return {entry.id for entry in entries if self._tasks.state_of(entry) in _ENDED}
 
 
 def id_of_file(name: str, number: int) -> str:
     """Return the id of a file of a batch. No name of a job has a full stop."""
     return f"{name}.{number}"
-
-
-def _entry_of(db: sqlite3.Connection, whose: str, id: str) -> RecentRun | None:
-    query = "SELECT facts FROM entries WHERE whose = ? AND id = ?"
-    row = db.execute(query, (whose, id)).fetchone()
-    return row and parse_entry(row[0])
 
 
 def _load(db: sqlite3.Connection, whose: str, name: str) -> JobRecord | None:
@@ -184,7 +185,8 @@ def _load(db: sqlite3.Connection, whose: str, name: str) -> JobRecord | None:
 
 
 def _save(db: sqlite3.Connection, job: JobRecord) -> None:
-    db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", astuple(job))
+    values = astuple(replace(job, seen=time.time()))
+    db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
 
 def _forget_old_cancels(db: sqlite3.Connection) -> None:

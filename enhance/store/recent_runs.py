@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -33,6 +32,7 @@ class RecentRun:
     - `fidelity_worst_db`: the value of the result's `info`, None if it was not measured.
     - `call`: the settings of a whole batch, and whether it uses the `largest` size for small
       photos.
+    - `used`: when the stored entry last changed.
     """
 
     whose: str
@@ -55,6 +55,7 @@ class RecentRun:
     encoding: dict[str, Any] = field(default_factory=dict)
     fidelity_worst_db: float | None = None
     call: dict[str, Any] = field(default_factory=dict)
+    used: float = 0.0
 
     @property
     def job(self) -> str:
@@ -67,41 +68,24 @@ _FIELDS = {one.name for one in fields(RecentRun)}
 
 
 def save_entry(db: sqlite3.Connection, entry: RecentRun) -> None:
-    db.execute(
-        "INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)",
-        (
-            entry.whose,
-            entry.id,
-            entry.sha256,
-            entry.task_id,
-            time.time(),
-            json.dumps(asdict(entry)),
-        ),
-    )
+    values = asdict(entry)
+    values |= {"used": time.time(), "facts": json.dumps(values)}
+    query = "INSERT OR REPLACE INTO entries VALUES (:whose, :id, :sha256, :task_id, :used, :facts)"
+    db.execute(query, values)
 
 
 def delete_entry(db: sqlite3.Connection, entry: RecentRun) -> None:
     db.execute("DELETE FROM entries WHERE whose = ? AND id = ?", (entry.whose, entry.id))
 
 
-def parse_entry(text: str | bytes) -> RecentRun | None:
-    """Return the entry of this JSON; None if it is damaged or its settings no longer exist."""
+def parse_entry(text: str | bytes, used: float = 0.0) -> RecentRun | None:
+    """Return the entry of this JSON, which was `used` at this time; None if it is damaged or its
+    settings no longer exist."""
     with suppress(ValueError, KeyError, TypeError, AttributeError, EnhanceError):
         values = json.loads(text)
         values["settings"].pop("print_fit", None)
+        values["used"] = used
         entry = RecentRun(**{name: value for name, value in values.items() if name in _FIELDS})
         Settings.from_stored(entry.settings)
         return entry
     return None
-
-
-def group_runs(entries: Iterable[RecentRun]) -> list[list[RecentRun]]:
-    """Return the runs of these entries, newest first, with the files of a batch in one list."""
-    runs: dict[str, list[RecentRun]] = {}
-    for entry in entries:
-        runs.setdefault(entry.job, []).append(entry)
-    for files in runs.values():
-        files.sort(key=lambda one: (one.number, one.id))
-    return sorted(
-        runs.values(), key=lambda files: max((one.began, one.id) for one in files), reverse=True
-    )

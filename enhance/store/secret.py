@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from ..files import AtomicFile, storage_errors
+from ..files import AtomicFile, move_to_new, storage_errors
 
 _NAME = ".enhance-secret"
 _SECRET = re.compile(r"[0-9a-f]{64}")
@@ -28,15 +27,10 @@ def read_secret(folder: Path) -> str:
 
 def _create(path: Path) -> None:
     """Write a new secret, unless another server has just written one."""
-    with AtomicFile(path) as file:
+    with AtomicFile(path) as file, suppress(FileExistsError):
         file.part.touch(0o600)
         file.part.write_text(secrets.token_hex(32), "ascii")
-        try:
-            os.link(file.part, path)
-        except FileExistsError:
-            pass
-        except OSError:  # A file system without links.
-            file.part.replace(path)
+        move_to_new(file.part, path)
 
 
 def _intact(path: Path) -> str | None:

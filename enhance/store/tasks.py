@@ -16,15 +16,7 @@ from ..files import file_sha256, link_or_copy, write_atomically
 from ..info import Info
 from ..processes import is_process_alive, this_process
 from .folder import DataFolder
-from .recent_runs import (
-    MAX_FILES,
-    MAX_RESULTS,
-    RecentRun,
-    delete_entry,
-    group_runs,
-    parse_entry,
-    save_entry,
-)
+from .recent_runs import MAX_FILES, MAX_RESULTS, RecentRun, delete_entry, parse_entry, save_entry
 from .results import add_result, read_info
 
 log = logging.getLogger(__name__)
@@ -90,18 +82,16 @@ class TaskStore(DataFolder):
         # The name of the input can contain bytes that are not UTF-8.
         data = text.encode("utf-8", "backslashreplace")
 
-        def write(temporary: Path) -> None:
-            temporary.write_bytes(data)
-
+        facts = png.with_suffix(".json")
         try:
-            write_atomically(png.with_suffix(".json"), write, durable=True)
+            write_atomically(facts, lambda temporary: temporary.write_bytes(data), durable=True)
             with self.database.transaction() as db:
                 add_result(db, info)
         except StorageError:
             png.unlink(missing_ok=True)
-            png.with_suffix(".json").unlink(missing_ok=True)
+            facts.unlink(missing_ok=True)
             raise
-        if self.is_limited:
+        if self._max_disk is not None:
             with suppress(StorageError):  # The result is complete.
                 self.clean()
 
@@ -176,10 +166,16 @@ class TaskStore(DataFolder):
 
     def runs(self, whose: str) -> list[list[RecentRun]]:
         """Return the recent results of a user, newest first, each batch as one list."""
+        query = "SELECT facts, used FROM entries WHERE whose = ?"
         with self.database.transaction() as db:
-            found = db.execute("SELECT facts FROM entries WHERE whose = ?", (whose,)).fetchall()
-        entries = (parse_entry(facts) for (facts,) in found)
-        return group_runs(entry for entry in entries if entry is not None)
+            found = db.execute(query, (whose,)).fetchall()
+        entries = filter(None, (parse_entry(*row) for row in found))
+        runs = dict[str, list[RecentRun]]()
+        for entry in sorted(entries, key=lambda one: (one.number, one.id)):
+            runs.setdefault(entry.job, []).append(entry)
+        return sorted(
+            runs.values(), key=lambda files: max((one.began, one.id) for one in files), reverse=True
+        )
 
     def entries_of(self, whose: str, wanted: str) -> list[RecentRun]:
         """Return the user's entry with this id, or the entries of the user's batch with this id."""
@@ -223,13 +219,6 @@ class TaskStore(DataFolder):
                     for entry in run:
                         delete_entry(db, entry)
 
-    def expiry_of(self, whose: str) -> dict[str, float]:
-        """Return when the entries of a user are deleted, by their id, in seconds since the
-        epoch."""
-        with self.database.transaction() as db:
-            found = db.execute("SELECT id, used FROM entries WHERE whose = ?", (whose,)).fetchall()
-        return {id: used + self.retention_seconds for id, used in found}
-
     def remove(self, entries: Sequence[RecentRun]) -> None:
         """Delete entries, their inputs and all files made from them, unless other entries or
         results need these files.
@@ -237,14 +226,13 @@ class TaskStore(DataFolder):
         Their links in the page's folder are also deleted. Raises StorageError.
         """
         sources = set[str]()
-        for entry in entries:
-            sources |= {entry.id, entry.sha256, entry.task_id or entry.id}
         found = list(self.page_files())
         with self.database.transaction() as db:
             self._list_found(db, found)
             for entry in entries:
                 query = "SELECT output FROM results WHERE task_id = ?"
                 outputs = db.execute(query, (entry.task_id,)).fetchall()
+                sources |= {entry.id, entry.sha256, entry.task_id or entry.id}
                 sources |= {output for (output,) in outputs}
                 delete_entry(db, entry)
                 job = (entry.whose, entry.job)

@@ -5,7 +5,7 @@ They are stored in the database of the data folder, so a restart keeps them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -55,23 +55,18 @@ def describe_runs(
         runs = [tasks.own_entries(owner.digest, wanted)]
     else:
         runs = tasks.runs(owner.digest)[:MAX_RESULTS]
-    expiry = tasks.expiry_of(owner.digest)
-    description = _Description(services, owner, language, expiry, is_opened=bool(wanted))
+    description = _Description(services, owner, language, is_opened=bool(wanted))
     return [description.of_run(run) for run in runs]
 
 
 @dataclass(frozen=True)
 class _Description:
-    """Describes recent results of an owner as JSON.
-
-    `expiry` is when each entry is deleted, by its id. With `is_opened`, the photos can be used in
-    further calls.
-    """
+    """Describes recent results of an owner as JSON. With `is_opened`, their photos can be used in
+    further calls."""
 
     services: Services
     owner: Owner
     language: str
-    expiry: Mapping[str, float]
     is_opened: bool
 
     def of_run(self, run: Sequence[RecentRun]) -> dict[str, Any]:
@@ -100,7 +95,7 @@ class _Description:
         with suppress(SettingsError):  # The scale of a removed model is unknown.
             height, width = result_size(Settings(**entry.settings), entry.height, entry.width)
             size = {"width": width, "height": height}
-        expires = datetime.fromtimestamp(self.expiry[entry.id], timezone.utc)
+        expires = datetime.fromtimestamp(entry.used + tasks.retention_seconds, timezone.utc)
         facts = {
             **{name: getattr(entry, name) for name in _SHOWN},
             "state": tasks.state_of(entry),
