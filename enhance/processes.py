@@ -21,9 +21,9 @@ resource: Any = None
 with suppress(ImportError):  # Windows has no limit for file descriptors.
     import resource
 
-_PROCESS = re.compile(r"(\w+)-([0-9]{1,9})-([0-9]{1,15})")
-_TEMPORARY = re.compile(rf"\.enhance-{_PROCESS.pattern}-[0-9a-f]{{12}}\.part")
-_TEMPORARY_FOLDER = re.compile(rf"enhance-({_PROCESS.pattern})-[a-z0-9_]{{8}}")
+_PROCESS = r"(\w+-[0-9]{1,9}-[0-9]{1,15})"
+_TEMPORARY = re.compile(rf"\.enhance-{_PROCESS}-[0-9a-f]{{12}}\.part")
+_TEMPORARY_FOLDER = re.compile(rf"enhance-{_PROCESS}-[a-z0-9_]{{8}}")
 _MOST_FILES = 65_536
 """The number of files that a server wants to open."""
 _OTHER_MACHINE_SECONDS = 24 * 3600
@@ -42,8 +42,8 @@ def _host() -> str:
 
 def is_local_process(process: str) -> bool:
     """Return whether `process` is the name of a process of this machine."""
-    match = _PROCESS.fullmatch(process)
-    return match is not None and match[1] == _host()
+    is_name = re.fullmatch(_PROCESS, process) is not None
+    return is_name and process.startswith(f"{_host()}-")
 
 
 def is_process_alive(process: str) -> bool:
@@ -108,7 +108,7 @@ def _is_abandoned(path: Path) -> bool:
     if match is None or path.is_symlink() or not path.is_file():
         return False
     try:
-        return has_ended("-".join(match.groups()), path.stat().st_mtime)
+        return has_ended(match[1], path.stat().st_mtime)
     except FileNotFoundError:  # Another process has removed it just now.
         return True
 
@@ -139,7 +139,6 @@ def raise_file_limit() -> int:
     wanted = _MOST_FILES
     if hard != resource.RLIM_INFINITY:
         wanted = min(hard, _MOST_FILES)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return wanted

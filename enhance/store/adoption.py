@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ..files import file_sha256
 from .file_list import list_file, source_of
@@ -54,10 +55,9 @@ def adopt_files(db: sqlite3.Connection, folder: Path) -> None:
 def _sources_of(png: Path) -> set[str]:
     """Return the task id and the checksums of the input and output of a result, also of one from an
     earlier version."""
-    facts = read_facts(png)
+    facts: Any = read_facts(png)
     with suppress(KeyError, TypeError):
-        if facts is not None:
-            return {png.stem, facts["input"]["sha256"], facts["output"]["sha256"]}
+        return {png.stem, facts["input"]["sha256"], facts["output"]["sha256"]}
     return set()
 
 

@@ -259,12 +259,10 @@ class DataFolder:
             links = db.execute(query, (inode,)).fetchall()
             if not any(source for _, source in links):
                 for key, _ in links:
-                    self._delete_page_folder((self.folder / key).parent)
-
-    def _delete_page_folder(self, folder: Path) -> None:
-        """Delete the folder of a link, which also contains other images of the same result."""
-        if not (folder / MARKER).exists():
-            shutil.rmtree(folder, ignore_errors=True)
+                    # The folder of a link also contains other images of the same result.
+                    folder = (self.folder / key).parent
+                    if not (folder / MARKER).exists():
+                        shutil.rmtree(folder, ignore_errors=True)
 
     def _delete_links(self, db: sqlite3.Connection, inode: str) -> bool:
         """Delete all links to a file. Return whether none is left."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -43,21 +44,25 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        text = "Runs (task), files of batches (file) and previews by outcome"
         self._images = Counter(
-            "enhance_pictures", text, ("kind", "preset", "outcome"), registry=registry
+            "enhance_pictures",
+            "Runs (task), files of batches (file) and previews by outcome",
+            ("kind", "preset", "outcome"),
+            registry=registry,
         )
-        text = "Seconds that an image took in each stage, without cached results"
-        labels = ("kind", "stage")
         self._seconds = Histogram(
-            "enhance_stage_seconds", text, labels, buckets=_BUCKETS, registry=registry
+            "enhance_stage_seconds",
+            "Seconds that an image took in each stage, without cached results",
+            ("kind", "stage"),
+            buckets=_BUCKETS,
+            registry=registry,
         )
-        text = "Rejected requests and failed jobs by the key of the error message"
-        self._refusals = Counter("enhance_refusals", text, ("reason",), registry=registry)
-        self._running = Gauge("enhance_running", "Runs on the device", registry=registry)
-        self._waiting = Gauge("enhance_waiting", "Runs and batches in the queue", registry=registry)
-        text = "Free space of the data folder"
-        self._disk_free = Gauge("enhance_disk_free_bytes", text, registry=registry)
+        self._refusals = Counter(
+            "enhance_refusals",
+            "Rejected requests and failed jobs by the key of the error message",
+            ("reason",),
+            registry=registry,
+        )
         build = Info("enhance_build", "Version of the server", registry=registry)
         build.info({"version": version()})
         ProcessCollector(registry=registry)
@@ -65,10 +70,14 @@ class Metrics:
     def watch(self, status: Callable[[], Mapping[str, Any]], data: Path) -> None:
         """Read the numbers of jobs from `status`, and the free space of the folder `data`, at each
         request."""
-        self._running.set_function(lambda: status()["running"])
-        self._waiting.set_function(lambda: status()["waiting"])
         folder = next(one for one in (data, *data.parents) if one.exists())
-        self._disk_free.set_function(lambda: psutil.disk_usage(str(folder)).free)
+        gauge = partial(Gauge, registry=self._registry)
+        running = gauge("enhance_running", "Runs on the device")
+        running.set_function(lambda: status()["running"])
+        waiting = gauge("enhance_waiting", "Runs and batches in the queue")
+        waiting.set_function(lambda: status()["waiting"])
+        free = gauge("enhance_disk_free_bytes", "Free space of the data folder")
+        free.set_function(lambda: psutil.disk_usage(str(folder)).free)
 
     def follow(self, kind: str, preset: str, work: Callable[[], Any]) -> Any:
         """Return the result of `work`, which has an `info`, and record its outcome."""
@@ -144,7 +153,7 @@ async def healthz(request: Request) -> JSONResponse:
 def is_local_request(scope: Scope) -> bool:
     """Return whether a program of this machine sent the request, and not a proxy for another
     client."""
-    if any(name.lower() in _PROXY_HEADERS for name, _ in scope["headers"]):
+    if any(name in _PROXY_HEADERS for name, _ in scope["headers"]):
         return False
     try:
         address = ip_address(str((scope.get("client") or [""])[0]))

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..errors import EnhanceError, SettingsError, StorageError
-from ..files import MARKER, link_or_copy, storage_errors
+from ..errors import EnhanceError, SettingsError
+from ..files import MARKER, link_or_copy, storage_errors, write_atomically
 from ..formats.encoding import Encoding
 from ..info import timestamp
 from ..jobs.threads import JobThreads
@@ -27,7 +27,7 @@ MIN_RETENTION = 60
 than that."""
 MARK_SECONDS = 15
 _UPLOAD_SECONDS = 3600
-_MAX_TASKS = 20_000
+_MAX_KNOWN = 40_000
 
 
 class PageFolder:
@@ -80,15 +80,14 @@ class PageFolder:
         Unfinished uploads are left out, because the reservation of an upload counts them.
         """
         self.mark_used()  # first, because only the time of a file shows whether it is in use
-        for path in self.root.glob("*"):
+        for path in self.root.glob("**/*"):
             with suppress(OSError):
                 used = path.stat().st_mtime
-                if path.is_file() and path.name != MARKER and used < time.time() - _UPLOAD_SECONDS:
-                    yield path, used
-        for path in self.root.glob("*/**/*"):
-            with suppress(OSError):
-                # A link has the time of the result, so its folder shows when it was made.
-                used = max(path.stat().st_mtime, path.parent.stat().st_mtime) + MIN_RETENTION
+                if path.parent != self.root:
+                    # A link has the time of the result, so its folder shows when it was made.
+                    used = max(used, path.parent.stat().st_mtime) + MIN_RETENTION
+                elif path.name == MARKER or used > time.time() - _UPLOAD_SECONDS:
+                    continue
                 if path.is_file():
                     yield path, used
 
@@ -105,12 +104,7 @@ class PageFolder:
     def link(self, source: Path, name: str) -> Path:
         """Link or copy the file `source` to a new path, called `name`. Raises StorageError."""
         path = self.new_path(name)
-        try:
-            with storage_errors(path):
-                link_or_copy(source, path)
-        except StorageError:
-            path.unlink(missing_ok=True)
-            raise
+        write_atomically(path, lambda temporary: link_or_copy(source, temporary))
         return path
 
     def tie(self, download: Path, source: Path) -> None:
@@ -154,9 +148,7 @@ class TaskOwners:
         self._tasks = tasks
         self._lock = threading.Lock()
         self._known = OrderedDict[tuple[str, str], tuple[dict[str, Any], Encoding | None]]()
-        """By the owner and the task."""
-        self._finished = OrderedDict[tuple[str, str], str]()
-        """When a request had its result first, by the owner and the signature."""
+        """By the owner and the task, and by the owner and the signature of the request."""
 
     def remember(
         self, owner: Owner, info: Mapping[str, Any], encoding: Encoding | None = None
@@ -169,14 +161,15 @@ class TaskOwners:
         visible = {"cached": False, "finished": info["finished"]}
         request = (owner.digest, info["signature"])
         with self._lock:
-            if info["cached"]:
-                first = self._finished.get(request)
-                visible = {"cached": first is not None, "finished": first or timestamp()}
-            self._finished[request] = visible["finished"]
-            self._known[owner.digest, info["task_id"]] = (visible, encoding)
-            for known in (self._known, self._finished):
-                while len(known) > _MAX_TASKS:
-                    known.popitem(last=False)
+            if info["cached"] and request in self._known:
+                first, _ = self._known[request]
+                visible = {"cached": True, "finished": first["finished"]}
+            elif info["cached"]:
+                visible["finished"] = timestamp()
+            for key in (request, (owner.digest, info["task_id"])):
+                self._known[key] = (visible, encoding)
+            while len(self._known) > _MAX_KNOWN:
+                self._known.popitem(last=False)
         return {**info, **visible}
 
     def check(self, owner: Owner, task_id: object) -> tuple[dict[str, Any], Encoding | None]:
