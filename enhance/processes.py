@@ -81,15 +81,10 @@ def temporary_path(path: Path) -> Path:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of ended processes in `folder`."""
-    paths: list[Path] = []
     # The error of an unusable folder is reported when a file in it is written.
     with suppress(OSError):
-        paths.extend(folder.glob(".enhance-*.part"))
-    for path in paths:
-        if _is_abandoned(path):
-            # A file that is open in another process is removed the next time.
-            with suppress(OSError):
-                path.unlink()
+        for path in folder.glob(".enhance-*.part"):
+            _remove_if_abandoned(path)
 
 
 def temporary_folder() -> TemporaryDirectory[str]:
@@ -102,15 +97,15 @@ def temporary_folder() -> TemporaryDirectory[str]:
     return TemporaryDirectory(prefix=f"enhance-{this_process()}-", ignore_cleanup_errors=True)
 
 
-def _is_abandoned(path: Path) -> bool:
-    """Return whether this is a temporary file of a process that has ended."""
+def _remove_if_abandoned(path: Path) -> None:
+    """Remove a file if it is a temporary file of a process that has ended."""
     match = _TEMPORARY.fullmatch(path.name)
     if match is None or path.is_symlink() or not path.is_file():
-        return False
-    try:
-        return has_ended(match[1], path.stat().st_mtime)
-    except FileNotFoundError:  # Another process has removed it just now.
-        return True
+        return
+    # A file that is open in another process is removed the next time.
+    with suppress(OSError):
+        if has_ended(match[1], path.stat().st_mtime):
+            path.unlink()
 
 
 def _start_of(pid: int) -> int:

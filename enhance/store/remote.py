@@ -6,6 +6,7 @@ fsspec is imported only when an address is used.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ file exists.
 
 A store in memory counts as one, because no other process sees it.
 """
+_HIDDEN_PART = re.compile(r"(?:[^/]+/)*?(\.[^/]*)")
+"""A path to its first part that begins with a dot, such as "..", which a store can have."""
 _EXISTS = {"PreconditionFailed", "412"}
 """Error codes of S3 for the upload of a new file whose name is taken."""
 
@@ -77,16 +80,18 @@ def list_address(
         entries = files.find(root, detail=True)
     if not entries:
         raise PictureError("image_missing", name=address)
-    hidden = set[Path]()
+    hidden = set[str]()
     for name, facts in sorted(entries.items()):
         path = Path(PurePosixPath(name).relative_to(root))
-        hidden_part = _hidden_part(path)
-        if hidden_part is not None:
-            if not hidden_part.name.startswith(OWN_PREFIX):
-                hidden.add(hidden_part)
+        hidden_part = _HIDDEN_PART.match(path.as_posix())
+        if path.anchor:  # In a local folder of results, it would be outside the folder.
             continue
         if not path.name:  # The address is that of the file.
             path = Path(PurePosixPath(name).name)
+        elif hidden_part is not None:
+            if not hidden_part[1].startswith(OWN_PREFIX):
+                hidden.add(hidden_part[0])
+            continue
         elif path.suffix.lower() not in SUFFIXES:
             listing.others += 1
             continue
@@ -94,20 +99,6 @@ def list_address(
         if not is_result(one):
             yield one, path, facts["size"] or 0
     listing.hidden += len(hidden)
-
-
-def _hidden_part(path: Path) -> Path | None:
-    """Return a path to its first part that begins with a dot, or its root, and None without both.
-
-    A store can have names such as ".." or a root. In a local folder of results, they would be
-    outside the folder.
-    """
-    for count, part in enumerate(path.parts, 1):
-        if part.startswith("."):
-            return Path(*path.parts[:count])
-    if path.anchor:
-        return Path(path.anchor)
-    return None
 
 
 def stored_at(address: str) -> StoredFile | None:

@@ -107,11 +107,8 @@ def add_page_head(main_head: Callable[[Scope], str], other_head: Callable[[], st
 def clean_up_after_request() -> Iterator[None]:
     """Call the functions that were added by `after_request` when the block ends."""
     with ExitStack() as stack:
-        token = _AFTER_REQUEST.set(stack)
-        try:
-            yield
-        finally:
-            _AFTER_REQUEST.reset(token)
+        _AFTER_REQUEST.set(stack)
+        yield
 
 
 def after_request(function: Callable[..., object], *given: Any, **options: Any) -> None:
