@@ -173,8 +173,7 @@ class Config:
     @property
     def limits(self) -> Limits:
         """Upload limits of the page."""
-        default = Limits()
-        return Limits(self.max_pixels or default.pixels, self.max_bytes or default.bytes)
+        return Limits(self.max_pixels or Limits.pixels, self.max_bytes or Limits.bytes)
 
 
 def read_config(environment: Mapping[str, str] | None = None) -> Config:

@@ -37,7 +37,7 @@ def this_process() -> str:
 
 
 def _host() -> str:
-    return "".join(letter for letter in socket.gethostname() if letter.isalnum()) or "host"
+    return "".join(filter(str.isalnum, socket.gethostname())) or "host"
 
 
 def is_local_process(process: str) -> bool:

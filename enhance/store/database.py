@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from weakref import WeakSet
 
 from ..errors import StorageError
@@ -249,10 +248,9 @@ def _open(path: Path) -> sqlite3.Connection:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise StorageError("no_file_locks", folder=path.parent)
-        connection.execute("PRAGMA synchronous = NORMAL")
-        # Overwrites the names and thumbnails that a user removes.
-        connection.execute("PRAGMA secure_delete = ON")
-        _migrate(connection)
+        # secure_delete overwrites the names and thumbnails that a user removes.
+        connection.executescript("PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;")
+        _migrate(connection, version)
     except BaseException:
         connection.close()
         raise
@@ -263,17 +261,18 @@ def _create(name: str) -> sqlite3.Connection:
     connection = _connect(name)
     # In memory, so that a killed process leaves no journal next to its unfinished database.
     connection.execute("PRAGMA journal_mode = MEMORY")
-    _migrate(connection)
+    _migrate(connection, 0)
     return connection
 
 
 def _connect(name: str) -> sqlite3.Connection:
     # Each transaction holds the lock of its Database, so any thread can use the connection.
-    options: dict[str, Any] = {"isolation_level": None, "check_same_thread": False}
-    return sqlite3.connect(name, timeout=_BUSY_SECONDS, **options)
+    return sqlite3.connect(
+        name, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Update a database from this version."""
     for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
         connection.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")

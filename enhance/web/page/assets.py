@@ -35,14 +35,11 @@ _LANGUAGE = "language"
 def page_files(config: Config) -> dict[str, bytes]:
     """Return the content of each file by its name. All scripts are one file, and so are all
     styles."""
-    files = {"page.js": _scripts(config).encode(), "page.css": _styles().encode()}
+    styles = [path.read_bytes() for path in sorted((_FOLDER / "styles").glob("*.css"))]
+    files = {"page.js": _scripts(config).encode(), "page.css": b"\n".join(styles)}
     for path in sorted(_EXAMPLES.glob("*.jpg")):
         files[f"examples/{path.name}"] = path.read_bytes()
     return files
-
-
-def _styles() -> str:
-    return "\n".join(path.read_text("utf-8") for path in sorted((_FOLDER / "styles").glob("*.css")))
 
 
 def _scripts(config: Config) -> str:
