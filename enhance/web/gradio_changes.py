@@ -315,10 +315,10 @@ def name_parameters(names: Sequence[str], defaults: Mapping[str, Any]) -> Callab
     def decorate(function: Any) -> Any:
         declared = signature(function)
         *parameters, _ = declared.parameters.values()
-        for name in names:
-            default = defaults.get(name)
-            parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default))
-        function.__signature__ = declared.replace(parameters=parameters)
+        named = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=defaults.get(name)) for name in names
+        ]
+        function.__signature__ = declared.replace(parameters=[*parameters, *named])
         return function
 
     return decorate

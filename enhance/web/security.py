@@ -163,15 +163,15 @@ class Security:
         """Raise EnhanceError for an unknown host name (DNS rebinding) or the origin of another
         site."""
         headers = Headers(scope=scope)
-        public_hosts = {self._config.public_host, _host_name(gradio_changes.share_url(scope))}
+        hosts = {self._config.public_host, _host_name(gradio_changes.share_url(scope))} - {""}
         host = headers.get("host", "").lower()
         name = _host_name(f"//{host}")
-        if not (_is_local_name(name) or name in public_hosts):
+        if not (_is_local_name(name) or name in hosts):
             raise EnhanceError("host_unknown", host=name)
         origin = headers.get("origin")
         if origin is not None:
             authority = origin.lower().partition("://")[2]
-            is_own = authority == host or _host_name(origin) in public_hosts
+            is_own = authority == host or _host_name(origin) in hosts
             if not (authority and is_own):
                 raise EnhanceError("origin_foreign")
 

@@ -47,6 +47,7 @@ def test_only_the_page_itself_can_change_anything(site, http, route):
         ({"origin": "https://evil.example"}, False),
         ({"origin": "null"}, False),
         ({"origin": "http://127.0.0.1:1"}, False),
+        ({"origin": "http://:80"}, False),
         ({"host": "evil.example"}, False),
         ({"host": "evil.example", "origin": "http://evil.example"}, False),
         ({"origin": own}, True),
