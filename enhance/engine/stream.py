@@ -340,18 +340,13 @@ class Stream:
         # [n + k - 1, W, in], with the padding above and below. The kernel pads the columns.
         shape = high - low, width, self.graph.input_channels(node)
         rows = self._buffer(buffers, kernel.dtype, shape)
-        if low < top:
-            rows[: top - low].zero_()
-        if high > bottom:
-            rows[bottom - low :].zero_()
+        rows[: top - low].zero_()
+        rows[bottom - low :].zero_()
         channel = 0
         for index in node.sources:
             count = node.part or self.graph.nodes[index].channels
-            target = rows[..., channel : channel + count]
-            row = top - low
-            for chunk in self._parts(index, top, bottom):  # [m, W, c]
-                target[row : row + len(chunk)].copy_(chunk[..., :count])
-                row += len(chunk)
+            parts = [part[..., :count] for part in self._parts(index, top, bottom)]
+            torch.cat(parts, out=rows[top - low : bottom - low, :, channel : channel + count])
             channel += count
         convolved = kernel(rows)  # [n * enlarge, W * enlarge, out]
         if not node.part:
