@@ -14,7 +14,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar, cast
+from concurrent.futures import Future, wait
+from typing import TypeVar
 
 from ..errors import Cancelled
 from ..jobs.scheduler import FairQueue, Job
@@ -49,8 +50,8 @@ class DeviceThread:
         return self.wait_for(self.submit(work, job))
 
     def submit(self, work: Callable[[], T], job: Job | None = None) -> Step[T]:
-        """Queue `work` for the device's thread. Use `wait_for` or `withdraw` with the step that is
-        returned."""
+        """Queue `work` for the device's thread. `wait_for` returns its result, and `cancel` of the
+        step that is returned withdraws it."""
         step = Step(work, job or Job("preview"))
         with self._changed:
             self._queue_of(step).add(step.job.caller, step)
@@ -66,17 +67,15 @@ class DeviceThread:
     def wait_for(self, step: Step[T]) -> T:
         """Wait for a step and return its result. Raises the same errors as `call`."""
         try:
-            while not step.ended.wait(_POLL_SECONDS):
-                if step.job.stop.is_set() and self.withdraw(step):
+            while not wait([step], _POLL_SECONDS).done:
+                if step.job.stop.is_set() and step.cancel():
                     raise Cancelled("stopped")
+            return step.result()
         finally:
-            self.withdraw(step)
-        return step.result()
-
-    def withdraw(self, step: Step) -> bool:
-        """Remove a step from the queue. Return False if it is no longer there."""
-        with self._changed:
-            return self._queue_of(step).remove(step)
+            step.cancel()  # if the wait was interrupted
+            # The traceback of an error references this frame and would keep the rows of a failed
+            # step in memory.
+            del step
 
     def check(self, job: Job) -> None:
         """Raise Cancelled if the job of a long step is cancelled, or if the thread is closing."""
@@ -102,8 +101,7 @@ class DeviceThread:
     def _run_steps(self) -> None:
         while True:
             with self._changed:
-                while not self._is_closing and not self._urgent and not self._normal:
-                    self._changed.wait()
+                self._changed.wait_for(lambda: self._is_closing or self._urgent or self._normal)
                 if self._is_closing:
                     return
                 step = self._next_step()
@@ -119,38 +117,25 @@ class DeviceThread:
         return self._urgent.take()
 
 
-class Step(Generic[T]):
+class Step(Future[T]):
     """A piece of work for the device's thread, and its outcome."""
 
     def __init__(self, work: Callable[[], T], job: Job):
+        super().__init__()
         self.job = job
-        self.ended = threading.Event()
         self._queued = time.perf_counter()
         self._work = work
-        self._result: T | None = None
-        self._error: BaseException | None = None
 
     def run(self) -> None:
+        """Run the work unless it was cancelled. `result` returns or raises its outcome."""
+        if not self.set_running_or_notify_cancel():
+            return
         self.job.wait_seconds += time.perf_counter() - self._queued
         try:
             self.job.check()
-            self._result = self._work()
-        except BaseException as error:  # `result` raises it in the thread that waits for the step.
-            self._error = error
-        finally:
-            self.ended.set()
-
-    def result(self) -> T:
-        """Return the result of a step that has ended, or raise its error."""
-        error = self._error
-        if error is None:
-            return cast(T, self._result)
-        self._error = None
-        try:
-            raise error
-        finally:
-            # Its traceback references this frame and would keep the failed step's rows in memory.
-            del error
+            self.set_result(self._work())
+        except BaseException as error:
+            self.set_exception(error)
 
 
 DEVICE_THREAD = DeviceThread()

@@ -28,7 +28,7 @@ from .device import (
     row_reader,
     to_pixels,
 )
-from .device_thread import DEVICE_THREAD, Step
+from .device_thread import DEVICE_THREAD
 from .estimates import Estimator, run_clock
 from .kernels import ImageRows
 from .phased_stream import PhasedStream
@@ -74,7 +74,6 @@ class Engine:
                 known=", ".join(PRECISIONS),
             )
         self._precision = precision
-        self._runs_ahead = self.device.type != "cpu"
         self._estimates = Estimator(self.device)
         self._used = time.monotonic()
         self._model: Any = None  # with `name` and `bytes`
@@ -248,37 +247,21 @@ class Engine:
 
         steps = DEVICE_THREAD.call(begin, job)
         stream = steps.stream
-        for strip in self._outputs(stream, step, job):
-            report(stream.work_done())
-            if strip.size:
-                yield swap_axes(strip, columns)
-        self._estimates.record(recipe.model, options.dtype, height * width, busy_seconds)
-
-    def _outputs(
-        self,
-        stream: PhasedStream,
-        step: Callable[[], np.ndarray],
-        job: Job,
-    ) -> Strips:
-        """Yield the output of each step.
-
-        A GPU runs the next step while the pixels of the last one are written.
-        """
-        submitted: Step[np.ndarray] = DEVICE_THREAD.submit(step, job)
+        submitted = DEVICE_THREAD.submit(step, job)
+        finished = False
         try:
-            while True:
-                pixels = DEVICE_THREAD.wait_for(submitted)
+            while not finished:
+                strip = DEVICE_THREAD.wait_for(submitted)
                 finished = stream.finished
-                if self._runs_ahead and not finished:
+                if not finished:  # The next step runs while this strip is written.
                     submitted = DEVICE_THREAD.submit(step, job)
-                yield pixels
-                if finished:
-                    return
-                job.check()
-                if not self._runs_ahead:
-                    submitted = DEVICE_THREAD.submit(step, job)
+                report(stream.work_done())
+                if strip.size:
+                    yield swap_axes(strip, columns)
         finally:
-            DEVICE_THREAD.withdraw(submitted)
+            submitted.cancel()
+            del submitted  # The traceback of an error would keep its rows in memory.
+        self._estimates.record(recipe.model, options.dtype, height * width, busy_seconds)
 
     def _load(self, key: Hashable, load: Callable[[], ModelT]) -> ModelT:
         """Return the model of a key, and load it if it is not in memory; only on the device's

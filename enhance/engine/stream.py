@@ -12,7 +12,6 @@ waits for another within a layer.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -67,10 +66,9 @@ class Window:
         """Yield views that together are the rows [first, last)."""
         row = self.start
         for chunk in self.chunks:
-            low = max(first - row, 0)
-            high = min(last - row, len(chunk))
-            if low < high:
-                yield chunk[low:high]
+            part = chunk[max(first - row, 0) : max(last - row, 0)]
+            if len(part):
+                yield part
             row += len(chunk)
 
     def drop_before(self, row: int) -> None:
@@ -379,12 +377,9 @@ class Stream:
         A thread uses the same memory for all layers, because it stays in the cache of its core.
         """
         key = threading.get_ident(), dtype
-        size = math.prod(shape)
-        buffer = buffers.get(key)
-        if buffer is None or buffer.numel() < size:
-            buffer = torch.empty(size, dtype=dtype, device=self._image.device)
-            buffers[key] = buffer
-        return buffer[:size].view(shape)  # [n, W, C]
+        if key not in buffers:
+            buffers[key] = torch.empty(0, dtype=dtype, device=self._image.device)
+        return buffers[key].resize_(shape)  # [n, W, C]; it keeps the memory of larger shapes
 
     def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
         # In float32, because a call with two precisions is many times slower on a CPU. `source` and

@@ -102,7 +102,6 @@ def test_a_cancelled_step_is_not_run():
         busy.ask("next", Job())
         job.stop.set()
         assert isinstance(cancelled.exception(PATIENCE), Cancelled), "the device is still busy"
-        assert busy.count_steps() == 1
 
     assert busy.order == ["next"]
 
