@@ -65,7 +65,8 @@ class Preview:
         """The region in pixels of the whole result."""
         info = self.info
         settings = Settings(**info["settings"], preset=info["preset"], tile=info["tile"])
-        grid = Grid.of(settings, info["input"]["height"], info["input"]["width"])
+        whole = Cut.whole(info["input"]["height"], info["input"]["width"])
+        grid = Grid.of(settings, whole)
         down, across = grid.window(Box(**info["preview"]))
         return Box(across.start, down.start, across.stop - across.start, down.stop - down.start)
 

@@ -14,6 +14,7 @@ photo.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from ..analysis.jpeg import quality_of_table
 from ..analysis.samples import cosines
 from ..images import SourceImage, ceil_div, spans, widen
 from .fidelity import Photo, in_blocks
-from .resample import Rows
+from .resample import Rows, rounded
 
 _FIRST_CLEAN_QUALITY = 92
 _SIDE = 8
@@ -60,11 +61,7 @@ def deblocked_rows(image: SourceImage) -> Rows:
     matrices = [light, colour, colour]
     top, _ = image.first_block
     start = top - _SIDE if top else 0
-
-    def strip(first: int, last: int) -> np.ndarray:
-        return _strip(image, matrices, first, last)
-
-    return in_blocks(strip, _ROWS, _CACHED_STRIPS, start)
+    return in_blocks(partial(_strip, image, matrices), _ROWS, _CACHED_STRIPS, start)
 
 
 def _matrices(table: tuple[int, ...]) -> Matrices:
@@ -104,8 +101,7 @@ def _tile(rgb: np.ndarray, matrices: Sequence[Matrices | None]) -> np.ndarray:
             plane = _recompressed(plane - centre, *pair) + centre
         clean.append(plane)
     colour = cv2.cvtColor(cv2.merge(clean), cv2.COLOR_YCrCb2RGB)
-    inside = np.rint(colour[_SIDE:-_SIDE, _SIDE:-_SIDE])
-    return np.clip(inside, 0, 255).astype(np.uint8)
+    return rounded(colour[_SIDE:-_SIDE, _SIDE:-_SIDE], 255)
 
 
 def _recompressed(plane: np.ndarray, to_steps: np.ndarray, to_pixels: np.ndarray) -> np.ndarray:

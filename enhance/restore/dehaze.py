@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from ..analysis.haze import Haze
+from .resample import rounded
 
 _LEAST_TRANSMISSION = 0.2  # noise and compression grow by no more than five times
 
@@ -25,7 +26,7 @@ def remove_haze(
     """
     if strength == 0 or haze.amount == 0:
         return rgb.copy()
-    levels = float(np.iinfo(rgb.dtype).max)
+    levels = np.iinfo(rgb.dtype).max
     height, width, _ = rgb.shape
     rows = slice(top, top + height)
     columns = slice(left, left + width)
@@ -40,7 +41,7 @@ def remove_haze(
     light -= airlight
     light /= transmission[..., None]
     light += airlight
-    return np.rint(np.clip(light, 0, levels, out=light), out=light).astype(rgb.dtype)
+    return rounded(light, levels)
 
 
 def _upscale(reduced: np.ndarray, haze: Haze, rows: slice, columns: slice) -> np.ndarray:

@@ -34,6 +34,7 @@ from ..analysis.face_detection import (
 from ..errors import check_stop, optional_packages
 from ..images import Box, SourceImage
 from ..settings import PRESETS
+from .resample import rounded
 
 if TYPE_CHECKING:  # only the face network needs it
     import torch
@@ -205,20 +206,20 @@ def blend_faces(
     *,
     left: int = 0,
 ) -> np.ndarray:
-    """Blend restored faces into rows of the upscaled image, uint8, uint16 or float32 [n, w, 3].
+    """Blend restored faces into rows of the upscaled image, float32 [n, w, 3].
 
     `first` is the number of the first row and `left` that of the first column. `strength` is 0 to
-    1. Without a face, the rows are returned unchanged. Each pixel depends on its position only.
+    1. Each pixel depends on its position only.
     """
+    if not patches:
+        return rows
     height, width, _ = rows.shape
     region = Box(left, first, width, height)
-    areas = [patch.box.intersection(region) for patch in patches]
-    if strength == 0 or not any(areas):
-        return rows
-    mixed = np.zeros(rows.shape, np.float32)
+    mixed = np.zeros_like(rows)
     total = np.zeros((height, width, 1), np.float32)
     share = np.zeros_like(total)
-    for patch, area in zip(patches, areas, strict=True):
+    for patch in patches:
+        area = patch.box.intersection(region)
         if area is None:
             continue
         restored, mask = _warp(patch, area)
@@ -228,10 +229,7 @@ def blend_faces(
         total[inside] += mask * mask
         share[inside] = np.maximum(share[inside], mask)
     faces = mixed / np.maximum(total, 1e-12)
-    blended = rows + strength * share * (faces - rows)
-    if rows.dtype != np.float32:
-        blended = np.rint(np.clip(blended, 0, np.iinfo(rows.dtype).max))
-    return blended.astype(rows.dtype, copy=False)
+    return rows + strength * share * (faces - rows)
 
 
 def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, output: np.ndarray) -> FacePatch:
@@ -239,14 +237,13 @@ def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, output: np.nda
 
     `matrix` transforms from image to crop.
     """
-    restored = np.asarray(output, np.float32)
-    restored = _with_light_of(crop, restored)
+    restored = _with_light_of(crop, output)
     smaller = min(1.0, _SCALE / scale_of(matrix))
     if smaller < 1:  # The face is smaller in the result, and `_warp` would alias.
         side = max(1, round(CROP * smaller))
         restored = cv2.resize(restored, (side, side), interpolation=cv2.INTER_AREA)
     levels = np.iinfo(rgb.dtype).max
-    pixels = np.rint(np.clip(restored, 0, 1) * levels).astype(rgb.dtype)
+    pixels = rounded(restored * levels, levels)
     # The centre of pixel X of the upscaled image is at (X + 0.5) / 4 - 0.5 in the input.
     shift = np.full(2, 0.5 / _SCALE - 0.5)
     linear = matrix[:, :2]
@@ -256,8 +253,7 @@ def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, output: np.nda
 
 def _with_light_of(crop: np.ndarray, restored: np.ndarray) -> np.ndarray:
     """Combine the detail of the restored face with the colour and light of the crop."""
-    red, green, blue = np.moveaxis(crop, 2, 0)
-    if np.array_equal(red, green) and np.array_equal(red, blue):
+    if np.array_equal(crop, crop[..., [1, 2, 0]]):  # The face is grey.
         restored = np.repeat(restored.mean(axis=2, keepdims=True), 3, axis=2)
     difference = crop - restored
     light = cv2.GaussianBlur(difference, (0, 0), _LIGHT_SIGMA, borderType=cv2.BORDER_REFLECT_101)

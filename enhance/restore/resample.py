@@ -7,13 +7,13 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 
 import cv2
 import numpy as np
 
 from ..errors import SettingsError
-from ..images import Box, Size, Span, ceil_div, spans, widen
+from ..images import Box, Size, ceil_div, spans, widen
 from ..settings import PRINT_SIDES, SECOND_SCALE, WHOLE, Settings, largest_scale, network_scale
 
 _INCH = 2.54
@@ -43,14 +43,22 @@ class _WantedSize:
     scale: float
     power: int = 1
 
-    def limit(self, scale: float, towards: Callable[[float], int]) -> str:
-        """Return the value for another scale with three digits, rounded to the allowed side."""
+    def limit(self, scale: float) -> str:
+        """Return the value for the possible scale with three digits, rounded to the allowed
+        side."""
         value = self.value * (scale / self.scale) ** self.power
         digits = max(0, 2 - math.floor(math.log10(value)))
         if self.setting in WHOLE:
             digits = 0
-        limit = towards(round(value * 10**digits, 6)) / 10**digits
+        limit = self.round(value * 10**digits, scale) / 10**digits
         return f"{limit:.{digits}f}"
+
+    def round(self, value: float, scale: float) -> int:
+        """Round a value for the possible scale to the allowed side."""
+        value = round(value, 6)  # It is a product of floats.
+        if scale < self.scale:
+            return math.floor(value)
+        return math.ceil(value)
 
 
 def _wanted_size(settings: Settings, height: int, width: int) -> _WantedSize:
@@ -92,15 +100,17 @@ def result_size(settings: Settings, height: int, width: int) -> Size:
     value = f"{wanted.value:g}"
     values = {"setting": wanted.setting, "value": value, "width": width, "height": height}
     if scale < wanted.scale:
-        raise SettingsError("size_large", largest=wanted.limit(scale, math.floor), **values)
+        raise SettingsError("size_large", largest=wanted.limit(scale), **values)
     if scale > wanted.scale:
-        raise SettingsError("size_small", smallest=wanted.limit(scale, math.ceil), **values)
+        raise SettingsError("size_small", smallest=wanted.limit(scale), **values)
     return _scale_size(height, width, scale)
 
 
 def _possible_scale(wanted: _WantedSize, settings: Settings, height: int, width: int) -> float:
     """Return the possible scale that is nearest to the wanted one."""
-    largest = _largest_scale_of(settings, height, width)
+    # Beyond the scale of the network, the pixels are limited too.
+    limit = math.sqrt(_MAX_SECOND_PIXELS / (height * width))
+    largest = min(largest_scale(settings), max(network_scale(settings), limit))
     if wanted.scale > largest + _ROUNDING:
         return largest
     return max(wanted.scale, _SMALLEST_SCALE)
@@ -116,24 +126,11 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
     scale = _possible_scale(wanted, settings, height, width)
     if scale == wanted.scale:
         return settings
-    dpi = settings.resolution() * scale / wanted.scale
-    if scale < wanted.scale:
-        dpi = math.floor(dpi + _ROUNDING)
-        limit = wanted.limit(scale, math.floor)
-    else:
-        dpi = math.ceil(dpi - _ROUNDING)
-        limit = wanted.limit(scale, math.ceil)
     if settings.is_print:
+        dpi = wanted.round(settings.resolution() * scale / wanted.scale, scale)
         with suppress(SettingsError):  # No resolution makes this print possible.
             return replace(settings, dpi=dpi)
-    return settings.changed(**{wanted.setting: float(limit)})
-
-
-def _largest_scale_of(settings: Settings, height: int, width: int) -> float:
-    """Return the maximum scale of a result; beyond the network's, its pixels are limited too."""
-    limit = math.sqrt(_MAX_SECOND_PIXELS / (height * width))
-    limit = max(network_scale(settings), limit)
-    return min(largest_scale(settings), limit)
+    return settings.changed(**{wanted.setting: float(wanted.limit(scale))})
 
 
 def has_second_pass(settings: Settings, height: int, width: int) -> bool:
@@ -152,10 +149,8 @@ def _scale_size(height: int, width: int, scale: float) -> Size:
 
 def rounded(rows: np.ndarray, levels: int) -> np.ndarray:
     """Round float rows to the nearest of 0..`levels`, as uint8 (255) or uint16 (65535)."""
-    if levels == 255:
-        return cv2.convertScaleAbs(np.maximum(rows, 0))
     clipped = np.clip(rows, 0, levels)
-    return np.rint(clipped).astype(np.uint16)
+    return np.rint(clipped, out=clipped).astype(np.min_scalar_type(levels))
 
 
 def enlarge_rows(source: Rows, height: int, factor: int, first: int, last: int) -> np.ndarray:
@@ -178,15 +173,8 @@ def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
     `plane` is [H, W] or [H, W, C]. It is upscaled by the network's factor and resampled like the
     network's output, so that both are aligned.
     """
-
-    def plane_rows(first: int, last: int) -> np.ndarray:
-        return plane[first:last]
-
-    def enlarged_rows(first: int, last: int) -> np.ndarray:
-        return enlarge_rows(plane_rows, len(plane), grid.factor, first, last)
-
-    levels = np.iinfo(plane.dtype).max
-    return rounded(grid.rows_of_input(enlarged_rows, first, last), levels)
+    source = partial(enlarge_rows, lambda low, high: plane[low:high], len(plane), grid.factor)
+    return rounded(grid.rows_of_input(source, first, last), np.iinfo(plane.dtype).max)
 
 
 def enlarge_to(plane: np.ndarray, size: Size, first: int, last: int) -> np.ndarray:
@@ -225,12 +213,8 @@ class Grid:
     whole: Size
 
     @classmethod
-    def of(cls, settings: Settings, height: int, width: int, cut: Cut | None = None) -> Grid:
-        """Return the grid for an image of `height` x `width`, or for a part of a larger one.
-
-        Raises SettingsError.
-        """
-        cut = cut or Cut.whole(height, width)
+    def of(cls, settings: Settings, cut: Cut) -> Grid:
+        """Return the grid for an image or a part of it. Raises SettingsError."""
         factor = settings.factor
         if has_second_pass(settings, cut.height, cut.width):
             factor *= SECOND_SCALE
@@ -244,31 +228,27 @@ class Grid:
     @property
     def size(self) -> Size:
         """Height and width of the result, or of its part."""
-        top, bottom = self._vertical.covered
-        left, right = self._horizontal.covered
-        return bottom - top, right - left
+        down, across = self._axes
+        return down.size, across.size
 
-    @property
-    def _vertical(self) -> _Axis:
+    @cached_property
+    def _axes(self) -> tuple[_Axis, _Axis]:
+        """The rows and the columns."""
         cut = self.cut
-        return self._axis(cut.box.top, cut.box.height, cut.height, self.whole[0])
-
-    @property
-    def _horizontal(self) -> _Axis:
-        cut = self.cut
-        return self._axis(cut.box.left, cut.box.width, cut.width, self.whole[1])
-
-    def _axis(self, start: int, count: int, length: int, new_length: int) -> _Axis:
-        scale = self.factor / self.reduce
+        height, width = self.whole
+        vertical = horizontal = self.factor / self.reduce
         if self.resizes:
-            scale = new_length / length
-        return _Axis(start, count, length, new_length, scale)
+            vertical = height / cut.height
+            horizontal = width / cut.width
+        return (
+            _Axis(cut.box.top, cut.box.height, cut.height, height, vertical),
+            _Axis(cut.box.left, cut.box.width, cut.width, width, horizontal),
+        )
 
     def window(self, box: Box) -> tuple[slice, slice]:
         """Return the rows and columns of the result that show a region of the image."""
-        rows = self._vertical.window(box.top, box.height)
-        columns = self._horizontal.window(box.left, box.width)
-        return rows, columns
+        down, across = self._axes
+        return down.window(box.top, box.height), across.window(box.left, box.width)
 
     def rows(self, source: Rows, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last) of the result, float32, from float32 rows of the network's
@@ -288,8 +268,9 @@ class Grid:
         return self._resample(source, first, last, 1)
 
     def _resample(self, source: Rows, first: int, last: int, reduce: int) -> np.ndarray:
-        row_positions, row_weights = self._vertical.taps(first, last, self.factor, reduce)
-        column_taps = self._horizontal.taps(0, self.size[1], self.factor, reduce)
+        down, across = self._axes
+        row_positions, row_weights = down.taps(first, last, self.factor, reduce)
+        column_taps = across.taps(0, across.size, self.factor, reduce)
         step = max(1, _SOURCE_ROWS * self.whole[0] * reduce // (self.factor * self.cut.height))
         parts = []
         # A much smaller result needs many source rows.
@@ -317,21 +298,23 @@ class _Axis:
     scale: float
 
     @property
-    def covered(self) -> Span:
-        """The rows of the whole result that depend on the part."""
-        first = math.floor(self.start * self.scale + _ROUNDING)
+    def first(self) -> int:
+        """The first row of the whole result that depends on the part."""
+        return math.floor(self.start * self.scale + _ROUNDING)
+
+    @property
+    def size(self) -> int:
+        """How many rows of the whole result depend on the part."""
         last = math.ceil((self.start + self.count) * self.scale - _ROUNDING)
-        return max(0, first), min(self.new_length, last)
+        return min(self.new_length, last) - self.first
 
     def window(self, start: int, count: int) -> slice:
         """Return the rows of the result of the part that show `count` rows of the image from
         `start` on."""
-        size = round(count * self.new_length / self.length)
-        size = min(max(1, size), self.new_length)
+        size = max(1, round(count * self.new_length / self.length))
         first = round(start * self.new_length / self.length)
-        first = max(0, min(first, self.new_length - size))
-        top, _ = self.covered
-        return slice(first - top, first + size - top)
+        first = min(first, self.new_length - size) - self.first
+        return slice(first, first + size)
 
     def taps(
         self,
@@ -347,8 +330,7 @@ class _Axis:
         positions, weights = area_weights(factor * self.length / reduce, self.new_length)
         available = factor * ceil_div(self.count, reduce)
         offset = factor * self.start // reduce
-        top, _ = self.covered
-        wanted = slice(top + first, top + last)
+        wanted = slice(self.first + first, self.first + last)
         positions = np.clip(positions[wanted] - offset, 0, available - 1)
         return positions, weights[wanted]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import cv2
 import numpy as np
@@ -48,8 +48,7 @@ class ResultRows:
 
     @cached_property
     def grid(self) -> Grid:
-        image = self.image
-        return Grid.of(self.settings, image.height, image.width, self.cut)
+        return Grid.of(self.settings, self.cut or Cut.whole(self.image.height, self.image.width))
 
     @property
     def size(self) -> Size:
@@ -140,9 +139,7 @@ class ResultRows:
             colour = self.photo.rows(first, last) * weight
             return np.concatenate([colour, weight], axis=2)
 
-        def upscaled(first: int, last: int) -> np.ndarray:
-            return enlarge_rows(premultiplied, self.photo.height, self.settings.factor, first, last)
-
+        upscaled = partial(enlarge_rows, premultiplied, self.photo.height, self.settings.factor)
         levels = self.photo.levels
         mixed = self.grid.rows(upscaled, first, last)
         opacity = mixed[..., 3:]

@@ -98,7 +98,7 @@ def resized(grid, network):
 
 
 def test_downsampling_matches_opencvs_area_average(network):
-    grid = Grid.of(Settings("gentle", long_side=97), 40, 56)
+    grid = Grid.of(Settings("gentle", long_side=97), Cut.whole(40, 56))
     expected = cv2.resize(network.astype(np.float32), grid.size[::-1], interpolation=cv2.INTER_AREA)
 
     np.testing.assert_allclose(resized(grid, network), expected, atol=0.01)
@@ -107,8 +107,8 @@ def test_downsampling_matches_opencvs_area_average(network):
 @pytest.mark.parametrize("size", [{"scale": 2.3}, {"long_side": 30}, {}])
 def test_a_part_has_the_pixels_of_the_whole(network, size):
     settings = Settings("gentle", **size)
-    whole = Grid.of(settings, 40, 56)
-    part = Grid.of(settings, 20, 24, Cut(Box(17, 11, 24, 20), 40, 56))
+    whole = Grid.of(settings, Cut.whole(40, 56))
+    part = Grid.of(settings, Cut(Box(17, 11, 24, 20), 40, 56))
     inner = Box(24, 17, 9, 8)
 
     of_part = resized(part, network[44:124, 68:164])[part.window(inner)]
