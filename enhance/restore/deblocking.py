@@ -168,13 +168,13 @@ def _remove_steps(pixels: np.ndarray, blocks: np.ndarray, first: int, factor: in
     above = lines(-near)
     below = lines(near - 1)
     slopes = above - lines(-2 * near) + lines(2 * near - 1) - below
-    step = below - above - (2 * near - 1) / np.float32(2 * near) * slopes
+    step = below - above - (2 * near - 1) / (2 * near) * slopes
     limit = np.repeat(blocks[rows] - blocks[rows - 1], factor, axis=1)
     step = np.clip(step, np.minimum(limit, 0), np.maximum(limit, 0))
     for distance in range(reach):
         ramp = (distance + 0.5) / (near - 0.5)
         rest = (reach - distance - 0.5) / (reach - near + 0.5)
-        removed = np.float32(min(ramp, rest) / 2) * step
+        removed = min(ramp, rest) / 2 * step
         below = lines(distance)
         below -= removed  # changes `pixels`
         above = lines(-1 - distance)

@@ -32,12 +32,12 @@ def remove_haze(
     columns = slice(left, left + width)
     light = rgb.astype(np.float32)
     mean = np.full((1, 3), 1 / (3 * levels), np.float32)
-    guide = cv2.transform(light, mean).reshape(height, width)
+    guide = cv2.transform(light, mean)
     slope = _upscale(haze.slope, haze, rows, columns)
     offset = _upscale(haze.offset, haze, rows, columns)
     veil = np.clip(slope * guide + offset, 0, 1)
     transmission = np.maximum(1 - strength * veil, _LEAST_TRANSMISSION)
-    airlight = haze.airlight * np.float32(levels)
+    airlight = haze.airlight * levels
     light -= airlight
     light /= transmission[..., None]
     light += airlight

@@ -22,6 +22,7 @@ import numpy as np
 
 from ..analysis.filters import guided_coefficients, local_mean, local_variance
 from ..images import NO_DEGRADATION, Box, Degradation, Size, ceil_div, spans, widen
+from ..images.colour import grey_as_rgb
 from .resample import Rows, area_weights, weighted_sums
 
 _BLURS = (0.6, 1.2)
@@ -100,7 +101,7 @@ class Photo:
 
     def in_8_bits(self, values: np.ndarray) -> np.ndarray:
         """Return values of the photo's levels as float32 in 8-bit levels."""
-        return values.astype(np.float32, copy=False) * np.float32(255 / self.levels)
+        return values.astype(np.float32, copy=False) * (255 / self.levels)
 
 
 def in_blocks(compute: Rows, height: int, cached: int, start: int = 0) -> Rows:
@@ -183,8 +184,7 @@ class BaseLayer:
         It is large, so a few rows at a time are read.
         """
         averages = np.empty((last - first, self.photo.width, 3), np.float32)
-        for low in range(first, last, _AVERAGED_ROWS):
-            high = min(low + _AVERAGED_ROWS, last)
+        for low, high in spans(last, _AVERAGED_ROWS, first):
             rows = self.network(self.factor * low, self.factor * high).astype(np.float32)
             size = (self.photo.width, high - low)
             reduced = cv2.resize(rows, size, interpolation=cv2.INTER_AREA)
@@ -209,13 +209,10 @@ def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
     """
     blurred = [cv2.GaussianBlur(averages, (_BLUR_TAPS, _BLUR_TAPS), blur) for blur in _BLURS]
     differences = [photo - version for version in (averages, *blurred)]
-    energies = [
-        local_mean(_grey(each * each), _BROAD_RADIUS) + _LEAST_ENERGY for each in differences
-    ]
-    least = np.minimum.reduce(energies)
-    weights = [(least / energy) ** 4 for energy in energies]
-    total = np.add.reduce(weights)
-    shares = [_in_colour(weight / total) for weight in weights]
+    energies = [local_mean(_grey(each * each), _BROAD_RADIUS) for each in differences]
+    energies = np.array(energies) + _LEAST_ENERGY
+    weights = (energies.min(axis=0) / energies) ** 4
+    shares = map(_in_colour, weights / weights.sum(axis=0))
     return np.add.reduce([*map(cv2.multiply, differences, shares)])
 
 
@@ -275,7 +272,7 @@ def _guided(pixels: np.ndarray, guide: np.ndarray, radius: int, smoothness: floa
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
     """Return the mean of the channels, [n, W]."""
-    return cv2.transform(pixels, np.full((1, 3), 1 / 3)).reshape(pixels.shape[:2])
+    return cv2.transform(pixels, np.full((1, 3), 1 / 3))
 
 
 def _in_colour(plane: np.ndarray) -> np.ndarray:
@@ -321,14 +318,13 @@ class FidelityMeter:
         self._hidden = _ROUNDING + min(_HIDDEN_SHARE * noise**2, _MOST_HIDDEN)
         height, width = covered
         positions, self._shares = area_weights(height, photo.height)
-        self._positions = np.minimum(positions, size[0] - 1)
+        # The positions are relative to the rows that are kept.
+        self._positions = np.minimum(positions, size[0] - 1) - first
         self._share_across = photo.width / width
         self._extra_columns = math.ceil(width) - size[1]
         self._blocks = list(spans(box.bottom, _MEASURED_ROWS, box.top))
-        # The rows of the result from `_first` on, averaged to the width of the photo.
-        self._strips: list[np.ndarray] = []
-        self._first = first
-        self._end = first
+        # The rows of the result that are still needed, averaged to the width of the photo.
+        self._rows = np.empty((0, photo.width, 3), np.float32)
         self._squares = 0.0
         # A histogram by ratio in dB, because the worst hundredth is known only at the end and all
         # ratios would need too much memory.
@@ -337,31 +333,26 @@ class FidelityMeter:
 
     def add(self, rows: np.ndarray) -> None:
         """Add the result's next rows, uint8 or uint16 [n, W, C] with 1 to 4 channels."""
-        if rows.shape[2] > 2:
-            colour = rows[..., :3]
-        else:
-            colour = np.repeat(rows[..., :1], 3, axis=2)
+        if rows.shape[2] < 3:
+            rows = grey_as_rgb(rows)
         border = (0, 0, 0, self._extra_columns)
-        wide = cv2.copyMakeBorder(colour.astype(np.float32), *border, cv2.BORDER_REPLICATE)
+        colour = rows[..., :3].astype(np.float32)
+        wide = cv2.copyMakeBorder(colour, *border, cv2.BORDER_REPLICATE)
         share = self._share_across
-        self._strips.append(cv2.resize(wide, None, fx=share, fy=1, interpolation=cv2.INTER_AREA))
-        self._end += len(rows)
+        narrow = cv2.resize(wide, None, fx=share, fy=1, interpolation=cv2.INTER_AREA)
+        self._rows = np.concatenate([self._rows, narrow])
         while self._blocks:
             top, bottom = self._blocks[0]
             low, high = widen(top, bottom, METER_HALO, self._photo.height)
-            if self._positions[high - 1].max() >= self._end:
+            positions = self._positions[low:high]
+            if positions.max() >= len(self._rows):
                 return
-            self._measure(top, bottom, low, self._average(low, high))
+            averages = weighted_sums(self._rows, positions, self._shares[low:high], 0)
+            self._measure(top, bottom, low, self._photo.in_8_bits(averages))
             del self._blocks[0]
-
-    def _average(self, first: int, last: int) -> np.ndarray:
-        """Return rows of the averages of the result at the photo's size; drop its earlier rows."""
-        positions = self._positions[first:last]
-        rows = np.concatenate(self._strips)[positions.min() - self._first :]
-        self._strips = [rows]
-        self._first = int(positions.min())
-        averages = weighted_sums(rows, positions - self._first, self._shares[first:last], 0)
-        return self._photo.in_8_bits(averages)
+            passed = positions.min()
+            self._rows = self._rows[passed:]
+            self._positions -= passed
 
     def _measure(self, top: int, bottom: int, low: int, averages: np.ndarray) -> None:
         """Measure the rows [top, bottom) of the photo by the averages from row `low` on."""
@@ -378,18 +369,15 @@ class FidelityMeter:
         squares = _grey(missing * missing)
         inside = np.s_[top - low : bottom - low, self._box.left : self._box.right]
         self._count(weights[inside], squares[inside], (signal / distortion)[inside])
-        self._find_worst(areas[inside], top)
+        row, column = np.unravel_index(areas[inside].argmax(), areas[inside].shape)
+        place = (self._box.left + int(column), top + int(row))
+        self._worst = max(self._worst, (float(areas[inside][row, column]), place))
 
     def _count(self, weights: np.ndarray, squares: np.ndarray, ratios: np.ndarray) -> None:
         self._squares += float((weights * squares).sum(dtype=float))
         decibels = 10 * np.log10(ratios) - _LOWEST_DB
         bins = (_BINS_PER_DECIBEL * decibels).astype(int).clip(0, len(self._weights) - 1)
         self._weights += np.bincount(bins.ravel(), weights.ravel(), len(self._weights))
-
-    def _find_worst(self, areas: np.ndarray, top: int) -> None:
-        row, column = divmod(int(areas.argmax()), areas.shape[1])
-        place = (self._box.left + column, top + row)
-        self._worst = max(self._worst, (float(areas[row, column]), place))
 
     def fidelity(self) -> Fidelity:
         """Return the fidelity of the rows so far, each figure at most 99 dB.

@@ -20,7 +20,7 @@ from .faces import FacePatch, blend_faces
 from .fidelity import BaseLayer, FidelityMeter, Photo
 from .resample import Cut, Grid, Rows, enlarge, enlarge_rows, rounded
 
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
+_LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)  # ITU-R BT.709
 _SHARPEN_SIGMA = 1.5
 _SHARPEN_HALO = 6  # For float32, OpenCV cuts a Gaussian filter off at four standard deviations.
 _SHARPEN_GAIN = 2.0
@@ -144,7 +144,7 @@ class ResultRows:
         mixed = self.grid.rows(upscaled, first, last)
         opacity = mixed[..., 3:]
         # 1 up to a quarter of full alpha, 0 from a half on.
-        weight = np.clip(2 - 4 / np.float32(levels) * opacity, 0, 1)
+        weight = np.clip(2 - 4 / levels * opacity, 0, 1)
         # Where alpha rounds to 0 in 8 bits, no colour is known.
         weight[opacity * 2 * 255 <= levels] = 0
         colour = np.clip(mixed[..., :3] / np.maximum(opacity, 1), 0, levels)
@@ -175,16 +175,15 @@ def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
     """
     coloured = rows
     if settings.contrast != 1 or settings.saturation != 1:
-        shares = np.clip(rows, 0, levels) / np.float32(levels)
+        shares = np.clip(rows, 0, levels) / levels
         contrasted = _contrasted(shares, settings.contrast)
-        coloured = _saturated(contrasted, settings.saturation) * np.float32(levels)
+        coloured = _saturated(contrasted, settings.saturation) * levels
         coloured = np.clip(coloured, np.minimum(rows, 1), np.maximum(rows, levels - 1))
     if settings.sharpen > 0:
-        light = cv2.transform(rows, _LUMA[None])
+        light = cv2.transform(rows, _LUMA)
         blurred = cv2.GaussianBlur(light, (0, 0), _SHARPEN_SIGMA, borderType=cv2.BORDER_REPLICATE)
-        gain = np.float32(settings.contrast * settings.sharpen * _SHARPEN_GAIN)
-        detail = gain * cv2.subtract(light, blurred)
-        coloured = cv2.add(coloured, cv2.merge([detail] * 3))
+        detail = settings.contrast * settings.sharpen * _SHARPEN_GAIN * (light - blurred)
+        coloured = coloured + cv2.merge([detail] * 3)
     return coloured
 
 
@@ -194,25 +193,24 @@ def _contrasted(colour: np.ndarray, contrast: float) -> np.ndarray:
     It is the slope at middle grey, above 1 as an S-curve that stays within 0..1.
     """
     if contrast <= 1:
-        return contrast * colour + np.float32((1 - contrast) / 2)
+        return contrast * colour + (1 - contrast) / 2
     from_middle = 2 * colour - 1
-    squared = cv2.multiply(from_middle, from_middle)
-    slope = np.float32(contrast) - np.float32(contrast - 1) * squared
-    return (cv2.multiply(from_middle, slope) + 1) / 2
+    slope = contrast - (contrast - 1) * from_middle**2
+    return (from_middle * slope + 1) / 2
 
 
 def _saturated(colour: np.ndarray, saturation: float) -> np.ndarray:
     """Scale the chroma of values of 0..1; above 1 less so near the edge of the gamut."""
-    light = cv2.transform(colour, _LUMA[None]).reshape(colour.shape[:2])
+    light = cv2.transform(colour, _LUMA)
     grey = cv2.merge([light] * 3)
-    chroma = cv2.subtract(colour, grey)
+    chroma = colour - grey
     if saturation <= 1:
         return grey + saturation * chroma
     planes = cv2.split(chroma)
     highest = np.maximum.reduce(planes)
     lowest = np.minimum.reduce(planes)
-    tiny = np.float32(1e-6)
+    tiny = 1e-6
     # 1 is on the edge of the gamut.
     edge = cv2.max(highest / (1 - light + tiny), -lowest / (light + tiny))
     gain = 1 + (saturation - 1) * np.maximum(1 - edge, 0)
-    return cv2.add(grey, cv2.multiply(chroma, cv2.merge([gain] * 3)))
+    return grey + chroma * cv2.merge([gain] * 3)
