@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from ..errors import EnhanceError, SettingsError, is_memory_short
 from .device_thread import DEVICE_THREAD
@@ -136,14 +137,14 @@ def row_reader(image: np.ndarray, device: torch.device) -> RowReader:
     # Not every device supports uint16.
     small = np.uint8 if levels == 255 else np.float32
 
-    def rows(first: int, last: int) -> torch.Tensor:
+    def rows(first: int, last: int) -> Tensor:
         part = torch.from_numpy(np.array(image[first:last], dtype=small, order="C"))
         return part.to(device).to(torch.float32).div_(levels)
 
     return rows
 
 
-def to_pixels(rows: torch.Tensor, dtype: np.dtype) -> np.ndarray:
+def to_pixels(rows: Tensor, dtype: np.dtype) -> np.ndarray:
     """Return rows in 0..1 as pixels of 8 or 16 bits. Raises EnhanceError if a value is not
     finite."""
     if not torch.isfinite(rows).all():

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from enhance.models.graphs import (
     Activate,
@@ -23,16 +24,16 @@ from enhance.models.graphs import (
     Sample,
 )
 
-RowReader = Callable[[int, int], torch.Tensor]
+RowReader = Callable[[int, int], Tensor]
 """Returns the rows [first, last) of an image, float32 [last - first, W, 3] in 0..1."""
 _CHANNELS_AT_ONCE = 16
 """The float32 values in one register (AVX-512) or in two (AVX2)."""
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, on which networks for grey images are trained
 
 
-Kernel = Callable[[torch.Tensor], torch.Tensor]
+Kernel = Callable[[Tensor], Tensor]
 """The operation of one node, for a block of rows [n, W, C]."""
-ActivationFunction = Callable[[torch.Tensor], torch.Tensor]
+ActivationFunction = Callable[[Tensor], Tensor]
 """An activation for a batch [1, C, n, W], which is changed in place if possible."""
 
 
@@ -40,13 +41,13 @@ ActivationFunction = Callable[[torch.Tensor], torch.Tensor]
 class Convolution:
     """A convolution of rows; `padding` columns beyond either edge are zeros."""
 
-    weight: torch.Tensor
-    bias: torch.Tensor
+    weight: Tensor
+    bias: Tensor
     activation: ActivationFunction | None
     padding: int
     groups: int = 1
 
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+    def __call__(self, rows: Tensor) -> Tensor:
         """Convolve rows [n + k - 1, W, in] of a kernel [out, in, k, m] to [n, W + 2 * padding - m +
         1, out]."""
         batch = rows.permute(2, 0, 1).unsqueeze(0)  # [1, in, n + k - 1, W]
@@ -76,7 +77,7 @@ class UpsamplingConvolution:
     even: Convolution
     odd: Convolution
 
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+    def __call__(self, rows: Tensor) -> Tensor:
         """Convolve rows [n + 2, W, in] to [2 * n, 2 * W, out]."""
         height = len(rows) - 2
         width = rows.shape[1]
@@ -102,7 +103,7 @@ class NarrowConvolution:
 
     columns: Convolution
 
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+    def __call__(self, rows: Tensor) -> Tensor:
         """Convolve rows [n + 2, W, in] to [n, W, out]."""
         left, middle, right = self.columns(rows).tensor_split(3, 2)  # [n, W + 2, out]
         return (left[:, :-2] + middle[:, 1:-1]).add_(right[:, 2:])
@@ -115,7 +116,7 @@ class NarrowConvolution:
 RowConvolution = Convolution | UpsamplingConvolution | NarrowConvolution
 
 
-def _mish(values: torch.Tensor) -> torch.Tensor:
+def _mish(values: Tensor) -> Tensor:
     """Return values * tanh(softplus(values)) in float32, in a third of the time of PyTorch's
     function.
 
@@ -128,10 +129,10 @@ def _mish(values: torch.Tensor) -> torch.Tensor:
 
 
 def scale_and_shift(
-    rows: torch.Tensor,
-    gain: torch.Tensor | float,
-    shift: torch.Tensor | float,
-) -> torch.Tensor:
+    rows: Tensor,
+    gain: Tensor | float,
+    shift: Tensor | float,
+) -> Tensor:
     """Return rows times `gain` plus `shift`, in float32.
 
     Each is one number, or one per channel [C].
@@ -140,21 +141,21 @@ def scale_and_shift(
 
 
 def _layer_norm(
-    rows: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor,
+    rows: Tensor,
+    weight: Tensor,
+    bias: Tensor,
     eps: float,
-) -> torch.Tensor:
+) -> Tensor:
     return F.layer_norm(rows.float(), weight.shape, weight, bias, eps)
 
 
 def _group_scaling(
-    statistics: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor,
+    statistics: Tensor,
+    weight: Tensor,
+    bias: Tensor,
     groups: int,
     eps: float,
-) -> torch.Tensor:
+) -> Tensor:
     """Return gain and shift [2, 1, C] of a group normalisation for the mean and variance [2, 1, C]
     of each channel."""
     means, variances = statistics.view(2, groups, -1)  # [groups, C / groups]
@@ -168,9 +169,9 @@ def _group_scaling(
 
 
 def _gate_scaling(
-    statistics: torch.Tensor,
-    layers: Sequence[tuple[torch.Tensor, torch.Tensor]],
-) -> torch.Tensor:
+    statistics: Tensor,
+    layers: Sequence[tuple[Tensor, Tensor]],
+) -> Tensor:
     """Return gain and shift [2, 1, C] of a squeeze and excitation.
 
     `statistics` are the mean and variance [2, 1, C] of each channel, `layers` the weight and the
@@ -184,11 +185,11 @@ def _gate_scaling(
 
 
 def _sample_offsets(
-    rows: torch.Tensor,
-    positions: torch.Tensor,
+    rows: Tensor,
+    positions: Tensor,
     node: Sample,
     transposed: bool,
-) -> torch.Tensor:
+) -> Tensor:
     """Return the offsets [2 (x, y), groups, n, f, W, f] of the samples around the pixels of rows
     [n, W, C]."""
     # DySample halves the offsets and adds them to a regular grid.
@@ -200,7 +201,7 @@ def _sample_offsets(
     return offsets
 
 
-def _activate(rows: torch.Tensor, activation: ActivationFunction) -> torch.Tensor:
+def _activate(rows: Tensor, activation: ActivationFunction) -> Tensor:
     batch = rows.to(torch.float32, copy=True).permute(2, 0, 1).unsqueeze(0)
     return activation(batch)[0].permute(1, 2, 0)
 
@@ -216,7 +217,7 @@ _ACTIVATIONS: dict[str, ActivationFunction] = {
 
 def prepare(
     graph: Graph,
-    state: Mapping[str, torch.Tensor],
+    state: Mapping[str, Tensor],
     device: torch.device,
     dtype: torch.dtype,
     *,
@@ -228,15 +229,15 @@ def prepare(
     kernels are for an image whose rows and columns are swapped.
     """
 
-    def tensor(name: str) -> torch.Tensor:
+    def tensor(name: str) -> Tensor:
         return state[name].to(device, torch.float32)
 
-    def operand(value: float | str) -> torch.Tensor | float:
+    def operand(value: float | str) -> Tensor | float:
         if isinstance(value, str):
             return tensor(value)
         return value
 
-    def weights(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def weights(name: str) -> tuple[Tensor, Tensor]:
         return tensor(f"{name}.weight"), tensor(f"{name}.bias")
 
     kernels: dict[int, Kernel] = {}
@@ -283,7 +284,7 @@ def prepare(
 
 def _convolution(
     node: Conv,
-    state: Mapping[str, torch.Tensor],
+    state: Mapping[str, Tensor],
     device: torch.device,
     dtype: torch.dtype,
     transposed: bool,
@@ -295,7 +296,7 @@ def _convolution(
     if node.bias:
         bias = state[f"{node.name}.bias"].float()
 
-    def make(weight: torch.Tensor, bias: torch.Tensor, padding: int) -> Convolution:
+    def make(weight: Tensor, bias: Tensor, padding: int) -> Convolution:
         activation = None
         if node.activation:
             times = len(weight) // node.convolved
@@ -320,7 +321,7 @@ def _convolution(
 
 def _activation(
     activation: Activation,
-    state: Mapping[str, torch.Tensor],
+    state: Mapping[str, Tensor],
     device: torch.device,
     dtype: torch.dtype,
     times: int = 1,
@@ -335,7 +336,7 @@ def _activation(
             return _ACTIVATIONS[kind]
 
 
-def _two_taps(kernel: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _two_taps(kernel: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """Return kernels of two taps along `axis` for the even and the odd positions of a doubled
     source, from three taps.
 
@@ -375,7 +376,7 @@ class ImageRows:
         self._rows = _reflected(height, self.height * self._fold, graph.margin)
         self._columns = _reflected(width, self.width * self._fold, graph.margin)
 
-    def rows(self, first: int, last: int) -> torch.Tensor:
+    def rows(self, first: int, last: int) -> Tensor:
         """Return rows of the network's grid, float32 [n, W, C].
 
         Rows around the image come first.
@@ -386,14 +387,14 @@ class ImageRows:
         extended = rows[places - top][:, self._columns]  # [n * f, W * f, 3]
         return unshuffle(self._convert(extended), self._fold, transposed=self.transposed)
 
-    def _convert(self, rows: torch.Tensor) -> torch.Tensor:
+    def _convert(self, rows: Tensor) -> Tensor:
         """Return RGB rows [n, W, 3] in the colours of the network, [n, W, 3] or grey [n, W, 1]."""
         if self.graph.image_channels == 1:
             return rows @ rows.new_tensor(_GREY).unsqueeze(1)
         return rows
 
 
-def shuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Tensor:
+def shuffle(rows: Tensor, factor: int, *, transposed: bool) -> Tensor:
     """Return rows [n, W, C * f * f] as [n * f, W * f, C], by pixel shuffle."""
     rows = rows.unflatten(2, (-1, factor, factor))  # [n, W, C, row, column]
     if transposed:
@@ -401,7 +402,7 @@ def shuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Tenso
     return rows.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
 
 
-def unshuffle(rows: torch.Tensor, factor: int, *, transposed: bool) -> torch.Tensor:
+def unshuffle(rows: Tensor, factor: int, *, transposed: bool) -> Tensor:
     """Return rows [n * f, W * f, C] as [n, W, C * f * f], by pixel unshuffle."""
     rows = rows.unflatten(0, (-1, factor)).unflatten(2, (-1, factor))  # [n, row, W, column, C]
     rows = rows.permute(0, 2, 4, 1, 3)

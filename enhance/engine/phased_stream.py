@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from enhance.models.graphs import Scaled, StoredMap, is_rounded
 from enhance.models.phases import Phase, split
@@ -41,7 +42,7 @@ class RowStatistics:
     def __init__(self, height: int, channels: int, device: torch.device):
         self._rows = torch.empty(2, height, channels, device=device)
 
-    def add(self, first: int, rows: torch.Tensor) -> None:
+    def add(self, first: int, rows: Tensor) -> None:
         """Add the rows [n, W, C] from row `first` on."""
         values = rows.float()
         mean = values.mean(1)  # [n, C]
@@ -50,7 +51,7 @@ class RowStatistics:
         means[first : first + len(rows)] = mean
         variances[first : first + len(rows)] = deviations.square_().mean(1)
 
-    def total(self) -> torch.Tensor:
+    def total(self) -> Tensor:
         """Return mean and variance over all rows, [2, 1, C]."""
         means, variances = self._rows.cpu().double()
         mean = means.mean(0, keepdim=True)
@@ -69,7 +70,7 @@ class PhasedStream:
 
     def __init__(self, image: ImageRows, dtype: torch.dtype, *, folder: Path | None = None):
         self.image = image
-        self._statistics: dict[int, torch.Tensor] = {}
+        self._statistics: dict[int, Tensor] = {}
         """The mean and variance [2, 1, C] of the channels of feature maps, by their place."""
         scaled = [node for node in image.graph.nodes if isinstance(node, Scaled)]
         self._normalised = {node.sources[0] for node in scaled}
@@ -97,7 +98,7 @@ class PhasedStream:
         check: Check = lambda: None,
         strips: int = 1,
         rounds: int = 1,
-    ) -> torch.Tensor:
+    ) -> Tensor:
         """Return the next output rows as `Stream.step` does, none before the last phase."""
         if self.current.finished and not self.finished:
             for place, measured in self._measured.items():
@@ -143,9 +144,7 @@ class PhasedStream:
         loads = {index: self.maps[slot] for index, slot in phase.loads.items()}
         return Stream(phase.graph, self.image, loads, sinks)
 
-    def _allocate(
-        self, slots: list[StoredMap], dtype: torch.dtype, folder: Path
-    ) -> list[torch.Tensor]:
+    def _allocate(self, slots: list[StoredMap], dtype: torch.dtype, folder: Path) -> list[Tensor]:
         """Return memory for the slots, [H, W, C] each: of the GPU if there is enough, else mapped
         files if large."""
         device = self.image.device
@@ -171,5 +170,5 @@ class PhasedStream:
         return maps
 
 
-def _write(feature_map: torch.Tensor, first: int, rows: torch.Tensor) -> None:
+def _write(feature_map: Tensor, first: int, rows: Tensor) -> None:
     feature_map[first : first + len(rows)].copy_(rows)

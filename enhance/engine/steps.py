@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from enhance.models.graphs import Graph, State
 from enhance.models.memory import weight_bytes
@@ -50,7 +51,7 @@ class RowNetwork:
 
     recipe: WeightInterpolation
     graph: Graph
-    state: dict[str, torch.Tensor]
+    state: dict[str, Tensor]
     kernels: dict[tuple[torch.dtype, bool], dict[int, Kernel]] = field(default_factory=dict)
     """The kernels by precision, for images that are transposed or not."""
 
@@ -172,7 +173,7 @@ class Steps:
             work = stream.work * _PIXELS_PER_CORE * self._threads.cores * self._threads.strips
             self._rounds = max(1, round(_STEP_WORK / work))
 
-    def step(self, model: RowNetwork, check: Check = lambda: None) -> torch.Tensor:
+    def step(self, model: RowNetwork, check: Check = lambda: None) -> Tensor:
         """Return the next output rows.
 
         The strip is halved if there is not enough memory, and a step that overflowed in fp16 is
@@ -186,7 +187,7 @@ class Steps:
         wait_for_device(self._device)
         return rows
 
-    def _step_in_fp16(self, model: RowNetwork, check: Check) -> torch.Tensor:
+    def _step_in_fp16(self, model: RowNetwork, check: Check) -> Tensor:
         # Networks with barriers do not run in fp16, so this is the only phase.
         stream = self.stream.current
         before = stream.snapshot()
@@ -197,7 +198,7 @@ class Steps:
         stream.restore(before)
         return self._fitting_step(model, torch.float32, check)
 
-    def _fitting_step(self, model: RowNetwork, dtype: torch.dtype, check: Check) -> torch.Tensor:
+    def _fitting_step(self, model: RowNetwork, dtype: torch.dtype, check: Check) -> Tensor:
         while True:
             try:
                 transposed = self.stream.image.transposed
@@ -219,12 +220,12 @@ class Steps:
         log.info("Memory is full: continuing with strips of %d rows", self.rows)
 
 
-def _interpolate(first: State, second: State, share: float) -> dict[str, torch.Tensor]:
+def _interpolate(first: State, second: State, share: float) -> dict[str, Tensor]:
     """Return `share` of the first tensors and the rest of the second ones."""
     return {name: share * tensor + (1 - share) * second[name] for name, tensor in first.items()}
 
 
-def _all_finite(windows: Sequence[Window], rows: torch.Tensor) -> bool:
+def _all_finite(windows: Sequence[Window], rows: Tensor) -> bool:
     """Return whether a step with this state and output was finite in every layer.
 
     Values that are not finite spread to everything that is computed from them, except through a

@@ -21,6 +21,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from enhance.models.graphs import (
     Add,
@@ -42,10 +43,10 @@ from .kernels import ImageRows, Kernel, RowConvolution, shuffle, unshuffle
 
 Check = Callable[[], object]
 """Called on every thread before each piece of a layer; what it raises ends the step."""
-Sink = Callable[[int, torch.Tensor], object]
+Sink = Callable[[int, Tensor], object]
 """Receives the rows [n, W, C] of a feature map in order, with the number of the first; on any
 thread."""
-_Buffers = dict[tuple[int, torch.dtype], torch.Tensor]
+_Buffers = dict[tuple[int, torch.dtype], Tensor]
 """The memory for the input of convolutions, by the identifier of the thread and the precision."""
 
 
@@ -56,13 +57,13 @@ class Window:
 
     start: int = 0
     end: int = 0
-    chunks: list[torch.Tensor] = field(default_factory=list)
+    chunks: list[Tensor] = field(default_factory=list)
 
-    def push(self, rows: torch.Tensor) -> None:
+    def push(self, rows: Tensor) -> None:
         self.chunks.append(rows)
         self.end += len(rows)
 
-    def parts(self, first: int, last: int) -> Iterator[torch.Tensor]:
+    def parts(self, first: int, last: int) -> Iterator[Tensor]:
         """Yield views that together are the rows [first, last)."""
         row = self.start
         for chunk in self.chunks:
@@ -141,7 +142,7 @@ class Stream:
         self,
         graph: Graph,
         image: ImageRows,
-        maps: Mapping[int, torch.Tensor],
+        maps: Mapping[int, Tensor],
         sinks: Mapping[int, Sequence[Sink]],
     ):
         self.graph = graph
@@ -168,7 +169,7 @@ class Stream:
         check: Check,
         strips: int,
         rounds: int,
-    ) -> torch.Tensor:
+    ) -> Tensor:
         """Return the next output rows, float32 [n, W * scale, 3]; n is 0 until the first ones are
         complete.
 
@@ -286,7 +287,7 @@ class Stream:
             return height
         return min(node.rows_from(ready), height)
 
-    def _compute(self, layer: int, first: int, last: int, step: _Step) -> torch.Tensor:
+    def _compute(self, layer: int, first: int, last: int, step: _Step) -> Tensor:
         """Return the rows [first, last) of a layer, [n, W, C]."""
         node = self.graph.nodes[layer]
         if layer in self._maps:
@@ -328,7 +329,7 @@ class Stream:
         first: int,
         last: int,
         buffers: _Buffers,
-    ) -> torch.Tensor:
+    ) -> Tensor:
         source = self.graph.nodes[node.sources[0]]
         height = self._heights[node.sources[0]]
         width = source.length(self._image.width)
@@ -352,11 +353,11 @@ class Stream:
         others = self._rows(node.sources[0], first, last)[..., node.part :]
         return torch.cat([convolved, others.to(kernel.dtype)], 2)
 
-    def _parts(self, source: int, first: int, last: int) -> list[torch.Tensor]:
+    def _parts(self, source: int, first: int, last: int) -> list[Tensor]:
         with self._changed:
             return list(self._windows[source].parts(first, last))
 
-    def _rows(self, source: int, first: int, last: int) -> torch.Tensor:
+    def _rows(self, source: int, first: int, last: int) -> Tensor:
         """Return the rows [first, last) of a feature map as one tensor [n, W, C].
 
         It is a view if they lie in one chunk.
@@ -371,7 +372,7 @@ class Stream:
         buffers: _Buffers,
         dtype: torch.dtype,
         shape: tuple[int, ...],
-    ) -> torch.Tensor:
+    ) -> Tensor:
         """Return a view of this thread's buffer of this precision.
 
         A thread uses the same memory for all layers, because it stays in the cache of its core.
@@ -381,7 +382,7 @@ class Stream:
             buffers[key] = torch.empty(0, dtype=dtype, device=self._image.device)
         return buffers[key].resize_(shape)  # [n, W, C]; it keeps the memory of larger shapes
 
-    def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> torch.Tensor:
+    def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> Tensor:
         # In float32, because a call with two precisions is many times slower on a CPU. `source` and
         # `trunk` can be rows of a window, so only new tensors are changed in place.
         source, trunk = (self._rows(one, first, last).float() for one in node.sources)  # [n, W, C]
@@ -391,7 +392,7 @@ class Stream:
             return trunk * source
         return source.sigmoid().sub_(0.5).mul_(trunk.add(source))
 
-    def _sample(self, node: Sample, kernel: Kernel, first: int, last: int) -> torch.Tensor:
+    def _sample(self, node: Sample, kernel: Kernel, first: int, last: int) -> Tensor:
         """Return samples of a stored feature map [H, W, C] at the positions of the second source.
 
         Only the rows that contain the samples are read.
@@ -429,7 +430,7 @@ class Stream:
             needed = min(needed, row)
         return max(needed, 0)
 
-    def _collect(self) -> torch.Tensor:
+    def _collect(self) -> Tensor:
         window = self._windows[-1]
         height, width = self._image.output_size
         first = window.start
