@@ -309,7 +309,7 @@ class Run:
         else:
             faces = self.face_cache.faces(image, box, self.job)
             self.measurements["faces"] = faces.describe()
-            scene = Scene(faces=faces)
+            scene = Scene(patches=faces.patches)
         self._end_stage("scene")
         return scene
 

@@ -59,9 +59,8 @@ def deblocked_rows(image: SourceImage) -> Rows:
     light = _matrices(image.jpeg_table)
     colour = _matrices(image.jpeg_chroma_table) if image.jpeg_chroma_table else None
     matrices = [light, colour, colour]
-    top, _ = image.first_block
-    start = top - _SIDE if top else 0
-    return in_blocks(partial(_strip, image, matrices), _ROWS, _CACHED_STRIPS, start)
+    above = -image.first_block[0] % _SIDE  # the rows that the first block lacks
+    return in_blocks(partial(_strip, image, matrices), _ROWS, _CACHED_STRIPS, -above)
 
 
 def _matrices(table: tuple[int, ...]) -> Matrices:
@@ -79,14 +78,11 @@ def _strip(
     left = -image.first_block[1] % _SIDE
     right = -(left + image.width) % _SIDE
     low, high = widen(first, last, _SIDE, image.height)
-    above = low - (first - _SIDE)
-    below = (last + _SIDE) - high
-    rows = image.rgb[low:high]
-    rows = cv2.copyMakeBorder(rows, above, below, _SIDE + left, right + _SIDE, cv2.BORDER_REPLICATE)
-    strip = np.empty((last - first, left + image.width + right, 3), np.uint8)
-    for start, end in spans(strip.shape[1], _COLUMNS):
-        strip[:, start:end] = _tile(rows[:, start : end + 2 * _SIDE], matrices)
-    return strip[:, left : left + image.width]
+    border = (low - first + _SIDE, last + _SIDE - high, left + _SIDE, right + _SIDE)
+    rows = cv2.copyMakeBorder(image.rgb[low:high], *border, cv2.BORDER_REPLICATE)
+    columns = spans(left + image.width + right, _COLUMNS)
+    tiles = [_tile(rows[:, start : end + 2 * _SIDE], matrices) for start, end in columns]
+    return np.concatenate(tiles, axis=1)[:, left : left + image.width]
 
 
 def _tile(rgb: np.ndarray, matrices: Sequence[Matrices | None]) -> np.ndarray:
@@ -152,18 +148,15 @@ def _remove_steps(pixels: np.ndarray, blocks: np.ndarray, first: int, factor: in
     """
     near = max(factor // 2, 1)
     reach = factor + 1
-    rows = np.arange(first, len(blocks), _SIDE)
-    borders = factor * rows  # the first rows of `pixels` below each border
-    has_room = (borders >= max(2 * near, reach)) & (borders + reach <= len(pixels))
-    rows = rows[has_room]
+    # Two rows above and below a border are necessary.
+    rows = np.arange(first, len(blocks) - 1, _SIDE)
+    rows = rows[rows > 1]
     if not len(rows):
         return
 
     def lines(offset: int) -> np.ndarray:
         """Return a view of the row of `pixels` at this distance from each border."""
-        first_line = factor * int(rows[0]) + offset
-        last_line = factor * int(rows[-1]) + offset
-        return pixels[first_line : last_line + 1 : factor * _SIDE]
+        return pixels[factor * rows[0] + offset :: factor * _SIDE][: len(rows)]
 
     above = lines(-near)
     below = lines(near - 1)

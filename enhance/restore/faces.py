@@ -136,7 +136,7 @@ class FaceRestorer:
         import torch
 
         with torch.inference_mode():
-            pixels = torch.from_numpy(np.ascontiguousarray(face, np.float32)).to(self.device)
+            pixels = torch.from_numpy(face).to(self.device)
             planes = pixels.permute(2, 0, 1).unsqueeze(0) * 2 - 1
             restored, _ = self._network(planes, return_rgb=False, randomize_noise=False)
             pixels = restored[0].permute(1, 2, 0).add(1).div(2)
@@ -145,8 +145,7 @@ class FaceRestorer:
     @property
     def bytes(self) -> int:
         """The memory of the network."""
-        tensors = [*self._network.parameters(), *self._network.buffers()]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return sum(tensor.nbytes for tensor in self._network.state_dict().values())
 
 
 class FaceCache:

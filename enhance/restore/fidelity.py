@@ -154,9 +154,7 @@ class BaseLayer:
         if colour_share:
             halo += _COLOUR_HALO
         low, high = widen(first, last, halo, self.photo.height)
-        base = averages = np.zeros((high - low, self.photo.width, 3), np.float32)
-        if rest:
-            base, averages = self._enlarged(low, high, rest)
+        base, averages = self._enlarged(low, high, rest)
         if self.fidelity or colour_share:
             averages = averages + self.strength * self._averages(low, high)
         if self.fidelity:
@@ -369,9 +367,10 @@ class FidelityMeter:
         squares = _grey(missing * missing)
         inside = np.s_[top - low : bottom - low, self._box.left : self._box.right]
         self._count(weights[inside], squares[inside], (signal / distortion)[inside])
-        row, column = np.unravel_index(areas[inside].argmax(), areas[inside].shape)
-        place = (self._box.left + int(column), top + int(row))
-        self._worst = max(self._worst, (float(areas[inside][row, column]), place))
+        areas = areas[inside]
+        row, column = divmod(int(areas.argmax()), areas.shape[1])
+        place = (self._box.left + column, top + row)
+        self._worst = max(self._worst, (float(areas[row, column]), place))
 
     def _count(self, weights: np.ndarray, squares: np.ndarray, ratios: np.ndarray) -> None:
         self._squares += float((weights * squares).sum(dtype=float))

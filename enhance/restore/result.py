@@ -24,7 +24,7 @@ from ..metadata.source_type import label_of, read_source_type, with_source_type
 from ..settings import Settings
 from .deblocking import deblocked_rows, has_blocks
 from .dehaze import remove_haze
-from .faces import FacePatch, Faces
+from .faces import FacePatch
 from .fidelity import FidelityMeter, Photo, fidelity_grade
 from .resample import Rows, enlarge_to
 from .tuning import ResultRows
@@ -37,12 +37,7 @@ class Scene:
     """What a preset adds to the network: haze removed before it, faces restored after it."""
 
     haze: Haze | None = None
-    faces: Faces | None = None
-
-    @property
-    def patches(self) -> Sequence[FacePatch]:
-        """The restored faces."""
-        return self.faces.patches if self.faces else ()
+    patches: Sequence[FacePatch] = ()
 
     def photo(
         self,
