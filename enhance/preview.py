@@ -17,7 +17,7 @@ from .errors import SettingsError
 from .images import Box, SourceImage
 from .info import PreviewInfo
 from .restore.fidelity import METER_HALO, Fidelity
-from .restore.resample import Grid, enlarge, has_second_pass
+from .restore.resample import Cut, Grid, enlarge, has_second_pass
 from .restore.tuning import ResultRows
 from .settings import Settings
 
