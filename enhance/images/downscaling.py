@@ -13,9 +13,6 @@ Size: TypeAlias = tuple[int, int]
 Span: TypeAlias = tuple[int, int]
 """Rows or columns [first, last)."""
 
-_STRIP_ROWS = 256
-"""The most rows of means at once, of which OpenCV makes a copy."""
-
 
 def spans(length: int, step: int, start: int = 0) -> Iterator[Span]:
     """Yield [first, last) of parts of `step` rows from `start` to `length`.
@@ -44,21 +41,17 @@ def block_means(pixels: np.ndarray, factor: int) -> np.ndarray:
     """Return the mean of each block of `factor` x `factor` px, also of incomplete ones."""
     height, width, *channels = pixels.shape
     means = np.empty((*downscaled_size(height, width, factor), *channels), pixels.dtype)
-    for rows, down in _whole_and_rest(height, factor, _STRIP_ROWS):
-        for columns, across in _whole_and_rest(width, factor, width):
+    for rows, down in _whole_and_rest(height, factor):
+        for columns, across in _whole_and_rest(width, factor):
             part = means[down, across]
             size = part.shape[1::-1]
-            averages = cv2.resize(pixels[rows, columns], size, interpolation=cv2.INTER_AREA)
-            part[...] = averages.reshape(part.shape)  # OpenCV drops the axis of a single channel.
+            cv2.resize(pixels[rows, columns], size, dst=part, interpolation=cv2.INTER_AREA)
     return means
 
 
-def _whole_and_rest(length: int, factor: int, most: int) -> Iterator[tuple[slice, slice]]:
-    """Yield slices of at most `most` whole blocks, then of the incomplete block, each with the
-    slice of its means."""
+def _whole_and_rest(length: int, factor: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the slice of whole blocks and that of the incomplete block, as far as there are any,
+    each with the slice of its means."""
     blocks = length // factor
-    for first in range(0, blocks, most):
-        last = min(first + most, blocks)
-        yield slice(first * factor, last * factor), slice(first, last)
-    if blocks * factor < length:
-        yield slice(blocks * factor, length), slice(blocks, blocks + 1)
+    for first, last in spans(length, max(1, blocks) * factor):
+        yield slice(first, last), slice(first // factor, ceil_div(last, factor))
