@@ -1,4 +1,4 @@
-"""Decoding of any kind of pixels to grey or RGB with alpha, and a colour profile that fits them.
+"""Decoding of any kind of pixels to grey or RGB with alpha.
 
 Profiles are passed on, not applied, if the result can carry them: an RGB profile with RGB pixels, a
 grey one with grey pixels. Only what a PNG cannot hold (CMYK, Lab) is converted, to sRGB.
@@ -10,10 +10,11 @@ the file's name; the caller adds it.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from functools import cached_property
+from operator import methodcaller
 from typing import BinaryIO
 
 import cv2
@@ -22,8 +23,9 @@ from PIL import Image, ImageChops, ImageCms
 
 from ..errors import PictureError
 from ..metadata.png_chunks import pixel_chunks
-from ..metadata.profiles import fitting_profile, open_profile, profile_space
+from ..metadata.profiles import open_profile, profile_space
 from . import jxl_reader, raw
+from .downscaling import spans, widen
 from .file_types import open_with_pillow
 from .header import Header
 from .image import Box
@@ -35,23 +37,33 @@ _REACH = 256
 """Rows above and below in which the nearest visible pixel is searched. No network has a larger
 receptive radius."""
 BLOCK = 2 * _REACH
+CONVERTED_MODES = ("CMYK", "LAB")
+"""Pillow's modes of the images that are converted to sRGB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Pixels of a file as stored, read on demand, with a profile that fits them.
+    """Pixels of a file as stored, read on demand.
 
-    `part` returns those in a box as uint8 or, if `deep`, uint16 [h, w, C]: grey or RGB, then alpha
-    if there is any.
+    `part` returns those in a box as uint8 or, of an image of 16 bits, uint16 [h, w, C]: grey or
+    RGB, then alpha if there is any.
     """
 
     height: int
     width: int
     part: Callable[[Box], np.ndarray]
-    grey: bool = False
-    has_alpha: bool = False
-    deep: bool = False
-    icc: bytes | None = None
+
+    @cached_property
+    def channels(self) -> int:
+        return self.part(Box(0, 0, 1, 1)).shape[2]
+
+    @property
+    def grey(self) -> bool:
+        return self.channels < 3
+
+    @property
+    def has_alpha(self) -> bool:
+        return self.channels in (2, 4)
 
 
 def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
@@ -75,54 +87,47 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
     """Decode an image of 8 bits or fewer in any of Pillow's modes."""
     image = open_with_pillow(header.format, file)
     image.load()
-    if image.mode in ("CMYK", "LAB"):
-        return _converted_pixels(header, image)
-    has_alpha = image.has_transparency_data
-    grey = image.mode in ("1", "L", "LA", "La")
-    mode = "L" if grey else "RGB"
-    if has_alpha:
+    mode = "RGB"
+    if image.mode in ("1", "L", "LA", "La"):
+        mode = "L"
+    if image.has_transparency_data:
         mode += "A"
+    convert: Callable[[Image.Image], Image.Image] = methodcaller("convert", mode)
+    if image.mode in CONVERTED_MODES:
+        convert = _conversion_to_srgb(header, image)
 
     def part(box: Box) -> np.ndarray:
-        return np.asarray(_crop(image, box).convert(mode)).reshape(box.height, box.width, -1)
+        cropped = image.crop((box.left, box.top, box.right, box.bottom))
+        return np.asarray(convert(cropped)).reshape(box.height, box.width, -1)
 
-    icc = fitting_profile(header.icc, grey)
-    return Pixels(image.height, image.width, part, grey, has_alpha, icc=icc)
+    return Pixels(image.height, image.width, part)
 
 
-def _converted_pixels(header: Header, image: Image.Image) -> Pixels:
-    """Return the pixels of an image in CMYK or Lab in sRGB.
+def _conversion_to_srgb(header: Header, image: Image.Image) -> Callable[[Image.Image], Image.Image]:
+    """Return the conversion of parts of an image in CMYK or Lab to sRGB.
 
     CMYK is converted by its profile, or without one by Pillow's formula. Lab has the white point
     D50.
     """
-    # Pillow reads every CMYK JPEG as inverted, but only those with Adobe's marker are.
-    is_inverted = header.format == "JPEG" and "adobe" not in image.info
     source = None
-    transform = None
     if image.mode == "LAB":
         source = ImageCms.createProfile("LAB")
     elif profile_space(header.icc) == "CMYK":
         source = open_profile(header.icc)
+    convert = methodcaller("convert", "RGB")
     if source is not None:
-        transform = ImageCms.buildTransform(
+        convert = ImageCms.buildTransform(
             source,
             ImageCms.createProfile("sRGB"),
             image.mode,
             "RGB",
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
-        )
-
-    def part(box: Box) -> np.ndarray:
-        values = _crop(image, box)
-        if is_inverted:
-            values = ImageChops.invert(values)
-        if transform is None:
-            return np.asarray(values.convert("RGB"))
-        return np.asarray(transform.apply(values))
-
-    return Pixels(image.height, image.width, part)
+        ).apply
+    # Pillow reads every CMYK JPEG as inverted, but only those with Adobe's marker are.
+    if header.format == "JPEG" and "adobe" not in image.info:
+        return lambda part: convert(ImageChops.invert(part))
+    return convert
 
 
 def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
@@ -131,21 +136,19 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
     stored = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
     if stored is None:
         raise ValueError("OpenCV cannot decode it")
-    is_grey_alpha = header.mode == "LA;16"  # OpenCV returns it as RGBA.
 
     def part(box: Box) -> np.ndarray:
-        values = _in_rgb_order(box.cut(stored))
-        if is_grey_alpha:
-            return values[..., [0, 3]]
-        if not header.has_alpha:
-            return values[..., :3]
-        return values
+        values = np.atleast_3d(box.cut(stored))
+        if header.mode == "LA;16":  # OpenCV returns it as blue, green, red and alpha.
+            return values[..., 2:]
+        if header.has_alpha:
+            return cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA)
+        if stored.ndim == 2:
+            return values
+        return cv2.cvtColor(values[..., :3], cv2.COLOR_BGR2RGB)
 
     height, width = stored.shape[:2]
-    grey = stored.ndim == 2 or is_grey_alpha
-    has_alpha = stored.ndim == 3 and header.has_alpha
-    icc = fitting_profile(header.icc, grey)
-    return Pixels(height, width, part, grey, has_alpha, deep=True, icc=icc)
+    return Pixels(height, width, part)
 
 
 def _jxl_pixels(header: Header, file: BinaryIO) -> Pixels:
@@ -154,7 +157,7 @@ def _jxl_pixels(header: Header, file: BinaryIO) -> Pixels:
     library.set_num_threads(1)
     dtype = "uint16" if header.bits > 8 else "uint8"
     _, stored = library.decode_to_numpy(file.read(), dtype=dtype)
-    return _array_pixels(stored, header)
+    return _array_pixels(stored)
 
 
 def _raw_pixels(header: Header, file: BinaryIO) -> Pixels:
@@ -163,36 +166,27 @@ def _raw_pixels(header: Header, file: BinaryIO) -> Pixels:
     # LibRaw stretches or rotates the images of a few sensors.
     if stored.shape[:2] != (header.height, header.width):
         raise PictureError("image_camera_raw")
-    return _array_pixels(stored, header)
+    return _array_pixels(stored)
 
 
-def _array_pixels(stored: np.ndarray, header: Header) -> Pixels:
-    height, width, channels = stored.shape
-    grey = channels < 3
-    has_alpha = channels in (2, 4)
-    icc = fitting_profile(header.icc, grey)
-    return Pixels(height, width, lambda box: box.cut(stored), grey, has_alpha, header.bits > 8, icc)
+def _array_pixels(stored: np.ndarray) -> Pixels:
+    height, width, _ = stored.shape
+    return Pixels(height, width, lambda box: box.cut(stored))
 
 
-def fill_transparent(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Give transparent pixels the colour of the nearest visible one.
+def fill_transparent(rows: Callable[[int, int], np.ndarray], height: int) -> Iterator[np.ndarray]:
+    """Yield blocks of rows in which transparent pixels have the colour of the nearest visible one.
 
-    `blocks` have BLOCK rows [n, W, C], with alpha last. Their own colour is often black or white,
-    and upscaling would draw it into the visible edge. Each block is processed with half of the ones
-    above and below, so that memory grows with the width only. Pixels without a visible one within
-    256 rows can stay as they are.
+    `rows` returns some rows of an image of `height` [n, W, C], with alpha last. Their own colour is
+    often black or white, and upscaling would draw it into the visible edge. Each block of BLOCK
+    rows is processed with half as many above and below, so that memory grows with the width only.
+    Pixels without a visible one within 256 rows can stay as they are.
     """
-    source = iter(blocks)
-    block = next(source)
-    nothing = above = block[:0]
-    for following in chain(source, [nothing]):
-        window = np.concatenate([above, block, following[:_REACH]])
-        first = len(above)
-        last = first + len(block)
-        above = block[-_REACH:].copy()
-        _fill_rows(window, first, last)
-        yield window[first:last]
-        block = following
+    for first, last in spans(height, BLOCK):
+        low, high = widen(first, last, _REACH, height)
+        window = np.array(rows(low, high))
+        _fill_rows(window, first - low, last - low)
+        yield window[first - low : last - low]
 
 
 def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
@@ -204,17 +198,10 @@ def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
     _, labels = cv2.distanceTransformWithLabels(
         hidden.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    labels = labels.ravel()
     # OpenCV numbers the visible pixels row by row, from 1.
-    visible = np.flatnonzero(~hidden)
-    targets = np.flatnonzero(core) + first * window.shape[1]
-    nearest = visible[labels[targets] - 1]
+    nearest = np.flatnonzero(~hidden)[labels[first:last][core] - 1]
     pixels = window.reshape(-1, window.shape[2])
-    pixels[targets, :-1] = pixels[nearest, :-1]
-
-
-def _crop(image: Image.Image, box: Box) -> Image.Image:
-    return image.crop((box.left, box.top, box.right, box.bottom))
+    window[first:last, :, :-1][core] = pixels[nearest, :-1]
 
 
 def in_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:
@@ -249,12 +236,3 @@ def grey_as_rgb(values: np.ndarray) -> np.ndarray:
     """Return grey [h, w, 1 or 2] as RGB [h, w, 3 or 4]; alpha stays."""
     colour = np.repeat(values[..., :1], 3, axis=2)
     return np.concatenate([colour, values[..., 1:]], axis=2)
-
-
-def _in_rgb_order(values: np.ndarray) -> np.ndarray:
-    """Return OpenCV's pixels as [h, w, C] in the order R, G, B, alpha."""
-    if values.ndim == 2:
-        return values[..., None]
-    if values.shape[2] == 4:
-        return cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA)
-    return cv2.cvtColor(values, cv2.COLOR_BGR2RGB)

@@ -33,8 +33,15 @@ from ..metadata import Metadata
 from ..metadata.containers import map_file
 from ..metadata.gain_map import GainMap, decode_map
 from ..metadata.png_chunks import read_metadata, scan_chunks
-from ..metadata.profiles import profile_name
-from .colour import BLOCK, Pixels, decode_pixels, fill_transparent
+from ..metadata.profiles import fitting_profile, profile_name
+from .colour import (
+    BLOCK,
+    CONVERTED_MODES,
+    Pixels,
+    decode_pixels,
+    fill_transparent,
+    grey_as_rgb,
+)
 from .downscaling import spans
 from .file_types import detect_format
 from .header import Header, read_header
@@ -134,7 +141,10 @@ def decode(
             raise ValueError("the header states another size")
         height, width = header.upright_size
         channels = 4 if pixels.has_alpha else 3
-        dtype = "uint16" if pixels.deep else "uint8"
+        dtype = "uint16" if header.bits > 8 else "uint8"
+        icc = None
+        if header.mode not in CONVERTED_MODES:
+            icc = fitting_profile(header.icc, pixels.grey)
         image = SourceImage(
             name=path.name,
             sha256=sha256,
@@ -144,7 +154,7 @@ def decode(
             rgb=np.empty((0, 0, 3), dtype),
             alpha=None,
             grey=pixels.grey,
-            icc=pixels.icc,
+            icc=icc,
             variants=header.metadata.upright().variants(),
             jpeg_table=_upright_table(header.jpeg_table, header.orientation),
             jpeg_chroma_table=_upright_table(header.jpeg_chroma_table, header.orientation),
@@ -152,10 +162,7 @@ def decode(
             gain_map=_gain_map(header, file),
         )
         yield (height, width, channels), image
-        strips = _upright_strips(pixels, header)
-        if pixels.has_alpha:
-            strips = fill_transparent(strips)
-        yield from strips
+        yield from _upright_strips(pixels, header)
         _check_unchanged(file, before, sha256)
 
 
@@ -200,24 +207,22 @@ def _sha256(file: BinaryIO) -> str:
 def _upright_strips(pixels: Pixels, header: Header) -> Iterator[np.ndarray]:
     """Yield strips [n, W, 3 or 4] with the EXIF orientation of the decoded pixels applied."""
     height, width = header.upright_size
-    if pixels.has_alpha:
-        count = BLOCK  # the rows that `fill_transparent` needs
-        grey_as_colour = [0, 0, 0, 1]
-    else:
-        count = max(1, _STRIP_PIXELS // width)
-        grey_as_colour = [0, 0, 0]
-    for first, last in spans(height, count):
+
+    def rows(first: int, last: int) -> np.ndarray:
         start = first
         if header.orientation in _REVERSED_ROWS:
             start = height - last
+        box = Box(0, start, pixels.width, last - first)
         if header.orientation >= 5:
             box = Box(start, 0, last - first, pixels.height)
-        else:
-            box = Box(0, start, pixels.width, last - first)
         values = _upright(pixels.part(box), header.orientation)
         if pixels.grey:
-            values = values[..., grey_as_colour]
-        yield np.ascontiguousarray(values)
+            values = grey_as_rgb(values)
+        return values
+
+    if pixels.has_alpha:
+        return fill_transparent(rows, height)
+    return (rows(*span) for span in spans(height, max(1, _STRIP_PIXELS // width)))
 
 
 def _budget(header: Header, size: int) -> DecodeBudget:

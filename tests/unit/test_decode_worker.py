@@ -51,8 +51,8 @@ def decode_pixels(header, file):
         cv2.resize(np.zeros((9, 9), np.uint8), (60_000, 60_000))
     return usual_pixels(header, file)
 
-def fill_transparent(strips):
-    return [] if name.startswith("omits") else usual_fill(strips)
+def fill_transparent(rows, height):
+    return [] if name.startswith("omits") else usual_fill(rows, height)
 
 decode.read_header, decode.decode_pixels = read_header, decode_pixels
 decode.fill_transparent = fill_transparent
