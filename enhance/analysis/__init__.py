@@ -79,8 +79,8 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
     if image.alpha is not None:
         measured["transparency"] = bool(image.alpha.min() < image.levels)
     qualities: list[int] = []
-    if image.jpeg_table:
-        qualities.append(quality_of_table(image.jpeg_table))
+    if image.jpeg_tables:
+        qualities.append(quality_of_table(image.jpeg_tables[0]))
     rgb = without_border(image.rgb)
     samples = squares(rgb)
     if samples is None:

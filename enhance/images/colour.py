@@ -78,18 +78,20 @@ def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
         return _raw_pixels(header, file)
     if header.format == "PNG":
         file = io.BytesIO(pixel_chunks(file))
-    if header.bits > 8:
+    if header.bits > 8 and header.format in ("PNG", "TIFF"):
         return _deep_pixels(header, file)
     return _pillow_pixels(header, file)
 
 
 def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
-    """Decode an image of 8 bits or fewer in any of Pillow's modes."""
+    """Decode an image in any of Pillow's modes."""
     image = open_with_pillow(header.format, file)
     image.load()
     mode = "RGB"
     if image.mode in ("1", "L", "LA", "La"):
         mode = "L"
+    if image.mode == "I;16":  # a grey HEIC
+        mode = image.mode
     if image.has_transparency_data:
         mode += "A"
     convert: Callable[[Image.Image], Image.Image] = methodcaller("convert", mode)

@@ -156,8 +156,7 @@ def decode(
             grey=pixels.grey,
             icc=icc,
             variants=header.metadata.upright().variants(),
-            jpeg_table=_upright_table(header.jpeg_table, header.orientation),
-            jpeg_chroma_table=_upright_table(header.jpeg_chroma_table, header.orientation),
+            jpeg_tables=_upright_tables(header),
             first_block=_first_block(header),
             gain_map=_gain_map(header, file),
         )
@@ -304,11 +303,12 @@ def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
     return values
 
 
-def _upright_table(table: tuple[int, ...], orientation: int) -> tuple[int, ...]:
-    """Return a quantisation table, 64 steps row by row, for the upright image."""
-    if not table or orientation < 5:
-        return table
-    return tuple(np.reshape(table, (8, 8)).T.ravel().tolist())
+def _upright_tables(header: Header) -> tuple[tuple[int, ...], ...]:
+    """Return the quantisation tables, each 64 steps row by row, for the upright image."""
+    if header.orientation < 5:
+        return header.jpeg_tables
+    turned = [np.reshape(table, (8, 8)).T.ravel() for table in header.jpeg_tables]
+    return tuple(tuple(table.tolist()) for table in turned)
 
 
 class _Parent:

@@ -44,9 +44,8 @@ _CAMERA_PHOTOMETRIC = (32803, 34892)
 class Header:
     """Header of an image file.
 
-    `width` and `height` are as stored, before `orientation` (1 to 8) is applied. `bits` is 16 if a
-    channel has more than 8 bits that can be kept. `icc` and `metadata` are as found in the file,
-    unchecked.
+    `width` and `height` are as stored, before `orientation` (1 to 8) is applied. `icc` and
+    `metadata` are as found in the file, unchecked. `jpeg_tables` are as in `SourceImage`.
     """
 
     format: str
@@ -55,13 +54,16 @@ class Header:
     height: int
     metadata: Metadata
     icc: bytes | None = None
-    bits: int = 8
     has_alpha: bool = False
     orientation: int = 1
     frames: int = 1
-    jpeg_table: tuple[int, ...] = ()
-    jpeg_chroma_table: tuple[int, ...] = ()
+    jpeg_tables: tuple[tuple[int, ...], ...] = ()
     gain_map: MapHeader | None = None
+
+    @property
+    def bits(self) -> int:
+        """16 if a channel has more than 8 bits that can be kept, else 8."""
+        return 16 if self.mode.endswith(";16") else 8
 
     @property
     def upright_size(self) -> Size:
@@ -88,23 +90,34 @@ def read_header(file: BinaryIO, *, max_pixels: int) -> Header:
         "JXL": _jxl_header,
     }
     if kind in readers:
-        header = readers[kind](file, max_pixels)
+        header = readers[kind](file)
     else:
-        header = _pillow_header(kind, file, max_pixels)
+        header = _pillow_header(kind, file)
+    check_size(header.width, header.height, max_pixels)
     metadata = header.metadata
     if header.frames > 1:
         metadata = metadata.with_note("first_frame")
+    if header.gain_map is not None:
+        metadata = metadata.with_note("gain_map_left")
     icc = limit_profile(header.icc)
     return replace(header, metadata=metadata.without_large_blocks(), icc=icc)
 
 
-def _pillow_header(kind: str, file: BinaryIO, max_pixels: int) -> Header:
+def _pillow_header(kind: str, file: BinaryIO) -> Header:
     """Read a JPEG, WebP, GIF, BMP, HEIC or AVIF."""
     opened: Any = open_with_pillow(kind, file)
     with opened as image:
-        check_size(image.width, image.height, max_pixels)
         metadata = pillow_metadata(image)
-        header = Header(
+        orientation = read_orientation(metadata.exif)
+        tables = []
+        gain_map = None
+        if kind == "JPEG":
+            tables = [image.quantization.get(number, ()) for *_, number in image.layer[:2]]
+            gain_map = find_jpeg_map(image, file, metadata.exif)
+        elif kind == "HEIF":
+            orientation = 1  # libheif applies it itself, from the container's own flags.
+            gain_map = find_heic_map(image, file, metadata.exif)
+        return Header(
             kind,
             image.mode,
             image.width,
@@ -112,34 +125,11 @@ def _pillow_header(kind: str, file: BinaryIO, max_pixels: int) -> Header:
             metadata,
             icc=image.info.get("icc_profile"),
             has_alpha=image.has_transparency_data,
-            orientation=read_orientation(metadata.exif),
+            orientation=orientation,
             frames=_count_frames(image),
+            jpeg_tables=tuple(map(tuple, tables)),
+            gain_map=gain_map,
         )
-        if kind == "HEIF":
-            # libheif applies the orientation itself, from the container's own flags.
-            gain_map = find_heic_map(image, file, metadata.exif)
-            return replace(header, orientation=1, gain_map=gain_map)
-        if kind == "JPEG":
-            return _with_jpeg_data(header, image, file)
-        return header
-
-
-def _with_jpeg_data(header: Header, image: Any, file: BinaryIO) -> Header:
-    """Add the quantisation tables and the gain map of an opened JPEG."""
-    table_numbers = [number for *_, number in image.layer]  # of Y, Cb and Cr, or of grey
-    tables = [tuple(image.quantization.get(number, ())) for number in table_numbers]
-    chrominance = tables[1] if len(tables) > 1 else ()
-    metadata = header.metadata
-    gain_map = find_jpeg_map(image, file, metadata.exif)
-    if gain_map is not None:
-        metadata = metadata.with_note("gain_map_left")
-    return replace(
-        header,
-        metadata=metadata,
-        jpeg_table=tables[0],
-        jpeg_chroma_table=chrominance,
-        gain_map=gain_map,
-    )
 
 
 def _count_frames(image: ImageFile.ImageFile) -> int:
@@ -150,15 +140,16 @@ def _count_frames(image: ImageFile.ImageFile) -> int:
         return 1
 
 
-def _png_header(file: BinaryIO, max_pixels: int) -> Header:
+def _png_header(file: BinaryIO) -> Header:
     chunks = png_chunks.scan_chunks(file)
     first = first_chunks(chunks)
-    if chunks[0].kind != b"IHDR" or chunks[0].length != 13 or b"IDAT" not in first:
-        raise ValueError("not a PNG with pixels")
-    width, height, depth, colour_type = struct.unpack_from(">IIBB", chunk_content(file, chunks[0]))
-    check_size(width, height, max_pixels)
-    bits = 16 if depth == 16 else 8
-    mode = _mode_of_depth(_PNG_MODES[colour_type], bits)
+    if b"IDAT" not in first:
+        raise ValueError("a PNG without pixels")
+    size_and_type = chunk_content(file, first[b"IHDR"])
+    width, height, depth, colour_type = struct.unpack_from(">IIBB", size_and_type)
+    mode = _PNG_MODES[colour_type]
+    if depth > 8:
+        mode = _deep_mode(mode)
     metadata = png_chunks.read_metadata(file, chunks)
     frames = 1
     if b"acTL" in first:
@@ -171,7 +162,6 @@ def _png_header(file: BinaryIO, max_pixels: int) -> Header:
         height,
         metadata,
         icc=png_chunks.read_profile(file, chunks),
-        bits=bits,
         # OpenCV ignores a transparent level of 16-bit grey.
         has_alpha=colour_type in (4, 6) or (b"tRNS" in first and mode != "I;16"),
         orientation=read_orientation(metadata.exif),
@@ -179,30 +169,25 @@ def _png_header(file: BinaryIO, max_pixels: int) -> Header:
     )
 
 
-def _mode_of_depth(mode: str, bits: int) -> str:
-    """Return the mode of an image that has the channels of `mode`."""
-    if bits <= 8:
-        return mode
+def _deep_mode(mode: str) -> str:
+    """Return the mode of an image of 16 bits that has the channels of `mode`."""
     if mode == "L":
         return "I;16"
     return f"{mode};16"
 
 
-def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
+def _tiff_header(file: BinaryIO) -> Header:
     tags = tiff_tags(file)
     photometric = tags.get("PhotometricInterpretation", 1)
     has_preview_first = tags.get("NewSubfileType", 0) & 1
     if "DNGVersion" in tags or has_preview_first or photometric in _CAMERA_PHOTOMETRIC:
-        return _raw_header(file, max_pixels, tags)
+        return _raw_header(file, tags)
     width = int(tags["ImageWidth"])
     height = int(tags["ImageLength"])
-    check_size(width, height, max_pixels)
     size = (width, height)
     if tags.get("Orientation") in (5, 6, 7, 8):  # Both decoders apply the orientation.
         size = (height, width)
-    bits = 8
     if max(tags.get("BitsPerSample", (1,))) > 8 and photometric in (0, 1, 2):
-        bits = 16
         mode = _deep_tiff_mode(tags)
         has_alpha = mode == "RGBA;16" and max(tags.get("ExtraSamples", (2,))) == 2
     else:
@@ -215,7 +200,6 @@ def _tiff_header(file: BinaryIO, max_pixels: int) -> Header:
         *size,
         tiff_metadata(file, tags),
         icc=tags.get("ICCProfile"),
-        bits=bits,
         has_alpha=has_alpha,
         frames=count_pages(file),
     )
@@ -235,38 +219,34 @@ def _deep_tiff_mode(tags: dict[str, Any]) -> str:
     return _DEEP_TIFF_MODES[samples]
 
 
-def _jxl_header(file: BinaryIO, max_pixels: int) -> Header:
+def _jxl_header(file: BinaryIO) -> Header:
     """Read a JPEG XL. The reader applies its orientation."""
     file.seek(0)
     data = file.read()
     if jxl_reader.is_animated(data):
         raise PictureError("image_jxl_animated")
     facts = jxl_reader.load_library().probe(data)
-    check_size(facts.width, facts.height, max_pixels)
-    bits = 8 if facts.bits_per_sample <= 8 else 16
     mode = "L" if facts.num_color_channels == 1 else "RGB"
     if facts.has_alpha:
         mode += "A"
+    if facts.bits_per_sample > 8:
+        mode = _deep_mode(mode)
     # The box starts with 4 bytes, the distance to the TIFF header (ISO/IEC 18181-2).
     exif = without_prefix((facts.exif or b"")[4:])
     return Header(
         "JXL",
-        _mode_of_depth(mode, bits),
+        mode,
         facts.width,
         facts.height,
         Metadata(exif, accept_xmp(facts.xmp), dpi=read_dpi(exif)),
         icc=facts.icc,
-        bits=bits,
         has_alpha=facts.has_alpha,
     )
 
 
-def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = None) -> Header:
+def _raw_header(file: BinaryIO, tags: dict[str, Any] | None = None) -> Header:
     """Read a camera raw file. `tags` are its first directory if it is a TIFF."""
     with raw.open_raw(file) as opened:
-        width = opened.sizes.iwidth
-        height = opened.sizes.iheight
-        check_size(width, height, max_pixels)
         if tags:
             # Maker notes describe the values of the sensor, and often contain previews.
             metadata = tiff_metadata(file, tags, (INTEROP_IFD, MAKER_NOTE))
@@ -276,10 +256,9 @@ def _raw_header(file: BinaryIO, max_pixels: int, tags: dict[str, Any] | None = N
         mode = "L" if opened.num_colors == 1 else "RGB"
         return Header(
             "RAW",
-            _mode_of_depth(mode, 16),
-            width,
-            height,
+            _deep_mode(mode),
+            opened.sizes.iwidth,
+            opened.sizes.iheight,
             metadata.with_note("raw_developed"),
-            bits=16,
             orientation=raw.ORIENTATIONS.get(opened.sizes.flip, 1),
         )

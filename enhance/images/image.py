@@ -130,10 +130,9 @@ class SourceImage:
     grey: bool
     icc: bytes | None
     variants: Mapping[str, Metadata] = field(default_factory=Metadata().variants)
-    jpeg_table: tuple[int, ...] = ()
-    """The luminance quantisation table of a JPEG, 64 steps row by row; empty for other formats."""
-    jpeg_chroma_table: tuple[int, ...] = ()
-    """The chrominance table; also empty for a JPEG without colour."""
+    jpeg_tables: tuple[tuple[int, ...], ...] = ()
+    """The quantisation tables of a JPEG for luminance and, unless it is grey, for chrominance, each
+    64 steps row by row; empty for other formats."""
     first_block: tuple[int, int] = (0, 0)
     """The first row and column, 0 to 7, where a block of a JPEG begins."""
     gain_map: GainMap | None = None
@@ -170,7 +169,7 @@ class SourceImage:
 
     @cached_property
     def degradation(self) -> Degradation:
-        return measure_degradation(self.rgb, is_jpeg=bool(self.jpeg_table))
+        return measure_degradation(self.rgb, is_jpeg=bool(self.jpeg_tables))
 
     def crop(self, box: Box) -> SourceImage:
         """Return a copy of the part inside `box`, which does not keep the whole in memory."""
@@ -195,7 +194,7 @@ class SourceImage:
         reduced = self._last_reduced.get(factor)
         if reduced is None:
             means = self._map(lambda pixels: block_means(pixels, factor))
-            reduced = replace(means, jpeg_table=(), jpeg_chroma_table=())
+            reduced = replace(means, jpeg_tables=())
             self._last_reduced.clear()
             self._last_reduced[factor] = reduced
         return reduced

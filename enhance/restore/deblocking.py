@@ -49,16 +49,15 @@ Matrices = tuple[np.ndarray, np.ndarray]
 def has_blocks(image: SourceImage) -> bool:
     """Return whether an image is a JPEG, grey or of three colours, at a quality that leaves visible
     blocks."""
-    if not image.jpeg_table or image.mode == "CMYK":
+    if not image.jpeg_tables or image.mode == "CMYK":
         return False
-    return quality_of_table(image.jpeg_table) < _FIRST_CLEAN_QUALITY
+    return quality_of_table(image.jpeg_tables[0]) < _FIRST_CLEAN_QUALITY
 
 
 def deblocked_rows(image: SourceImage) -> Rows:
     """Return the rows of a JPEG without its blocks, uint8 [n, W, 3]."""
-    light = _matrices(image.jpeg_table)
-    colour = _matrices(image.jpeg_chroma_table) if image.jpeg_chroma_table else None
-    matrices = [light, colour, colour]
+    light, *colour = map(_matrices, image.jpeg_tables)
+    matrices = [light, *colour, *colour]
     above = -image.first_block[0] % _SIDE  # the rows that the first block lacks
     return in_blocks(partial(_strip, image, matrices), _ROWS, _CACHED_STRIPS, -above)
 
@@ -70,7 +69,7 @@ def _matrices(table: tuple[int, ...]) -> Matrices:
 
 def _strip(
     image: SourceImage,
-    matrices: Sequence[Matrices | None],
+    matrices: Sequence[Matrices],
     first: int,
     last: int,
 ) -> np.ndarray:
@@ -85,18 +84,16 @@ def _strip(
     return np.concatenate(tiles, axis=1)[:, left : left + image.width]
 
 
-def _tile(rgb: np.ndarray, matrices: Sequence[Matrices | None]) -> np.ndarray:
+def _tile(rgb: np.ndarray, matrices: Sequence[Matrices]) -> np.ndarray:
     """Return a tile, uint8 [8n + 16, 8m + 16, 3], without its blocks and its border of 8 px.
 
-    `matrices` are those of Y, Cr and Cb; None keeps a plane.
+    `matrices` are those of Y, Cr and Cb, or only of Y for a grey image.
     """
-    planes = cv2.split(cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb))
-    clean = []
-    for plane, centre, pair in zip(planes, _CENTRES, matrices, strict=True):
-        if pair is not None:
-            plane = _recompressed(plane - centre, *pair) + centre
-        clean.append(plane)
-    colour = cv2.cvtColor(cv2.merge(clean), cv2.COLOR_YCrCb2RGB)
+    planes = list(cv2.split(cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2YCrCb)))
+    for number, pair in enumerate(matrices):
+        centre = _CENTRES[number]
+        planes[number] = _recompressed(planes[number] - centre, *pair) + centre
+    colour = cv2.cvtColor(cv2.merge(planes), cv2.COLOR_YCrCb2RGB)
     return rounded(colour[_SIDE:-_SIDE, _SIDE:-_SIDE], 255)
 
 

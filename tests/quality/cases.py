@@ -26,17 +26,14 @@ class Case:
 
     reference: Pixels
     degraded: Pixels
-    tables: tuple[tuple[int, ...], ...] = ((), ())
+    tables: tuple[tuple[int, ...], ...] = ()
     """The quantisation tables of luminance and chrominance, if the degraded photo was saved as
     JPEG."""
 
     @cached_property
     def image(self) -> SourceImage:
-        light, colour = self.tables
-        file = "photo", "0" * 64, 0, "JPEG" if light else "PNG", "RGB"
-        return SourceImage(
-            *file, self.degraded, None, False, None, jpeg_table=light, jpeg_chroma_table=colour
-        )
+        file = "photo", "0" * 64, 0, "JPEG" if self.tables else "PNG", "RGB"
+        return SourceImage(*file, self.degraded, None, False, None, jpeg_tables=self.tables)
 
 
 def case_of_file(reference: Pixels, file: bytes) -> Case:
@@ -44,7 +41,7 @@ def case_of_file(reference: Pixels, file: bytes) -> Case:
     with Image.open(io.BytesIO(file)) as image:
         tables = getattr(image, "quantization", {})
         degraded = np.asarray(image.convert("RGB"))
-    return Case(reference, degraded, (tuple(tables.get(0, ())), tuple(tables.get(1, ()))))
+    return Case(reference, degraded, tuple(tuple(table) for table in tables.values()))
 
 
 class Networks:

@@ -104,7 +104,7 @@ def test_a_part_of_a_jpeg_has_blocks_but_not_a_downscaled_one(tmp_path):
 
 @pytest.mark.parametrize("size", [(1, 1), (128, 128)])
 def test_the_tables_of_a_crafted_file_of_any_size_can_have_zeros(tmp_path, size):
-    image = replace(jpeg(tmp_path, small(*size), 50), jpeg_table=(0,) * 64)
+    image = replace(jpeg(tmp_path, small(*size), 50), jpeg_tables=((0,) * 64, (0,) * 64))
 
     assert np.abs(deblocked(image).astype(int) - image.rgb).mean() < 6
 

@@ -108,6 +108,13 @@ def test_every_bit_of_16_is_read(read, kind):
     check_pixels(image, colours, alpha)
 
 
+def test_a_grey_heic_of_10_bits_keeps_them(read):
+    shades = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    image = read(encode(Image.fromarray(shades), "HEIF", quality=100))
+    assert (image.mode, image.grey, image.bits) == ("I;16", True, 16)
+    assert np.abs(image.rgb[..., 0] - shades.astype(int)).max() < 200
+
+
 @pytest.mark.parametrize(
     "data",
     [
