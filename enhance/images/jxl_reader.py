@@ -7,7 +7,6 @@ PictureErrors raised here lack the file's name; the caller adds it.
 from __future__ import annotations
 
 import importlib
-import re
 import struct
 from typing import Any
 
@@ -20,7 +19,6 @@ STARTS = (_CODESTREAM_START, CONTAINER_START)
 _SIDE_BITS = (9, 13, 18, 30)
 """The bits of a height or width, by the number before it."""
 _HEADER_BYTES = 256
-_CODESTREAM_BOX = re.compile(rb"(?P<long>\0\0\0\x01)?(?P<kind>jxl[cp])")
 
 
 class BitReader:
@@ -66,15 +64,19 @@ def codestream_of(data: bytes) -> bytes:
     """Return the codestream of a file, or its first part, up to the end of the file."""
     if not data.startswith(CONTAINER_START):
         return data
-    box = _CODESTREAM_BOX.search(data)
-    if box is None:
-        raise EOFError("no codestream")
-    start = box.end()
-    if box["long"]:
-        start += 8  # The length follows the name.
-    if box["kind"] == b"jxlp":
-        start += 4  # The content begins with the number of the part.
-    return data[start:]
+    position = 0
+    while position < len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        start = position + 8
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", data, start)
+            start += 8
+        if kind == b"jxlc":
+            return data[start:]
+        if kind == b"jxlp":
+            return data[start + 4 :]  # The content begins with the number of the part.
+        position += length or len(data)  # 0: up to the end of the file
+    raise EOFError("no codestream")
 
 
 def is_animated(data: bytes) -> bool:

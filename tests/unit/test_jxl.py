@@ -31,3 +31,13 @@ def test_truncated_and_large_files_are_rejected(photo, tmp_path):
         path.write_bytes(content[:length])
         with pytest.raises(PictureError, match="incomplete"):
             read_image(path)
+
+
+def test_the_codestream_is_found_behind_a_box_that_contains_its_name(photo, tmp_path):
+    path = exported(finished_png(tmp_path / "x.png", photo), "jxl", 100)
+    content = path.read_bytes()
+    first = content.index(b"ftyp") + 16
+    # After the name, the header of an animated image.
+    misleading = b"\0\0\0\x10freejxlc\xff\x0a\xc1\x85"
+    path.write_bytes(content[:first] + misleading + content[first:])
+    assert np.array_equal(read_image(path).rgb, photo)
