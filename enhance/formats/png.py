@@ -85,9 +85,9 @@ class PngWriter:
         self._rows_left = header.height
         self._dtype = np.dtype(f"u{header.bits // 8}")
         self._row_shape = (header.width, header.channels)
-        self._row_above = np.empty(header.width * header.channels * header.bits // 8, np.uint8)
-        self._rows_of_chunk = rows_per_chunk(self._row_above.size)
+        self._rows_of_chunk = rows_per_chunk(header.width * header.channels * header.bits // 8)
         self._chunk_rows = 0
+        self._row_above: np.ndarray | int = 0
         self._deflate = isal_zlib.compressobj(_LEVEL)
         self._packed: list[bytes] = []
         self._header = header
@@ -95,9 +95,7 @@ class PngWriter:
             self._push(part)
 
     def write(self, rows: np.ndarray) -> None:
-        """Add rows from top to bottom: [n, W] or [n, W, C], uint8 or uint16 according to `bits`."""
-        if rows.ndim == 2:
-            rows = rows[..., None]
+        """Add rows from top to bottom: [n, W, C], uint8 or uint16 according to `bits`."""
         has_format = rows.dtype == self._dtype and rows.shape[1:] == self._row_shape
         if not has_format or len(rows) > self._rows_left:
             raise ValueError(f"rows of {rows.dtype} {rows.shape} do not fit into the rest")
@@ -126,34 +124,30 @@ class PngWriter:
             self._sink.writelines(replace(self._header, metadata=metadata).head())
 
     def _write_block(self, rows: np.ndarray) -> None:
-        if self._dtype.itemsize == 2:
-            rows = rows.astype(">u2")
-        values = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
-        filtered = self._filter(values)
-        self._packed.append(self._deflate.compress(filtered))
-        self._row_above = values[-1].copy()
-        self._chunk_rows += len(rows)
-
-    def _filter(self, values: np.ndarray) -> np.ndarray:
-        """Return rows of bytes [n, B] with the filter Up, uint8 [n, 1 + B] (section 9).
+        """Add rows of one chunk with the filter Up (section 9).
 
         The first row of a chunk has the filter None, so that the chunk does not depend on the one
         before.
         """
-        out = np.empty((len(values), 1 + values.shape[1]), np.uint8)
-        out[:, 0] = UP_FILTER
-        out[:, 1:] = values
-        out[1:, 1:] -= values[:-1]
-        if self._chunk_rows:
-            out[0, 1:] -= self._row_above
-        else:
-            out[0, 0] = NO_FILTER
-        return out
+        if self._dtype.itemsize == 2:
+            rows = rows.astype(">u2")
+        values = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
+        filtered = np.empty((len(values), 1 + values.shape[1]), np.uint8)
+        filtered[:, 0] = UP_FILTER
+        if self._chunk_rows == 0:
+            filtered[0, 0] = NO_FILTER
+        filtered[:, 1:] = values
+        filtered[1:, 1:] -= values[:-1]
+        filtered[0, 1:] -= self._row_above
+        self._packed.append(self._deflate.compress(filtered))
+        self._row_above = values[-1].copy()
+        self._chunk_rows += len(rows)
 
     def _end_chunk(self, deflated: bytes) -> None:
         self._push(make_chunk(b"IDAT", b"".join([*self._packed, deflated])))
         self._packed = []
         self._chunk_rows = 0
+        self._row_above = 0
 
     def _push(self, data: bytes) -> None:
         self._sink.write(data)
@@ -178,10 +172,8 @@ def create_png(path: Path, header: PngHeader) -> Iterator[PngWriter]:
 def encode_png(array: np.ndarray, *, icc: bytes | None = None, mark: bytes | None = None) -> bytes:
     """Return an image as the bytes of a PNG.
 
-    `array` is uint8 or uint16, [H, W] or [H, W, C] with 1 to 4 channels.
+    `array` is uint8 or uint16 [H, W, C] with 1 to 4 channels.
     """
-    if array.ndim == 2:
-        array = array[..., None]
     height, width, channels = array.shape
     header = PngHeader(width, height, channels, bits=array.dtype.itemsize * 8, icc=icc)
     sink = io.BytesIO()

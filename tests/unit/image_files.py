@@ -111,7 +111,8 @@ def finished_png(
     gain_map=None,
 ):
     """Write the PNG of a finished run, [H, W] or [H, W, C]."""
-    height, width, channels = np.atleast_3d(values).shape
+    values = np.atleast_3d(values)
+    height, width, channels = values.shape
     form = PngHeader(
         width, height, channels, values.dtype.itemsize * 8, icc, metadata or Metadata(), gain_map
     )
