@@ -108,8 +108,9 @@ class JobStore:
         state: str,
         entries: Sequence[RecentRun],
         error: Mapping[str, str] | None = None,
-    ) -> None:
-        """Record the end of a job of this process, unless it has been cancelled.
+    ) -> str:
+        """Record the end of a job of this process, unless it has been cancelled, and return its
+        state.
 
         Entries that are still running get the state and the error of the job. `error` contains the
         message of a failed job in each language.
@@ -117,7 +118,7 @@ class JobStore:
         with self._database.transaction() as db:
             job = _load(db, whose, name)
             if job is None or job.process != this_process():  # Its entry was deleted.
-                return
+                return state
             if job.state != "running":
                 state = job.state
             _save(db, replace(job, state=state, error=json.dumps(error)))
@@ -126,13 +127,19 @@ class JobStore:
                 if entry.state == "running" or is_undone:
                     entry = replace(entry, state=state, error=dict(error or {}))
                 save_entry(db, entry)
+        return state
 
-    def cancel(self, whose: str, name: str) -> tuple[bool, str]:
-        """Cancel a job that has not ended, or has not been started yet.
+    def cancel(self, whose: str, name: str, number: int | None = None) -> tuple[bool, str]:
+        """Cancel a job that has not ended, or has not been started yet, or one file of a batch.
 
-        Return whether the job is known, and its state.
+        Return whether the job or the file is known, and its state.
         """
         with self._database.transaction() as db:
+            if number is not None:
+                states = self._cancel_entries(db, whose, id_of_file(name, number))
+                if states:
+                    return True, states[0]
+                return False, "unknown"
             job = _load(db, whose, name)
             if job is None or not job.checksum:
                 _save(db, JobRecord(whose, name, "", "cancelled", this_process()))
@@ -143,17 +150,6 @@ class JobStore:
             _save(db, replace(job, state="cancelled"))
             self._cancel_entries(db, whose, name)
         return True, "cancelled"
-
-    def cancel_file(self, whose: str, name: str, number: int) -> tuple[bool, str]:
-        """Cancel one file of a batch that has not ended.
-
-        Return whether the file is known, and its state.
-        """
-        with self._database.transaction() as db:
-            states = self._cancel_entries(db, whose, id_of_file(name, number))
-        if not states:
-            return False, "unknown"
-        return True, states[0]
 
     def _cancel_entries(self, db: sqlite3.Connection, whose: str, wanted: str) -> list[str]:
         """Cancel the entries with this id, as `TaskStore.entries_of`, that have not ended. Return

@@ -49,7 +49,6 @@ from .params import (
     language_of,
     parameter_schema,
 )
-from .plan import Plan
 from .preview import View
 from .recent import describe_runs
 from .run_jobs import CHECK_SECONDS, cancel_job, check_jobs, run_job
@@ -143,7 +142,9 @@ class Endpoints:
                     return
                 view = View(owner_of(request), decoded, rectangle, wanted)
                 for preview, is_quick in services.previews.steps(view, job):
-                    facts = _facts_of_rectangle(preview, is_quick=is_quick)
+                    facts: dict[str, Any] = {"quick": is_quick, "window": asdict(preview.window)}
+                    if is_quick:  # It lacks the signature of the requested run.
+                        facts["signature"] = None
                     yield self._previewed(preview, **facts)
 
             yield from self._follow_steps(request, steps, source)
@@ -293,7 +294,7 @@ class Endpoints:
             source = self._upload(image)
             known = owner_of(request), source, given, language_of(request)
 
-            def steps(_: Job) -> Iterator[Plan]:
+            def steps(_: Job) -> Iterator[Any]:
                 if not planner.has_times:
                     yield planner.plan(*known, is_timed=False)
                 yield planner.plan(*known)
@@ -439,12 +440,3 @@ def _input(name: str, is_ignored: bool) -> Component:
         component = kind(API_DEFAULTS.get(name), label=name)
     gradio_changes.describe_input(component, schema | description)
     return component
-
-
-def _facts_of_rectangle(preview: Preview, *, is_quick: bool) -> dict[str, Any]:
-    """Return the facts of the preview of a rectangle. A quick one lacks the signature of the
-    requested run."""
-    facts: dict[str, Any] = {"quick": is_quick, "window": asdict(preview.window)}
-    if is_quick:
-        facts["signature"] = None
-    return facts

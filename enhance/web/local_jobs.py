@@ -21,7 +21,7 @@ from ..jobs.threads import JobThread
 from ..pipeline import Run
 from ..restore.live_view import LIMIT, LiveView
 from ..store import RecentRun
-from ..store.job_records import JobStore
+from ..store.job_records import JobStore, id_of_file
 from .job_calls import JobCall, file_facts, file_of, with_states
 from .outputs import visible_info
 
@@ -49,7 +49,6 @@ class LocalJob(JobThread[None]):
         if call.is_batch:
             self.unit = "files"
         self.last_read = time.time()
-        self.is_cancelled_by_user = False
         self._hold = ExitStack()
         """Results that are not deleted while the job runs or a client of this process reads it."""
         self._users = 0
@@ -163,13 +162,12 @@ class LocalJob(JobThread[None]):
             return {}
         return {"results": results}
 
-    def cancel(self) -> None:
-        """Cancel the job for its owner."""
-        self.is_cancelled_by_user = True
-        self.close()
-
-    def cancel_file(self, id: str) -> None:
-        """Cancel one file. The others are not affected."""
+    def cancel(self, number: int | None) -> None:
+        """Cancel the job, or one file of a batch. The others are not affected."""
+        if number is None:
+            self.close()
+            return
+        id = id_of_file(self.call.name, number)
         self.entries[id] = replace(self.entries[id], state="cancelled")
         self.batch.cancel(id)
 
@@ -286,8 +284,11 @@ class LocalJob(JobThread[None]):
         return {"key": visible.key, **messages}
 
     def _end(self, state: str, error: Mapping[str, str] | None = None) -> None:
+        """Record the end of a job with a name. Raises Cancelled if its owner has cancelled it."""
         if self.call.name:
-            JobStore(self.tasks).end(*self.key, state, list(self.entries.values()), error)
+            entries = list(self.entries.values())
+            if JobStore(self.tasks).end(*self.key, state, entries, error) == "cancelled":
+                raise Cancelled("job_cancelled")
 
     def _release(self) -> None:
         """Record that this process no longer runs the job.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..advice import Advice, format_problem, setting_problem, size_problem, tips
@@ -23,39 +23,6 @@ from .params import Values, call_settings
 from .preview import Previews
 
 
-class Plan(TypedDict):
-    """The plan of a run, as JSON. Texts are in the language of the client. Times can be missing.
-
-    - `auto`: what Auto selects at this size, as in `info`, with the sentence `text` and the shorter
-      `summary`.
-    - `settings`: the values of all settings that the run uses.
-    - `faster`: a preset to use instead if the run takes more than two minutes, or None.
-    - `photo`: the facts of the file, its largest face or most detailed point as `focus` (shares of
-      width and height), and the `address` of its regions, relative to the page, which is None for a
-      file that the server did not receive.
-    - `result`: the width and height of the result.
-    - `presets`: for each installed preset the `estimated_seconds` of its run, also as `text`.
-    - `time`: the time of the run, also for a run with two networks and for a queue.
-    - `tips`: sentences, each with `solutions`: the text of a button and the values of the settings
-      that it changes.
-    - `problem`: why the run is not possible with these settings, in the form of a tip, or None. The
-      other values are those of a run with its first solution, without a signature.
-    - `signature`: the signature of the run. None if a model is not installed.
-    """
-
-    auto: dict[str, Any]
-    settings: dict[str, Any]
-    estimated_seconds: float | None
-    faster: dict[str, Any] | None
-    photo: dict[str, Any]
-    result: dict[str, int]
-    presets: dict[str, dict[str, Any]]
-    time: str
-    tips: list[dict[str, Any]]
-    problem: dict[str, Any] | None
-    signature: str | None
-
-
 class Planner:
     """Creates plans. Decoded photos, their analyses and their facts are cached for the next
     plan."""
@@ -71,9 +38,25 @@ class Planner:
 
     def plan(
         self, owner: Owner, path: Path, given: Values, language: str, *, is_timed: bool = True
-    ) -> Plan:
-        """Return the plan of a run of the file with the settings of an API call, with its times or
-        without them.
+    ) -> dict[str, Any]:
+        """Return the plan of a run of the file with the settings of an API call, as JSON with texts
+        in this language, with its times or without them.
+
+        - `auto`: what Auto selects at this size, as in `info`, with the sentence `text` and the
+          shorter `summary`.
+        - `settings`: the values of all settings that the run uses.
+        - `faster`: a preset to use instead if the run takes more than two minutes, or None.
+        - `photo`: the facts of the file, its largest face or most detailed point as `focus` (shares
+          of width and height), and the `address` of its regions, relative to the page, which is
+          None for a file that the server did not receive.
+        - `result`: the width and height of the result.
+        - `presets`: for each installed preset the `estimated_seconds` of its run, also as `text`.
+        - `time`: the time of the run, also for a run with two networks and for a queue.
+        - `tips`: sentences, each with `solutions`: the text of a button and the values of the
+          settings that it changes.
+        - `problem`: why the run is not possible with these settings, in the form of a tip, or None.
+          The other values are those of a run with its first solution, without a signature.
+        - `signature`: the signature of the run. None if a model is not installed.
 
         Raises EnhanceError if the file is not an image.
         """
@@ -85,7 +68,7 @@ class Planner:
         height, width = result_size(settings, image.height, image.width)
         chosen, choice = self._resolve_auto(analysis, wanted)
         inputs = None if problem else enhancer.inputs_of(image, settings)
-        plan: Plan = {
+        plan = {
             "auto": {**choice, "text": "", "summary": ""},
             "settings": settings.as_dict(),
             "estimated_seconds": None,

@@ -18,7 +18,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import Cancelled, EnhanceError, StorageError
-from ..store.job_records import JobRecord, JobStore, id_of_file
+from ..store.job_records import JobRecord, JobStore
 from .calls import RecordedError, status_of
 from .job_calls import JobCall, check_name, file_facts, read_files, with_states
 from .local_jobs import LocalJob
@@ -99,8 +99,6 @@ def _follow_here(
                 if reader.is_reading():
                     job.last_read = time.time()
                 yield _progress(call, job.facts(call.language) | job.news(call, shown))
-            if job.is_cancelled_by_user:
-                raise Cancelled("job_cancelled")
             job.result()
         else:
             yield from follow(job, call.request, progress, longest=_LONGEST_POLL_SECONDS)
@@ -152,27 +150,21 @@ def cancel_job(
     """
     name = check_name(name)
     jobs = JobStore(services.enhancer.tasks)
-    facts: dict[str, Any] = {"job": name}
-    if number is None:
-        is_known, state = jobs.cancel(owner.digest, name)
-    else:
-        is_known, state = jobs.cancel_file(owner.digest, name, number)
-        facts["file"] = number
+    is_known, state = jobs.cancel(owner.digest, name, number)
     with services.threads.starting:
         running = services.threads.named.get((owner.digest, name))
     if running is not None and state == "cancelled":
-        if number is None:
-            running.cancel()
-        else:
-            running.cancel_file(id_of_file(name, number))
-    return facts | {"known": is_known, "state": state}
+        running.cancel(number)
+    facts = {"job": name, "known": is_known, "state": state}
+    if number is not None:
+        facts["file"] = number
+    return facts
 
 
 def check_jobs(services: Services) -> None:
     """Cancel the jobs that another process has cancelled, and those without a reader."""
     for key, job in list(services.threads.named.items()):
         is_unread = time.time() - job.last_read > UNREAD_JOB_SECONDS
-        if is_unread and (job.is_waiting or not job.call.owner.is_lasting):
+        is_left = is_unread and (job.is_waiting or not job.call.owner.is_lasting)
+        if is_left or JobStore(services.enhancer.tasks).is_stopped(*key):
             job.close()
-        elif JobStore(services.enhancer.tasks).is_stopped(*key):
-            job.cancel()
