@@ -106,22 +106,21 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
     """
     route, _, name = path.removeprefix(f"{API}/").rpartition("/")
     is_joined = (route, name) == ("queue", "join")
-    if not is_joined and route not in _CALL_ROUTES:
-        return
     if not is_joined:
+        if route not in _CALL_ROUTES:
+            return
         check_endpoint(name, endpoints)
     if not isinstance(given, dict):
         raise EnhanceError("api_no_object")
     if is_joined:
         name = _joined_endpoint(scope, endpoints, given)
-    elif route == "call/v2":
-        endpoint = endpoints[name]
+    endpoint = endpoints[name]
+    if route == "call/v2":
         check_parameters(name, endpoint.parameters, endpoint.required, given)
         return
-    else:
+    if not is_joined:
         given.pop("fn_index", None)  # Gradio would prefer it to the name.
     data = given.get("data")
-    endpoint = endpoints[name]
     if not isinstance(data, list):
         raise EnhanceError("api_no_data")
     if len(data) >= len(endpoint.required):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import NamedTuple
 
 from ..images import Box
@@ -51,9 +51,8 @@ class KeptPreviews:
     def __init__(self, seconds: float = 300):
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._entries: OrderedDict[Key, tuple[Preview, float]] = (
-            OrderedDict()
-        )  # with the time of the last use
+        self._entries = dict[Key, tuple[Preview, float]]()
+        """The outputs in the order of their last use, with its time."""
 
     @property
     def nbytes(self) -> int:
@@ -63,18 +62,17 @@ class KeptPreviews:
     def find(self, key: Key) -> Preview | None:
         """Return a preview without its images, which `Enhancer.retune` creates."""
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is None:
+            if key not in self._entries:
                 return None
-            self._entries[key] = entry[0], time.monotonic()
-            self._entries.move_to_end(key)
-            return entry[0]
+            preview, _ = self._entries.pop(key)
+            self._entries[key] = preview, time.monotonic()
+            return preview
 
     def keep(self, key: Key, preview: Preview) -> None:
         """Keep the network output of a preview, and drop the outputs beyond the limits."""
         with self._lock:
+            self._entries.pop(key, None)
             self._entries[key] = preview.without_images(), time.monotonic()
-            self._entries.move_to_end(key)
             own = [one for one in reversed(self._entries) if one.owner == key.owner]
             newest = list(dict.fromkeys(one.region for one in own))[:_REGIONS]
             for one in own:

@@ -51,11 +51,12 @@ def owner_of(request: gr.Request) -> Owner:
     """Return the owner of a request. Raises EnhanceError if the format of its key is not
     allowed."""
     address = request.client.host if request.client else ""
+    name = f"session {request.session_hash}"
     if request.username:
-        return Owner(f"user {request.username}", address)
-    if key := key_of(request.headers):
-        return Owner(f"key {key}", address)
-    return Owner(f"session {request.session_hash}", address)
+        name = f"user {request.username}"
+    elif key := key_of(request.headers):
+        name = f"key {key}"
+    return Owner(name, address)
 
 
 def key_of(headers: Mapping[str, str]) -> str:
