@@ -102,7 +102,7 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
                 properties = _input_schema(name, endpoint, local)["properties"]
                 known = [*properties, *endpoint.ignored]
                 check_parameters(name, known, endpoint.required, arguments)
-                given = await _convert_all(services, arguments, local)
+                given = await _convert(services, arguments, partial(_image_path, local=local))
                 output = given.pop("output", None)
                 if output:
                     given["format"] = _format_of(output, given["image"])
@@ -239,13 +239,10 @@ def _input_schema(name: str, endpoint: Endpoint, local: bool) -> dict[str, Any]:
 async def _call(
     endpoint: Endpoint, given: dict[str, Any], request: gr.Request, progress: _ToolProgress
 ) -> tuple[Any, ...]:
-    """Return the outputs of an endpoint, which gets the request and the progress if it accepts
-    them."""
+    """Return the outputs of an endpoint, which gets the progress if it accepts it."""
     values = {name: API_DEFAULTS.get(name) for name in endpoint.parameters} | given
-    accepted = signature(endpoint.function).parameters
-    if "request" in accepted:
-        values["request"] = request
-    if "progress" in accepted:
+    values["request"] = request
+    if "progress" in signature(endpoint.function).parameters:
         values["progress"] = progress
     outputs = await to_thread.run_sync(
         partial(endpoint.function, **values), limiter=endpoint.limiter
@@ -285,34 +282,32 @@ def _is_data_url(value: object) -> bool:
     return isinstance(value, str) and value.startswith("data:")
 
 
-async def _convert_all(
-    services: Services, arguments: dict[str, Any], local: bool
+async def _convert(
+    services: Services, arguments: dict[str, Any], path_of: Callable[[object], str]
 ) -> dict[str, Any]:
-    """Return the arguments for an endpoint. Raises EnhanceError."""
+    """Return the arguments for an endpoint, with the paths of images. Raises EnhanceError."""
     limit = services.limits.files
     text = json.dumps(arguments)
+    given = dict[str, Any]()
     with Reservation(services.enhancer.tasks) as space:  # for the files of data: URLs
         if '"data:' in text and not await to_thread.run_sync(space.extend, len(text)):
             raise EnhanceError("upload_no_room")
-        return {name: _convert(name, value, limit, local) for name, value in arguments.items()}
+        for name, value in arguments.items():
+            if name == "image":
+                value = path_of(value)
+            elif name == "images":
+                if not isinstance(value, list):
+                    raise SettingsError("agent_no_list", name=name)
+                if len(value) > limit:  # before each of them becomes a file
+                    raise PictureError("too_many_files", limit=limit)
+                value = [*map(path_of, value)]
+            elif isinstance(value, dict | list):
+                raise SettingsError("agent_no_value", name=name)
+            given[name] = value
+    return given
 
 
-def _convert(name: str, value: Any, max_images: int, local: bool) -> Any:
-    """Return an argument for the endpoint. Raises EnhanceError."""
-    if name == "images":
-        if not isinstance(value, list):
-            raise SettingsError("agent_no_list", name=name)
-        if len(value) > max_images:  # before each of them becomes a file
-            raise PictureError("too_many_files", limit=max_images)
-        return [_image_path(one, local) for one in value]
-    if name == "image":
-        return _image_path(value, local)
-    if isinstance(value, dict | list):
-        raise SettingsError("agent_no_value", name=name)
-    return value
-
-
-def _image_path(value: object, local: bool) -> str:
+def _image_path(value: object, *, local: bool) -> str:
     """Return the file of a data: URL, of an upload's address, or of a `local` path. Raises
     EnhanceError."""
     text = value if isinstance(value, str) else ""

@@ -369,7 +369,7 @@ class Endpoints:
         their time relative to gentle."""
         return self._services.presets(request)
 
-    def status(self) -> Status:
+    def status(self, request: gr.Request) -> Status:
         """Return the device, the precision, the loaded model, and the numbers of running and
         waiting jobs."""
         return self._services.enhancer.status()

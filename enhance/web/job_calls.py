@@ -58,9 +58,14 @@ class JobCall:
         return language_of(self.request)
 
     @property
+    def key(self) -> tuple[str, str]:
+        """The digest of the owner and the name of the job, which identify it."""
+        return self.owner.digest, self.name
+
+    @property
     def job(self) -> JobRecord:
         """The job, as this process records it when it starts."""
-        return JobRecord(self.owner.digest, self.name, self.checksum, "running", this_process())
+        return JobRecord(*self.key, self.checksum, "running", this_process())
 
 
 def check_name(name: object) -> str:

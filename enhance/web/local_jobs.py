@@ -39,7 +39,7 @@ class LocalJob(JobThread[None]):
         threads = call.services.threads
         self.call = call
         self.tasks = call.services.enhancer.tasks
-        self.key = (call.owner.digest, call.name)
+        self.key = call.key
         entries: Sequence[RecentRun] = call.entries
         files = call.files
         if call.name:

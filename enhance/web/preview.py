@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import cast
 from ..enhancer import Enhancer
 from ..errors import SettingsError
 from ..images import Box, ImageCache, SourceImage
-from ..info import AutoInfo, InputInfo, PreviewInfo
+from ..info import AutoInfo, InputInfo, PreviewInfo, RunInputs
 from ..jobs.scheduler import Job
 from ..presets import available_presets, with_installed_models
 from ..preview import LARGEST_SIDE, Preview
@@ -82,13 +82,18 @@ class Previews:
         view = replace(view, rectangle=rectangle)
         resolved, auto = self._enhancer.resolve(image, view.settings)
         settings = with_installed_models(resolved)
-        adjusted = self._adjusted(view, settings, auto)
-        if adjusted is not None:
-            yield adjusted, False
-            return
+        inputs = self._enhancer.inputs_of(image, settings)
+        kept = inputs and self.kept.find(view.key(inputs.network_key))
+        if kept is not None:
+            with suppress(SettingsError):  # The output is without the faces of another preset.
+                preview = self._enhancer.retune(kept, settings)
+                # The output can come from a run with another preset and another file name.
+                own = {"auto": auto, "input": {**preview.info["input"], "name": image.name}}
+                yield replace(preview, info=cast(PreviewInfo, {**preview.info, **own})), False
+                return
         height, width = result_size(settings, image.height, image.width)
-        if not settings.model and height * width <= image.height * image.width:
-            yield self._reduction(view, settings, auto, job), False
+        if inputs and not settings.model and height * width <= image.height * image.width:
+            yield self._reduction(view, inputs, auto, job), False
             return
         box = self._region(image, view.rectangle, settings)
         quick = self._quick_settings(image, settings, box)
@@ -99,9 +104,7 @@ class Previews:
         self.kept.keep(view.key(preview.region.network_key), preview)
         yield preview, False
 
-    def _reduction(
-        self, view: View, settings: Settings, auto: AutoInfo | None, job: Job
-    ) -> Preview:
+    def _reduction(self, view: View, inputs: RunInputs, auto: AutoInfo | None, job: Job) -> Preview:
         """Return the preview of a whole rectangle without a network.
 
         For a large rectangle, it is the preview of the photo averaged down, which a screen shows in
@@ -115,46 +118,28 @@ class Previews:
         if step == 1:
             return self.run(image, view.settings, rectangle, job)
         rectangle = rectangle.align_to_grid(step, image.width, image.height)
-        size = max(result_size(settings, image.height, image.width))
+        settings = inputs.settings
         small = settings.changed(
-            long_side=max(1, size // step), reduce=max(1, settings.reduce // step)
+            long_side=max(1, *(side // step for side in inputs.size)),
+            reduce=max(1, settings.reduce // step),
         )
         preview = self.run(image.downscale(step), small, rectangle.downscale(step), job)
-        inputs = self._enhancer.inputs_of(image, settings)
         facts = {
-            **(inputs.facts() if inputs else {}),
+            **inputs.facts(),
             "auto": auto,
             "input": {name: getattr(image, name) for name in InputInfo.__annotations__},
             "preview": asdict(rectangle),
         }
         return replace(preview, info=cast(PreviewInfo, {**preview.info, **facts}))
 
-    def _adjusted(self, view: View, settings: Settings, auto: AutoInfo | None) -> Preview | None:
-        """Return the preview without running the network, or None if its output is not cached."""
-        inputs = self._enhancer.inputs_of(view.image, settings)
-        kept = inputs and self.kept.find(view.key(inputs.network_key))
-        if kept is None:
-            return None
-        try:
-            preview = self._enhancer.retune(kept, settings)
-        except SettingsError:  # The output is without the faces of another preset.
-            return None
-        # The output can come from a run with another preset and another file name.
-        own = {"auto": auto, "input": {**preview.info["input"], "name": view.image.name}}
-        return replace(preview, info=cast(PreviewInfo, {**preview.info, **own}))
-
     def _region(self, image: SourceImage, view: Box, settings: Settings) -> Box:
         """Return the middle of the visible region for which the network needs a few seconds at
         most."""
         region = view.middle(LARGEST_SIDE, LARGEST_SIDE)
         while min(region.width, region.height) > _MIN_SIDE:
-            seconds = self._enhancer.estimate_preview(image, settings, region)
-            if seconds <= _MAX_SECONDS:
+            if self._enhancer.estimate_preview(image, settings, region) <= _MAX_SECONDS:
                 break
-            # The time is about proportional to the area. But the margin around the region does not
-            # shrink with it, so each step removes at least a twentieth of each side.
-            smaller = min(0.95, math.sqrt(_MAX_SECONDS / seconds))
-            region = region.middle(int(smaller * region.width), int(smaller * region.height))
+            region = region.middle(int(0.95 * region.width), int(0.95 * region.height))
         return region
 
     def _quick_settings(
@@ -164,13 +149,11 @@ class Previews:
 
         Return None if it is not possible or would not be quicker.
         """
-        if self._enhancer.estimate_preview(image, settings, region) < _QUICK_SECONDS:
-            return None
-        if _QUICK_PRESET not in available_presets():
-            return None
-        try:
-            quick = with_installed_models(Settings(_QUICK_PRESET, **settings.output_size))
-            result_size(quick, image.height, image.width)
-        except SettingsError:  # The preset does not support the size.
-            return None
-        return quick if quick.model != settings.model else None
+        seconds = self._enhancer.estimate_preview(image, settings, region)
+        if seconds >= _QUICK_SECONDS and _QUICK_PRESET in available_presets():
+            with suppress(SettingsError):  # The preset does not support the size.
+                quick = with_installed_models(Settings(_QUICK_PRESET, **settings.output_size))
+                result_size(quick, image.height, image.width)
+                if quick.model != settings.model:
+                    return quick
+        return None

@@ -37,6 +37,7 @@ _SHOWN = (
     "thumbnail",
     "task_id",
     "fidelity_worst_db",
+    "number",
 )
 """The fields of an entry that its owner sees as they are."""
 
@@ -106,8 +107,6 @@ class _Description:
             "regions": regions_of(self.services, self.owner, photo, entry.task_id),
             "progress": self._progress_of(entry.id),
         }
-        if entry.batch:
-            facts["number"] = entry.number
         if self.is_opened:
             facts["image"] = self._upload_of(photo, entry.name)
         return facts

@@ -25,13 +25,11 @@ from .local_jobs import LocalJob
 from .outputs import Outputs, output_of_batch, output_of_run
 from .owners import Owner
 from .services import Services
-from .streams import EventReader, follow
+from .streams import LONGEST_POLL_SECONDS, POLL_SECONDS, EventReader, follow
 
 UNREAD_JOB_SECONDS = 120.0
 """How long a job without a reader stays in the queue, or runs if its owner is only a session."""
 CHECK_SECONDS = 1.0
-_POLL_SECONDS = 0.1
-_LONGEST_POLL_SECONDS = 0.5
 _TOO_MANY = 429
 
 
@@ -49,7 +47,7 @@ def run_job(call: JobCall, progress: gr.Progress | None = None) -> Generator[Any
             yield from _follow_here(call, found, reader, progress)
             return
         if found.state == "done":
-            entries = call.services.enhancer.tasks.entries_of(call.owner.digest, call.name)
+            entries = call.services.enhancer.tasks.entries_of(*call.key)
             yield from _finish(with_states(call, entries), reader)
             return
         if found.state == "cancelled":
@@ -58,7 +56,7 @@ def run_job(call: JobCall, progress: gr.Progress | None = None) -> Generator[Any
             raise RecordedError(json.loads(found.error))
         # Another process runs the job, and only that process has its progress.
         yield _progress(call, {})
-        time.sleep(_LONGEST_POLL_SECONDS)
+        time.sleep(LONGEST_POLL_SECONDS)
         reader.is_reading()
 
 
@@ -73,7 +71,7 @@ def _begin(call: JobCall) -> LocalJob | JobRecord:
             return LocalJob(call, admitted)
     jobs = JobStore(services.enhancer.tasks)
     with services.threads.starting:
-        running = services.threads.named.get((call.owner.digest, call.name))
+        running = services.threads.named.get(call.key)
         stored = jobs.find(call.job, call.entries)
         if stored is None:
             with services.enter(call.owner.caller, "run") as admitted:
@@ -95,13 +93,13 @@ def _follow_here(
     shown = set[float]()
     with job.in_use():
         if call.name:
-            for _ in job.poll(_POLL_SECONDS, _LONGEST_POLL_SECONDS):
+            for _ in job.poll(POLL_SECONDS, LONGEST_POLL_SECONDS):
                 if reader.is_reading():
                     job.last_read = time.time()
                 yield _progress(call, job.facts(call.language) | job.news(call, shown))
             job.result()
         else:
-            yield from follow(job, call.request, progress, longest=_LONGEST_POLL_SECONDS)
+            yield from follow(job, call.request, progress)
         yield from _finish(with_states(call, job.entries.values()), reader)
 
 
@@ -137,8 +135,8 @@ def _finish(call: JobCall, reader: EventReader) -> Iterator[Any]:
             # The job is done, so its client must wait instead of being rejected.
             reader.is_reading()
             yield outputs()
-            time.sleep(_LONGEST_POLL_SECONDS)
-    yield (yield from follow(job, call.request, outputs=outputs, longest=_LONGEST_POLL_SECONDS))
+            time.sleep(LONGEST_POLL_SECONDS)
+    yield (yield from follow(job, call.request, outputs=outputs))
 
 
 def cancel_job(

@@ -11,7 +11,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import gradio as gr
-from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from ..config import Limits
@@ -25,7 +24,6 @@ from ..presets import PresetInfo
 from ..store.secret import read_secret
 from .addresses import Addresses
 from .calls import Endpoint
-from .gradio_changes import blocks_of
 from .metrics import Metrics, is_local_request
 from .owners import owner_of
 from .params import language_of
@@ -133,11 +131,8 @@ SERVICES: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()
 
 
 def services_of(scope: Scope) -> Services:
-    """Return the services of the app that got a request. Raises HTTPException if it has none."""
-    blocks = blocks_of(scope)
-    if blocks is None or blocks not in SERVICES:
-        raise HTTPException(404)
-    return SERVICES[blocks]
+    """Return the services of the app that got a request."""
+    return SERVICES[scope["app"].blocks]
 
 
 def _is_administrator(request: gr.Request | None) -> bool:

@@ -14,8 +14,8 @@ from ..errors import EnhanceError
 from ..jobs.threads import JobThread, T
 from .gradio_changes import current_event
 
-_POLL_SECONDS = 0.1
-_LONGEST_POLL_SECONDS = 1.0
+POLL_SECONDS = 0.1
+LONGEST_POLL_SECONDS = 0.5
 """Every poll is an event for the client, so long jobs are polled less often."""
 _LONGEST_PAUSE_SECONDS = 0.5
 """The time between two checks for a reader counts at most as this long."""
@@ -84,7 +84,7 @@ def follow(
     progress: gr.Progress | None = None,
     *,
     outputs: Callable[[], Any] = gr.skip,
-    longest: float = _LONGEST_POLL_SECONDS,
+    longest: float = LONGEST_POLL_SECONDS,
 ) -> Generator[Any, None, T]:
     """Send the progress of a job to its client until it ends, and return its result.
 
@@ -94,7 +94,7 @@ def follow(
     """
     reader = EventReader(request)
     with closing(thread):
-        for _ in thread.poll(_POLL_SECONDS, longest):
+        for _ in thread.poll(POLL_SECONDS, longest):
             reader.is_reading()
             if progress is not None:
                 send_progress(progress, thread)
