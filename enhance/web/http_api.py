@@ -29,7 +29,6 @@ from ..jobs.batch import BatchFile
 from .calls import API, HTTP_API, check_parameters
 from .gradio_changes import FormParser, client_request, openapi_document
 from .job_calls import JobCall
-from .outputs import without_path
 from .params import API_DEFAULTS, API_SETTINGS, call_settings, parameter_schema
 from .run_jobs import run_job
 from .services import Services, services_of
@@ -185,7 +184,7 @@ def _response(request: Request, file: Path, info: Mapping[str, Any], media_type:
     if "application/json" in accepted and "image/" not in accepted and "*/*" not in accepted:
         root = request.scope.get("root_path", "")
         url = f"{root}/api/results/{file.parent.name}/{quote(file.name)}"
-        return JSONResponse({"url": url, "info": without_path(info)})
+        return JSONResponse({"url": url, "info": info})
     headers = {
         "enhance-task-id": info["task_id"],
         "enhance-signature": info["signature"],

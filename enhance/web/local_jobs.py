@@ -66,15 +66,10 @@ class LocalJob(JobThread[None]):
             caller=job.caller,
             hold=self._hold,
         )
+        super().__init__(threads, job, LocalJob._run, tuple(file.source for file in call.files))
         if call.name:
-            # Before the job starts, because it releases its name at its end.
+            # The caller holds `starting`, so the job cannot have released its name already.
             threads.named[self.key] = self
-        try:
-            super().__init__(threads, job, LocalJob._run, tuple(file.source for file in call.files))
-        except BaseException:
-            self._release()
-            self._hold.close()
-            raise
 
     @property
     def rows(self) -> tuple[int, int, float | None]:

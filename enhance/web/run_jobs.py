@@ -66,15 +66,17 @@ def _begin(call: JobCall) -> LocalJob | JobRecord:
     Return a LocalJob if this process runs the job, otherwise a JobRecord. Raises EnhanceError.
     """
     services = call.services
+    enhancer = services.enhancer
+    admission = enhancer.scheduler.admit(call.owner.caller, "run", enhancer.config.queue)
     if not call.name:
-        with services.enter(call.owner.caller, "run") as admitted:
+        with admission as admitted:
             return LocalJob(call, admitted)
-    jobs = JobStore(services.enhancer.tasks)
+    jobs = JobStore(enhancer.tasks)
     with services.threads.starting:
         running = services.threads.named.get(call.key)
         stored = jobs.find(call.job, call.entries)
         if stored is None:
-            with services.enter(call.owner.caller, "run") as admitted:
+            with admission as admitted:
                 stored = jobs.begin(call.job, call.entries)
                 if stored is None:
                     started = LocalJob(call, admitted)

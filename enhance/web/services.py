@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..enhancer import Enhancer
 from ..errors import EnhanceError, StorageError, WeightsError, expected_error
 from ..i18n import strip_direction_marks, translate
 from ..images import ImageCache
-from ..jobs.scheduler import Job, JobKind
+from ..jobs.scheduler import JobKind
 from ..jobs.threads import JobThread, JobThreads, T
 from ..presets import PresetInfo
 from ..store.secret import read_secret
@@ -50,17 +50,12 @@ class Services:
     def limits(self) -> Limits:
         return self.enhancer.config.limits
 
-    def enter(self, caller: Hashable, kind: JobKind) -> AbstractContextManager[Job]:
-        """Admit a job of a caller. Raises EnhanceError if the queue is full."""
-        limit = self.enhancer.config.queue if kind == "run" else None
-        return self.enhancer.scheduler.admit(caller, kind, limit)
-
     def start(
         self, request: gr.Request, kind: JobKind, work: Callable[[Any], T], *sources: Path
     ) -> JobThread[T]:
-        """Start a job of a client, which reads the files `sources`. Raises EnhanceError if the
-        queue is full."""
-        with self.enter(owner_of(request).caller, kind) as job:
+        """Start a job of a client, other than a run, which reads the files `sources`. Raises
+        EnhanceError if the queue is full."""
+        with self.enhancer.scheduler.admit(owner_of(request).caller, kind) as job:
             return JobThread(self.threads, job, work, sources)
 
     def presets(self, request: gr.Request) -> list[PresetInfo]:
