@@ -5,43 +5,37 @@ from __future__ import annotations
 import numpy as np
 
 from ..engine.raw_store import streams_columns
-from ..formats.thumbnails import LIST_SIDE, Thumbnail, resize_for_screen
-from ..images import downscaled_size
+from ..formats.thumbnails import LIST_SIDE, Thumbnail, icc_for_screen, whole_image
+from ..images import SourceImage, downscaled_size
+from ..settings import Settings
 from .tuning import ResultRows
 
-LIMIT = 720
+_LIMIT = 720
 """The longest side of the view during a run, in pixels."""
 
 
 class LiveView:
     """The result of a run as far as it has been computed, and at the end its `overview`.
 
-    The network enlarges the image by `factor`. `backdrop` is the input at any size, uint8 [h, w, 3
-    or 4]; it is shown darkened where there is no result yet. `icc` is the profile of the image. The
-    overview has the size of a list entry.
+    The image is shown darkened where there is no result yet. `icc` is its profile for the screen.
+    The overview has the size of a list entry.
     """
 
-    def __init__(
-        self,
-        width: int,
-        height: int,
-        factor: int,
-        backdrop: np.ndarray,
-        icc: bytes | None = None,
-    ):
-        self.icc = icc
+    def __init__(self, image: SourceImage, settings: Settings):
+        self.icc = icc_for_screen(image)
+        factor = settings.factor
+        height, width = downscaled_size(image.height, image.width, settings.reduce)
         # Every second pixel or fewer is enough for a view this small. All pixels of 24 megapixels
         # at 4x would take 5 s.
-        self._step = max(1, factor * max(width, height) // (2 * LIMIT))
+        self._step = max(1, factor * max(width, height) // (2 * _LIMIT))
         self.columns = streams_columns(height, width)
         self._passed = 0
         self._length = factor * max(width, height)
         across = factor * min(width, height)
         live_height, live_width = downscaled_size(self._length, across, self._step)
-        self._live = Thumbnail(live_height, live_width, LIMIT)
+        self._live = Thumbnail(live_height, live_width, _LIMIT)
         shown = self._upright(self._live.pixels)
-        resized = resize_for_screen(backdrop, shown.shape[:2])
-        shown[:] = resized[..., :3] // 2
+        shown[:] = whole_image(image, shown.shape[:2])[..., :3] // 2
         self.overview: Thumbnail | None = None
 
     def strip(self, strip: np.ndarray) -> None:

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Cancelled, EnhanceError, StorageError, expected_error
-from ..formats.thumbnails import data_url, icc_for_screen, small_size, thumbnail_of, whole_image
+from ..formats.thumbnails import data_url, thumbnail_of
 from ..i18n import LANGUAGES
-from ..images import downscaled_size
 from ..info import Result
 from ..jobs.batch import Batch, BatchFile, RunningBatch, plan
 from ..jobs.scheduler import Job
 from ..jobs.threads import JobThread
 from ..pipeline import Run
-from ..restore.live_view import LIMIT, LiveView
+from ..restore.live_view import LiveView
 from ..store import RecentRun
 from ..store.job_records import JobStore, id_of_file
 from .job_calls import JobCall, file_facts, file_of, with_states
@@ -207,12 +206,7 @@ class LocalJob(JobThread[None]):
 
     def _watch(self, file: BatchFile, run: Run) -> None:
         """Provide the result so far while a run computes it."""
-        image = run.inputs.image
-        settings = run.inputs.settings
-        height, width = downscaled_size(image.height, image.width, settings.reduce)
-        backdrop = whole_image(image, small_size(image.width, image.height, LIMIT))
-        icc = icc_for_screen(image)
-        run.watch = self._live_view = LiveView(width, height, settings.factor, backdrop, icc)
+        run.watch = self._live_view = LiveView(run.inputs.image, run.inputs.settings)
 
     def _thumbnail(self, result: Path) -> str:
         live = self._live_view

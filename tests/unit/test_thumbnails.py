@@ -4,9 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
+from enhance import Settings
 from enhance.formats.thumbnails import Thumbnail, resize_for_screen
 from enhance.restore.live_view import LiveView
 from tests.conftest import psnr
+
+from .image_files import source_image
 
 
 def test_strips_give_a_thumbnail_of_the_whole(photo):
@@ -25,7 +28,8 @@ def test_the_view_of_a_run_shows_the_result_and_the_photo_where_it_is_not_comput
     height, width, half
 ):
     """The strips of a wide image arrive from left to right."""
-    view = LiveView(width, height, 4, np.full((height, width, 3), 200, np.uint8))
+    image = source_image(np.full((height, width, 3), 200, np.uint8))
+    view = LiveView(image, Settings("gentle"))
     view.strip(np.full((*half, 3), 30, np.uint8))
     assert (view.pixels[0, 0] == 30).all()
     assert (view.pixels[-1, -1] == 100).all()
