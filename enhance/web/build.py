@@ -8,7 +8,6 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import Scope
 
 from ..enhancer import Enhancer
 from ..jobs.threads import CLEAN_SECONDS, SWEEP_SECONDS, call_regularly
@@ -44,7 +43,7 @@ _MAX_SESSIONS = 200
 def build(enhancer: Enhancer) -> gr.Blocks:
     """Return the whole app, not yet launched. Imports no PyTorch."""
     change_gradio()
-    add_page_head(_head_of, language_script)
+    add_page_head(lambda scope: page_head(services_of(scope).enhancer.config), language_script)
     for name, value in _NO_STATISTICS.items():
         os.environ.setdefault(name, value)
     config = enhancer.config
@@ -71,10 +70,6 @@ def build(enhancer: Enhancer) -> gr.Blocks:
     call_regularly(interval, mark_used, tasks.clean)
     demo.queue(max_size=_MAX_EVENTS, default_concurrency_limit=8, api_open=False)
     return demo
-
-
-def _head_of(scope: Scope) -> str:
-    return page_head(services_of(scope).enhancer.config)
 
 
 def launch_options(demo: gr.Blocks) -> dict[str, Any]:

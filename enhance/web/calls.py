@@ -143,7 +143,7 @@ def _joined_endpoint(
     index = given.get("fn_index")
     name = ""
     if isinstance(index, int):
-        name = gradio_changes.names_of_functions(scope).get(index, "")
+        name = gradio_changes.name_of_function(scope, index)
     if name not in endpoints:
         raise EnhanceError("api_unknown_function", index=_quote(index))
     return name

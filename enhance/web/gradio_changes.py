@@ -197,11 +197,11 @@ def blocks_of(scope: Scope) -> gr.Blocks | None:
     return getattr(scope.get("app"), "blocks", None)
 
 
-def names_of_functions(scope: Scope) -> dict[int, str]:
-    """Return the names of the functions of an app by index. Without them, private functions could
-    be called."""
+def name_of_function(scope: Scope, index: int) -> str:
+    """Return the name of a function of an app, "" if it has none. Without it, private functions
+    could be called."""
     functions = getattr(blocks_of(scope), "fns", {})
-    return {index: str(function.api_name or "") for index, function in functions.items()}
+    return str(getattr(functions.get(index), "api_name", ""))
 
 
 def has_event(scope: Scope, event: str) -> bool:

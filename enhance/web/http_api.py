@@ -85,7 +85,7 @@ async def send_result(request: Request) -> Response:
     """Respond with a result whose address an earlier response contained. Raises HTTPException."""
     folder = request.path_params["folder"]
     name = request.path_params["name"]
-    path = services_of(request.scope).downloads.path("results") / folder / Path(name).name
+    path = services_of(request.scope).downloads.results / folder / Path(name).name
     if not _FOLDER.fullmatch(folder) or not path.is_file():
         raise HTTPException(404)
     return FileResponse(path, filename=path.name)

@@ -38,6 +38,7 @@ class PageFolder:
 
     def __init__(self, root: Path, tasks: TaskStore, threads: JobThreads):
         self.root = root
+        self.results = root / "results"
         self._threads = threads
         self._tasks = tasks
         self._read = set[Path]()
@@ -64,13 +65,11 @@ class PageFolder:
                         os.utime(path.parent)
             self._tasks.mark_used(used)
 
-    def path(self, name: str) -> Path:
-        """Return the subfolder `name`. Raises StorageError."""
-        path = self.root / name
-        with storage_errors(path):
-            path.mkdir(parents=True, exist_ok=True)
+    def prepare(self) -> None:
+        """Create the folders. Raises StorageError."""
+        with storage_errors(self.results):
+            self.results.mkdir(parents=True, exist_ok=True)
             (self.root / MARKER).touch()
-        return path
 
     def files(self) -> Iterator[tuple[Path, float]]:
         """Yield the files with the times of their last use.
@@ -96,9 +95,10 @@ class PageFolder:
 
         Raises StorageError.
         """
-        folder = self.path("results") / secrets.token_hex(16)
+        self.prepare()
+        folder = self.results / secrets.token_hex(16)
         with storage_errors(folder):
-            folder.mkdir(parents=True)
+            folder.mkdir()
         return folder / name
 
     def link(self, source: Path, name: str) -> Path:
@@ -134,7 +134,7 @@ def page_folder(config: Config, tasks: TaskStore, threads: JobThreads) -> PageFo
     _apps[:] = [(root, tasks.folder)]
     os.environ[_VARIABLE] = str(root)
     folder = PageFolder(root, tasks, threads)
-    folder.path("results")
+    folder.prepare()
     tasks.page_files = folder.files
     tasks.clean()
     return folder
@@ -161,11 +161,9 @@ class TaskOwners:
         visible = {"cached": False, "finished": info["finished"]}
         request = (owner.digest, info["signature"])
         with self._lock:
-            if info["cached"] and request in self._known:
-                first, _ = self._known[request]
-                visible = {"cached": True, "finished": first["finished"]}
-            elif info["cached"]:
-                visible["finished"] = timestamp()
+            if info["cached"]:
+                first, _ = self._known.get(request, ({"finished": timestamp()}, None))
+                visible = {"cached": request in self._known, "finished": first["finished"]}
             for key in (request, (owner.digest, info["task_id"])):
                 self._known[key] = (visible, encoding)
             while len(self._known) > _MAX_KNOWN:
