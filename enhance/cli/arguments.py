@@ -48,16 +48,22 @@ def parse_arguments(arguments: Sequence[str]) -> Namespace:
 
     run = command("run", "upscale files and folders")
     _add_run(run)
-    text = "print the properties of images and the preset that Auto selects"
-    _add_analyse(command("analyse", text))
-    text = "save an image that shows an area of a photo with every installed preset"
-    _add_compare(command("compare", text))
+    _add_analyse(
+        command("analyse", "print the properties of images and the preset that Auto selects")
+    )
+    _add_compare(
+        command(
+            "compare", "save an image that shows an area of a photo with every installed preset"
+        )
+    )
     app = command("app", "serve the page on port 7860, or on GRADIO_SERVER_PORT")
-    share = "also create a public link at gradio.live for up to one week"
-    app.add_argument("--share", action="store_true", help=share)
+    app.add_argument(
+        "--share",
+        action="store_true",
+        help="also create a public link at gradio.live for up to one week",
+    )
     command("mcp", "serve tools for agents (MCP) over standard input and output")
-    text = "list, find, download, verify, add and remove models"
-    weights.add_commands(command("weights", text))
+    weights.add_commands(command("weights", "list, find, download, verify, add and remove models"))
     autocomplete(parser)  # Print the possible next words and exit, if a shell asks for them.
     _reject_withdrawn(parser, arguments)
     options = parser.parse_args(arguments)
@@ -125,8 +131,13 @@ def _add_run(run: ArgumentParser) -> None:
 
 def _add_sliders(run: ArgumentParser) -> None:
     group = run.add_argument_group("tuning")
-    direct = "save the direct output of the model"
-    group.add_argument("--no-tuning", action="store_true", help=direct)
+    group.add_argument(
+        "--no-tuning",
+        dest="tuning",
+        action="store_const",
+        const=False,
+        help="save the direct output of the model",
+    )
     for name, (low, high) in RANGES.items():
         text = translate("en", f"takes_{name}", low=f"{low:g}", high=f"{high:g}")
         _add_number(group, name, text, "N")
@@ -221,12 +232,15 @@ def _add_number(group: _ArgumentGroup, name: str, text: str, unit: str, *short: 
 
 def _add_size(parser: ArgumentParser) -> None:
     group = parser.add_argument_group("output size")
-    scale = "enlargement factor, 1 to 16 (default: the scale of the model, usually 4)"
-    _add_number(group, "scale", scale, "FACTOR", "-s")
-    long_side = "long side of the result in pixels, instead of --scale"
-    _add_number(group, "long_side", long_side, "PX")
-    megapixels = "size of the result in megapixels, instead of --scale"
-    _add_number(group, "megapixels", megapixels, "MP")
+    _add_number(
+        group,
+        "scale",
+        "enlargement factor, 1 to 16 (default: the scale of the model, usually 4)",
+        "FACTOR",
+        "-s",
+    )
+    _add_number(group, "long_side", "long side of the result in pixels, instead of --scale", "PX")
+    _add_number(group, "megapixels", "size of the result in megapixels, instead of --scale", "MP")
     papers = ", ".join(PAPERS)
     group.add_argument(
         "--print",
@@ -235,8 +249,12 @@ def _add_size(parser: ArgumentParser) -> None:
         f"xHEIGHT for one side, or {papers}. The whole photo fits on the paper, in either "
         "orientation",
     )
-    dpi = "resolution stated in the output file (default: 300 for --print, or the photo's)"
-    _add_number(group, "dpi", dpi, "DPI")
+    _add_number(
+        group,
+        "dpi",
+        "resolution stated in the output file (default: 300 for --print, or the photo's)",
+        "DPI",
+    )
 
 
 def size_of(options: Namespace) -> dict[str, Any]:
@@ -267,8 +285,13 @@ def _add_compare(compare: ArgumentParser) -> None:
     for name, place in (("x", "column"), ("y", "row")):
         text = f"{place} of the centre of the area in pixels (default: the centre of the photo)"
         compare.add_argument(f"--{name}", type=float, metavar="PX", help=text)
-    size = "side length of the area in pixels (default: 128)"
-    compare.add_argument("--size", type=int, metavar="PX", default=128, help=size)
+    compare.add_argument(
+        "--size",
+        type=int,
+        metavar="PX",
+        default=128,
+        help="side length of the area in pixels (default: 128)",
+    )
     _add_device(compare)
     compare.add_argument(
         "--json", action="store_true", help="print the time and fidelity of each preset as JSON"

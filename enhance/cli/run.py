@@ -62,10 +62,8 @@ def run(options: Namespace) -> int:
 
 
 def _settings_of(options: Namespace) -> Settings:
-    given: dict[str, Any] = {name: getattr(options, name) for name in RANGES}
-    if options.no_tuning:
-        given["tuning"] = False
-    return Settings(options.preset, **given, **size_of(options))
+    sliders = {name: getattr(options, name) for name in RANGES}
+    return Settings(options.preset, tuning=options.tuning, **sliders, **size_of(options))
 
 
 def _named_by_pipe(batch: Batch) -> Batch:

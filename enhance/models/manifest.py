@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -126,24 +126,17 @@ class Located:
     licence: str = ""
 
 
-# Each file is part of the package, so one copy of its models serves the process.
-@cache
-def manifest() -> Mapping[str, Model]:
-    """Return the shipped models by name, in the order of the manifest file."""
-    return read_models(Path(__file__).with_name("manifest.toml"))
-
-
-@cache
-def catalogue() -> Mapping[str, Model]:
-    """Return the models that `enhance weights add NAME` downloads, by name, in the order of the
-    file."""
-    return read_models(Path(__file__).with_name("catalogue.toml"))
-
-
-def read_models(path: Path) -> Mapping[str, Model]:
-    """Return the models in a TOML file of the form that manifest.toml describes."""
-    tables = tomllib.loads(path.read_text(encoding="utf-8"))
+@cache  # Each file is part of the package, so one copy of its models serves the process.
+def _read_models(file: str) -> Mapping[str, Model]:
+    tables = tomllib.loads(Path(__file__).with_name(file).read_text(encoding="utf-8"))
     return {name: _model(name, **table) for name, table in tables.items()}
+
+
+manifest = partial(_read_models, "manifest.toml")
+"""Return the shipped models by name, in the order of the file."""
+catalogue = partial(_read_models, "catalogue.toml")
+"""Return the models that `enhance weights add NAME` downloads, by name, in the order of the
+file."""
 
 
 def allows_commercial_use(licence: str) -> bool | None:

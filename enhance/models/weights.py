@@ -76,17 +76,14 @@ class WeightStore:
 
         Raises WeightsError that lists the known names.
         """
-        if name in USED:
-            return USED[name]
-        # A damaged record of user models does not affect shipped models, because it is not read
-        # for them.
-        if name in self.models:
-            return self.models[name]
-        own = own_models(self.folder)
-        if name in own:
-            return own[name]
-        known = ", ".join([*self.models, *own])
-        raise WeightsError("weights_unknown_model", name=name, known=known)
+        models = {**self.models, **USED}
+        # A damaged record of user models does not affect other models, because it is not read for
+        # them.
+        if name not in models:
+            models = {**self.models, **own_models(self.folder)}
+        if name not in models:
+            raise WeightsError("weights_unknown_model", name=name, known=", ".join(models))
+        return models[name]
 
 
 def locate(name: str, store: WeightStore | None = None) -> Located | None:

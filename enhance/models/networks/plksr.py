@@ -27,7 +27,7 @@ def convert(network: Any) -> tuple[Graph, State]:
     options = network.hyperparameters
     state = network.state_dict()
     is_real = "norm_groups" in options
-    if not is_real and options["lk_type"] != "PLK":
+    if options.get("lk_type", "PLK") != "PLK":
         raise Unsupported(f"PLKSR ({options['lk_type']})")
     activation = Activation("gelu")
     mixer = "channe_mixer"  # misspelt in the files of PLKSR
@@ -42,7 +42,7 @@ def convert(network: Any) -> tuple[Graph, State]:
     for block in range(1, blocks + 1):
         name = f"feats.{block}"
         body = trunk
-        if is_real and options["layer_norm"]:
+        if options.get("layer_norm"):
             body = graph.append(ChannelNorm, body, name=f"{name}.layer_norm")
         body = conv(f"{name}.{mixer}.0", body, activation=activation)
         body = conv(f"{name}.{mixer}.2", body)

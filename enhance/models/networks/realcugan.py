@@ -48,12 +48,9 @@ def convert(network: Any) -> tuple[Graph, State]:
     """
     if hasattr(network, "inv"):
         raise Unsupported("Real-CUGAN (fast)")
-    factor = 2
-    bottom_step = 2
-    if network.unet1.conv_bottom.kernel_size[0] == 5:
-        factor = 3
-        bottom_step = 3
-    elif hasattr(network, "ps"):
+    bottom_step = network.unet1.conv_bottom.stride[0]
+    factor = bottom_step
+    if hasattr(network, "ps"):
         factor = 4
     tensors = _convert_tensors(network.state_dict(), bottom_step)
     pro = tensors.pop("pro", None) is not None
@@ -85,10 +82,6 @@ def _image(graph: Graph, grid: int, border: int, pro: bool) -> int:
     return image
 
 
-def _unshuffle(graph: Graph, source: int) -> int:
-    return graph.append(Unshuffle, source, channels=4 * graph.nodes[source].channels, factor=2)
-
-
 @dataclass(frozen=True)
 class _Layers:
     """The parts of a U-Net, which are appended to a graph. Each returns the index of its last
@@ -110,7 +103,9 @@ class _Layers:
         return self.graph.append(ChannelGate, body, name=name, hidden=hidden)
 
     def down(self, name: str, body: int) -> int:
-        return self.conv(name, _unshuffle(self.graph, body))
+        channels = 4 * self.graph.nodes[body].channels
+        body = self.graph.append(Unshuffle, body, channels=channels, factor=2)
+        return self.conv(name, body)
 
     def up(self, name: str, body: int, side: int, border: int) -> int:
         """Upscale by 2, and add the map `side` of that size without its `border`."""
