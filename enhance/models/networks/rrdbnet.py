@@ -6,18 +6,15 @@ ESRGAN+: Rakotonirina and Rasoanaivo, 2020.
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
 
-from ..graphs import Activation, Graph, State, Tensors
+from ..graphs import Activation, Graph, State
 
 TITLE = "ESRGAN"
 ARCHITECTURE = "ESRGAN"
 
 _LEAKY = Activation("leaky", 0.2)
 _RESIDUAL = 0.2
-_DENSE_LAYER = re.compile(r"model\.1\.sub\.(\d+)\.RDB(\d)\.(conv\w+)(\.0)?")
-"""The name of a dense block's layer in the oldest ESRGAN."""
 
 
 def rrdbnet(
@@ -59,10 +56,12 @@ def rrdbnet(
 
 def _dense_block(graph: Graph, prefix: str, entry: int, growth: int, plus: bool) -> int:
     maps = [entry]
+    shortcut = entry
+    if plus:
+        shortcut = graph.conv(f"{prefix}.conv1x1", entry, channels=growth, size=1, bias=False)
     for layer in (1, 2, 3, 4):
         output = graph.conv(f"{prefix}.conv{layer}", *maps, channels=growth, activation=_LEAKY)
         if plus and layer == 2:
-            shortcut = graph.conv(f"{prefix}.conv1x1", entry, channels=growth, size=1, bias=False)
             output = graph.add(shortcut, output)
         elif plus and layer == 4:
             output = graph.add(maps[2], output)
@@ -72,37 +71,18 @@ def _dense_block(graph: Graph, prefix: str, entry: int, growth: int, plus: bool)
 
 
 def convert(network: Any) -> tuple[Graph, State]:
-    """Return the graph and the tensors of spandrel's network.
-
-    The names of the oldest ESRGAN, which spandrel uses for all variants, are converted to those of
-    Real-ESRGAN.
-    """
+    """Return the graph and the tensors of spandrel's network."""
     options = network.hyperparameters
-    blocks = options["num_blocks"]
-    ups = int(math.log2(options["scale"]))
     unshuffle = options["shuffle_factor"] or 1
     graph = rrdbnet(
-        blocks,
+        options["num_blocks"],
         features=options["num_filters"],
-        ups=ups,
+        ups=int(math.log2(options["scale"])),
         channels=options["in_nc"] // unshuffle**2,
         output=options["out_nc"],
         unshuffle=unshuffle,
         plus=options["plus"],
     )
-    # Each doubling has three layers: upscaling, convolution and activation. Layers without tensors
-    # count, too.
-    names = {
-        "model.0": "conv_first",
-        f"model.1.sub.{blocks}": "conv_body",
-        **{f"model.{3 * up}": f"conv_up{up}" for up in range(1, ups + 1)},
-        f"model.{3 * ups + 2}": "conv_hr",
-        f"model.{3 * ups + 4}": "conv_last",
-    }
-    tensors: Tensors = {}
-    for key, tensor in network.state_dict().items():
-        layer, _, kind = key.rpartition(".")
-        dense = _DENSE_LAYER.fullmatch(layer)
-        name = dense.expand(r"body.\1.rdb\2.\3") if dense else names[layer]
-        tensors[f"{name}.{kind}"] = tensor
-    return graph, tensors
+    # The names of the oldest ESRGAN, which spandrel uses for all variants, are others, but the
+    # tensors are in the order of the graph.
+    return graph, dict(zip(graph.shapes(), network.state_dict().values(), strict=True))
