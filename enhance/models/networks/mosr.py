@@ -64,16 +64,15 @@ def _split_blocks(state: State, hidden: int, part: int) -> Tensors:
 
     The convolved channels, last in files, become first.
     """
-    order = [*range(hidden - part, hidden), *range(hidden - part)]
     tensors: Tensors = {}
     for name, tensor in state.items():
         prefix, _, kind = name.rpartition(".")
         block, _, layer = prefix.rpartition(".")
         if layer == "fc1":
-            tensors[f"{block}.gate.{kind}"] = tensor[:hidden][order]
-            tensors[f"{block}.value.{kind}"] = tensor[hidden:][order]
+            tensors[f"{block}.gate.{kind}"] = tensor[:hidden].roll(part, 0)
+            tensors[f"{block}.value.{kind}"] = tensor[hidden:].roll(part, 0)
         elif layer == "fc2" and kind == "weight":
-            tensors[name] = tensor[:, order]
+            tensors[name] = tensor.roll(part, 1)
         elif layer == "in_to_k":
             # The mean of eight maps is a convolution with the mean kernel.
             tensors[f"{block}.0.{kind}"] = tensor.unflatten(0, (8, -1)).mean(0)

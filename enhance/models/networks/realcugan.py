@@ -171,18 +171,18 @@ def _untranspose(weight: torch.Tensor, step: int) -> torch.Tensor:
 
     `weight` is its kernel [in, out, k, k] or its bias [out].
     """
-    from torch.nn.functional import conv_transpose2d
+    from torch.nn.functional import pad
 
     if weight.ndim == 1:
         return weight.repeat_interleave(step**2)
     inputs, outputs, size, _ = weight.shape
     if size == step:
         return weight.permute(1, 2, 3, 0).reshape(outputs * step**2, inputs, 1, 1)
-    # The outputs of a single pixel in the middle of 3x3 pixels are the kernels. The padding of the
-    # networks is 3 or 2: `valid` or a crop removes the rest.
-    pixel = weight.new_zeros(inputs, inputs, 3, 3)
-    pixel[:, :, 1, 1] = weight.new_ones(inputs).diag()
-    response = conv_transpose2d(pixel, weight, stride=step, padding=1)  # [in, out, 3 * s, 3 * s]
+    # The output of a single pixel in the middle of 3x3 pixels is the kernel. The padding of the
+    # networks is 3 or 2, here it is 1: `valid` or a crop removes the rest.
+    before = step - 1
+    after = 3 * step - size - before
+    response = pad(weight, (before, after, before, after))  # [in, out, 3 * s, 3 * s]
     # An output pixel above the middle reads the row below its own.
     kernels = response.unflatten(2, (3, step)).unflatten(4, (3, step)).flip(2, 4)
     return kernels.permute(1, 3, 5, 0, 2, 4).reshape(outputs * step**2, inputs, 3, 3)
