@@ -89,8 +89,8 @@ class _Layer:
     line: int
     kind: str
     name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: list[str]
+    outputs: list[str]
     settings: Mapping[int, list[float]]
 
     def get(self, number: int, default: float = 0.0) -> float:
@@ -135,8 +135,8 @@ def _read_layer(number: int, line: str) -> _Layer:
         number,
         kind,
         name,
-        tuple(fields[:first_output]),
-        tuple(fields[first_output:first_setting]),
+        fields[:first_output],
+        fields[first_output:first_setting],
         settings,
     )
 
@@ -188,7 +188,7 @@ class _Reader:
     layers: list[_Layer]
     graph: Graph = field(default_factory=Graph)
     tensors: Arrays = field(default_factory=dict)
-    blobs: dict[str, Blob] = field(default_factory=dict)
+    blobs: dict[str, Any] = field(default_factory=dict)
     doubled: set[str] = field(default_factory=set)
 
     def readers(self, blob: str) -> list[_Layer]:
@@ -200,12 +200,9 @@ class _Reader:
         kinds = [layer.kind for layer in self.layers if blob in layer.outputs]
         return kinds == ["Convolution"]
 
-    def nodes(self, blob: str) -> tuple[int, ...]:
-        return _nodes(self.blobs[blob])
-
     def node(self, blob: str) -> int:
         """Return the node of a blob. Only a convolution can read the several nodes of a Concat."""
-        (index,) = self.nodes(blob)
+        (index,) = self.blobs[blob]
         return index
 
     def store(self, name: str, values: np.ndarray) -> str:
@@ -243,12 +240,6 @@ class _Reader:
             raise WeightsError("ncnn_no_output")
 
 
-def _nodes(blob: Blob | float) -> tuple[int, ...]:
-    if not isinstance(blob, tuple):
-        raise NotImplementedError
-    return blob
-
-
 # Each function returns the blob of a layer. NotImplementedError means that the layer is not
 # supported.
 
@@ -275,7 +266,7 @@ def _convolution(reader: _Reader, layer: _Layer) -> Blob:
     graph = reader.graph
     index = graph.conv(
         layer.name,
-        *reader.nodes(source),
+        *reader.blobs[source],
         channels=channels,
         size=size,
         bias=bias,
@@ -335,14 +326,14 @@ def _binary(reader: _Reader, layer: _Layer) -> Blob:
     operation = layer.get(0)
     layer.require(operation in _FACTORS)
     factor, other_factor = _FACTORS[int(operation)]
-    operands: list[Blob | float] = [reader.blobs[blob] for blob in layer.inputs]
+    operands = [reader.blobs[blob] for blob in layer.inputs]
     if layer.get(1) == 1:
         operands.append(layer.get(2))
     first, second = operands
     if isinstance(first, np.ndarray):
         first, second = second, first
         factor, other_factor = other_factor, factor
-    (source,) = _nodes(first)
+    (source,) = first
     if isinstance(second, tuple):
         (other,) = second
         if operation == _PRODUCT:
@@ -400,7 +391,7 @@ def _split(reader: _Reader, layer: _Layer) -> Blob:
 
 def _concat(reader: _Reader, layer: _Layer) -> Blob:
     layer.require(layer.get(0) == 0)
-    return tuple(index for blob in layer.inputs for index in reader.nodes(blob))
+    return tuple(index for blob in layer.inputs for index in reader.blobs[blob])
 
 
 def _memory_data(reader: _Reader, layer: _Layer) -> Blob:
