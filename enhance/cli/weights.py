@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Outcome:
     status: int = 0
 
 
-def run_weights(options: argparse.Namespace) -> int:
+def run_weights(options: Namespace) -> int:
     """Run the command that `add_commands` parsed and return its exit status."""
     outcome: Outcome = options.work(options, WeightStore())
     if options.json:
@@ -47,11 +47,11 @@ def run_weights(options: argparse.Namespace) -> int:
     return outcome.status
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
+def add_commands(parser: ArgumentParser) -> None:
     """Add the commands for models to the parser of `enhance weights`."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, work: object, text: str) -> argparse.ArgumentParser:
+    def command(name: str, work: object, text: str) -> ArgumentParser:
         part = commands.add_parser(name, help=text, description=text)
         part.add_argument("--json", action="store_true", help="print the result as a JSON array")
         part.set_defaults(work=work)
@@ -101,11 +101,11 @@ def _shipped_model(name: str) -> str:
     known = WeightStore().models
     if name not in known:
         text = f"Unknown model {name!r}. Choose from {', '.join(known)}."
-        raise argparse.ArgumentTypeError(text)
+        raise ArgumentTypeError(text)
     return name
 
 
-def _list(options: argparse.Namespace, store: WeightStore) -> Outcome:
+def _list(options: Namespace, store: WeightStore) -> Outcome:
     records = [_record(name, store) for name in _all_names(store)]
     text = _table(records, "name", "size", "status", "licence", "source", "purpose")
     missing = [record for record in records if record.get("by_hand")]
@@ -118,7 +118,7 @@ def _list(options: argparse.Namespace, store: WeightStore) -> Outcome:
     return Outcome(records, text)
 
 
-def _find(options: argparse.Namespace, store: WeightStore) -> Outcome:
+def _find(options: Namespace, store: WeightStore) -> Outcome:
     words = " ".join(options.text)
     found = find(store.catalogue, words, photo=options.photo, commercial=options.commercial)
     records = [_offer(model) for model in found]
@@ -148,7 +148,7 @@ def _offer(model: Model) -> dict[str, Any]:
     }
 
 
-def _fetch(options: argparse.Namespace, store: WeightStore) -> Outcome:
+def _fetch(options: Namespace, store: WeightStore) -> Outcome:
     names = options.names
     optional: tuple[str, ...] = ()
     if options.all:
@@ -192,7 +192,7 @@ def _progress(name: str) -> Iterator[DownloadProgress]:
         yield progress
 
 
-def _verify(options: argparse.Namespace, store: WeightStore) -> Outcome:
+def _verify(options: Namespace, store: WeightStore) -> Outcome:
     forget_digests()
     records: Records = []
     for name in _all_names(store):
@@ -209,7 +209,7 @@ def _verify(options: argparse.Namespace, store: WeightStore) -> Outcome:
     return Outcome(records, _table(records, "name", "size", "status", "source"), status)
 
 
-def _add(options: argparse.Namespace, store: WeightStore) -> Outcome:
+def _add(options: Namespace, store: WeightStore) -> Outcome:
     if _is_offer(options.file):
         model = _add_offer(options, store)
     else:
@@ -226,7 +226,7 @@ def _is_offer(path: Path) -> bool:
     return not (path.exists() or len(path.parts) > 1 or re.search(r"\.[A-Za-z]+$", str(path)))
 
 
-def _add_offer(options: argparse.Namespace, store: WeightStore) -> Model:
+def _add_offer(options: Namespace, store: WeightStore) -> Model:
     offer = get(str(options.file), store.catalogue)
     if options.licence:
         raise WeightsError("weights_add_licence", name=offer.name)
@@ -234,7 +234,7 @@ def _add_offer(options: argparse.Namespace, store: WeightStore) -> Model:
         return add_by_name(offer, options.name, store.folder, progress)
 
 
-def _remove(options: argparse.Namespace, store: WeightStore) -> Outcome:
+def _remove(options: Namespace, store: WeightStore) -> Outcome:
     model = remove(options.own, store.folder)
     return Outcome([{"name": model.name, "file": model.file}], f"Removed {model.name}.")
 

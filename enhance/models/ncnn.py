@@ -96,6 +96,9 @@ class _Layer:
     def get(self, number: int, default: float = 0.0) -> float:
         return self.settings.get(number, [default])[0]
 
+    def count(self, number: int, default: int = 0) -> int:
+        return int(self.get(number, default))
+
     def require(self, supported: bool) -> None:
         if not supported:
             raise NotImplementedError
@@ -254,8 +257,8 @@ def _input(reader: _Reader, layer: _Layer) -> Blob:
 def _convolution(reader: _Reader, layer: _Layer) -> Blob:
     """Read a convolution of 1x1 or 3x3 with stride 1, zero padding that keeps the size, and an
     optional activation."""
-    channels = int(layer.get(0))
-    size = int(layer.get(1))
+    channels = layer.count(0)
+    size = layer.count(1)
     padding = layer.get(4)
     layer.require(size in (1, 3) and padding in (size // 2, _SAME_PADDING))
     # The strides, dilations, the second size, the other sides, quantisation and kinds of padding.
@@ -303,7 +306,7 @@ def _activation(reader: _Reader, layer: _Layer) -> Blob:
     (blob,) = layer.inputs
     source = reader.node(blob)
     if layer.kind == "PReLU":
-        slopes = reader.weights.take((int(layer.get(0)),))
+        slopes = reader.weights.take((layer.count(0),))
         activation = Activation("prelu", slopes=reader.store_for(source, layer.name, slopes))
     else:
         activation = Activation(_ACTIVATIONS[layer.kind], layer.get(0))
@@ -377,7 +380,7 @@ def _interp(reader: _Reader, layer: _Layer) -> Blob:
 def _shuffle(reader: _Reader, layer: _Layer) -> Blob:
     (blob,) = layer.inputs
     source = reader.node(blob)
-    factor = int(layer.get(0, 1))
+    factor = layer.count(0, 1)
     layer.require(layer.get(1) == 0 and factor >= 1)
     if reader.graph.nodes[source].channels % factor**2:
         raise ValueError("wrong number of channels")
@@ -396,7 +399,7 @@ def _concat(reader: _Reader, layer: _Layer) -> Blob:
 
 def _memory_data(reader: _Reader, layer: _Layer) -> Blob:
     layer.require(layer.get(0) <= 1 and layer.get(1) <= 1 and layer.get(21, 1) == 1)
-    return reader.weights.take((int(layer.get(2)),))
+    return reader.weights.take((layer.count(2),))
 
 
 _OPERATORS: dict[str, Callable[[_Reader, _Layer], Blob]] = {
