@@ -365,18 +365,12 @@ class Graph:
             image = self.append(Nearest, image, enlarge=factor)
         return self.add(shuffled, image)
 
-    def dysample(self, source: int, name: str, factor: int, groups: int) -> int:
+    def dysample(self, state: State, name: str, source: int, factor: int, groups: int) -> int:
         """Append the layers of DySample up to its last convolution. Its offsets have no bound."""
         whole = self.append(Complete, source)
-        shape = {"channels": 2 * groups * factor**2, "size": 1}
-        offset = self.conv(f"{name}.offset", whole, **shape)
-        scope = self.conv(
-            f"{name}.scope",
-            whole,
-            **shape,
-            bias=False,
-            activation=Activation("sigmoid"),
-        )
+        sigmoid = Activation("sigmoid")
+        offset = self.conv_of(state, f"{name}.offset", whole)
+        scope = self.conv_of(state, f"{name}.scope", whole, bias=False, activation=sigmoid)
         offset = self.append(Multiply, offset, scope)
         return self.append(
             Sample,

@@ -52,7 +52,7 @@ def convert(network: Any) -> tuple[Graph, State]:
     shortcut = conv("shortcut.conv11", image)
     joined = graph.add(body, graph.add(shortcut, side))
     if options["upsampler"] == "dys":
-        sampled = graph.dysample(joined, "upsampler", factor, groups=4)
+        sampled = graph.dysample(tensors, "upsampler", joined, factor, groups=4)
         conv("upsampler.end_conv", sampled)
     else:
         graph.shuffle(conv("upsampler.0", joined), factor)

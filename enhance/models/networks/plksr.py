@@ -67,7 +67,8 @@ def convert(network: Any) -> tuple[Graph, State]:
         repeated = conv(_REPEAT, image, bias=False, precise=True)
         # DySample's groups divide its channels, which for an odd factor are not a multiple of 4.
         groups = 3 if factor % 2 else 4
-        sampled = graph.dysample(graph.add(wide, repeated), "to_img", factor, groups)
+        wide = graph.add(wide, repeated)
+        sampled = graph.dysample(state, "to_img", wide, factor, groups)
         if factor > 1:
             conv("to_img.end_conv", sampled)
     else:
