@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from .analysis import Analysis
@@ -16,14 +16,6 @@ from .presets import available_presets
 from .restore.resample import with_possible_size
 from .settings import DEFAULT_PRESET, SIZE_FIELDS, Settings
 
-_SETTINGS_OF_ERRORS = {
-    "preset_unknown": "preset",
-    "scale_reduced": "scale",
-    "quality_range": "quality",
-    "metadata_unknown": "metadata",
-    "background_unknown": "background",
-}
-"""The settings of errors whose values do not contain the name of the setting."""
 _DEFAULTS = {"preset": DEFAULT_PRESET, "tuning": True, **asdict(Encoding())}
 """The defaults of settings. Others depend on the preset or the photo."""
 
@@ -50,19 +42,22 @@ def tips(
 ) -> list[Advice]:
     """Return the suggestions for haze and faces, and for the `faster` preset of a slow run."""
     found = []
-    available = available_presets()
     suited = {"dehaze": analysis.haze >= HAZY, "face": bool(analysis.faces)}
     for preset, is_suited in suited.items():
-        if not is_suited or preset == settings.preset:
-            continue
-        solutions: tuple[Solution, ...] = ()
-        if preset in available:
-            label = translate(language, "use_instead", name=name_of(language, "preset", preset))
-            solutions = (Solution(label, {"preset": preset}),)
-        found.append(Advice(translate(language, f"hint_{preset}"), solutions))
+        if is_suited and preset != settings.preset:
+            solutions = ()
+            if preset in available_presets():
+                name = name_of(language, "preset", preset)
+                solutions = (_use_instead(language, name, preset=preset),)
+            found.append(Advice(translate(language, f"hint_{preset}"), solutions))
     if faster is not None:
-        name = name_of(language, "preset", faster.preset)
-        label = _use_faster(language, name, faster.seconds, faster.selected_seconds)
+        label = translate(
+            language,
+            "use_preset",
+            name=name_of(language, "preset", faster.preset),
+            time=format_duration(language, faster.seconds),
+            selected=format_duration(language, faster.selected_seconds),
+        )
         solution = Solution(label, {"preset": faster.preset})
         found.append(Advice(translate(language, "slow_offer"), (solution,)))
     return found
@@ -75,33 +70,24 @@ def size_problem(error: SettingsError, settings: Settings, language: str) -> Adv
     """
     height = error.values["height"]
     width = error.values["width"]
-    problem = "too_small_here"
-    if error.key == "size_large":
-        problem = "too_large_here"
+    problems = {"size_large": "too_large_here", "size_small": "too_small_here"}
     possible = with_possible_size(settings, height, width)
     bound = possible.describe_size(language)
     wanted = settings.describe_size(language)
     text = translate(
         language,
-        problem,
+        problems[error.key],
         wanted=f"{wanted[0].upper()}{wanted[1:]}",
         bound=bound,
         width=width,
         height=height,
     )
+    before = settings.output_size
+    changed = {name: value for name, value in possible.output_size.items() if value != before[name]}
     label = translate(language, "use_size", size=bound)
-    if settings.is_print and replace(possible, dpi=settings.dpi) == settings:
+    if changed.keys() == {"dpi"}:
         label = translate(language, "use_dpi", dpi=possible.dpi)
-    return Advice(text, (Solution(label, _changed_size(settings, possible)),))
-
-
-def _changed_size(before: Settings, after: Settings) -> dict[str, Any]:
-    """Return the values of the output size that differ."""
-    return {
-        name: getattr(after, name)
-        for name in SIZE_FIELDS
-        if getattr(after, name) != getattr(before, name)
-    }
+    return Advice(text, (Solution(label, changed),))
 
 
 def setting_problem(error: SettingsError, given: Mapping[str, Any], language: str) -> Advice:
@@ -131,8 +117,8 @@ def _solution(error: SettingsError, given: Mapping[str, Any], language: str) -> 
         return _use_png(language)
     if error.key == "scale_of_preset":
         scale = float(error.values["high"])
-        return Solution(translate(language, "use_instead", name=f"{scale:g}"), {"scale": scale})
-    name = error.values.get("setting") or _SETTINGS_OF_ERRORS[error.key]
+        return _use_instead(language, f"{scale:g}", scale=scale)
+    name = error.values["setting"]
     return Solution(translate(language, "use_default"), {name: _DEFAULTS.get(name)})
 
 
@@ -146,10 +132,8 @@ def format_problem(encoding: Encoding, width: int, height: int, language: str) -
 
 
 def _use_png(language: str) -> Solution:
-    return Solution(translate(language, "use_instead", name=FORMATS["png"].name), {"format": "png"})
+    return _use_instead(language, FORMATS["png"].name, format="png")
 
 
-def _use_faster(language: str, name: str, seconds: float, selected_seconds: float) -> str:
-    time = format_duration(language, seconds)
-    selected = format_duration(language, selected_seconds)
-    return translate(language, "use_preset", name=name, time=time, selected=selected)
+def _use_instead(language: str, name: str, **values: Any) -> Solution:
+    return Solution(translate(language, "use_instead", name=name), values)

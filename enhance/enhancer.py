@@ -370,25 +370,19 @@ class Enhancer:
             names = [name for name in presets.available_presets() if name != AUTO]
             settings = [Settings(name) for name in names or [REFERENCE_PRESET]]
         chosen = [self.resolve(image, one)[0] for one in settings]
-
-        def order(one: Settings) -> tuple[float, bool]:
-            # Presets with the same model have the same estimate, so each is loaded once. Faces
-            # unload it and are last.
-            return self.estimate_preview(image, one, box), one.scene == "face"
-
-        cells: dict[Settings, Cell] = {}
-        previews: dict[str, Preview] = {}  # by the key of their network's output
-        for one in sorted(chosen, key=order):
+        cells = dict[Settings, Cell]()
+        previews = dict[str, Preview]()  # by the key of their network's output
+        # So that each model is loaded once. Faces unload it and are last.
+        for one in sorted(chosen, key=lambda one: (one.model, one.scene == "face")):
             cell = self._compare_preset(image, one, box, job, previews)
             cells[one] = cell
             if cell.preview is not None:
                 previews.setdefault(cell.preview.region.network_key, cell.preview)
             if progress is not None:
                 progress(len(cells), len(chosen), None)
-        first = cells[chosen[0]]
-        if first.error is not None and not previews:
-            raise first.error
         ordered = tuple(cells[one] for one in chosen)
+        if ordered[0].error is not None and not previews:
+            raise ordered[0].error
         return Comparison(box, ordered, time.perf_counter() - started)
 
     def _compare_preset(

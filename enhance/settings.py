@@ -225,7 +225,7 @@ class Settings:
         """Raise SettingsError if it is `reduce` or the preset that limits the scale."""
         limit = f"{largest:.3g}"
         if self.reduce not in (None, 1):
-            raise SettingsError("scale_reduced", reduce=self.reduce, largest=limit)
+            raise SettingsError("scale_reduced", setting="scale", reduce=self.reduce, largest=limit)
         if largest < _LARGEST_SCALE:
             range_of_preset = {"low": "1", "high": limit, "value": f"{self.scale:g}"}
             raise SettingsError(
@@ -482,7 +482,8 @@ def find_preset(name: str) -> Preset:
             return _own_preset(model)
         if preset := PRESETS.get(name) or all_presets().get(name):
             return preset
-    raise SettingsError("preset_unknown", preset=name, known=", ".join(all_presets()))
+    known = ", ".join(all_presets())
+    raise SettingsError("preset_unknown", setting="preset", preset=name, known=known)
 
 
 def all_presets() -> dict[str, Preset]:

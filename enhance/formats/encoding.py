@@ -75,14 +75,22 @@ class Encoding:
         if self.format not in FORMATS:
             raise SettingsError("format_unknown", value=self.format, formats=", ".join(FORMATS))
         if isinstance(self.quality, bool) or self.quality not in range(1, 101):
-            raise SettingsError("quality_range", value=repr(self.quality))
+            raise SettingsError("quality_range", setting="quality", value=repr(self.quality))
         if self.metadata not in CHOICES:
-            raise SettingsError("metadata_unknown", value=self.metadata, choices=", ".join(CHOICES))
+            choices = ", ".join(CHOICES)
+            raise SettingsError(
+                "metadata_unknown", setting="metadata", value=self.metadata, choices=choices
+            )
         if not isinstance(self.label, bool):
             raise SettingsError("setting_switch", setting="label", value=repr(self.label))
         if self.background not in BACKGROUNDS:
             backgrounds = ", ".join(BACKGROUNDS)
-            raise SettingsError("background_unknown", value=self.background, choices=backgrounds)
+            raise SettingsError(
+                "background_unknown",
+                setting="background",
+                value=self.background,
+                choices=backgrounds,
+            )
         object.__setattr__(self, "quality", int(self.quality))
 
     @staticmethod
