@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypedDict
 
 from . import models
-from .errors import StorageError
+from .errors import EnhanceError, SettingsError, StorageError, WeightsError
 from .i18n import translate
 from .models.networks import NETWORKS
 from .settings import AUTO, PRESETS, REFERENCE_PRESET, Preset, Settings, all_presets, find_preset
@@ -69,39 +69,36 @@ def with_installed_models(settings: Settings) -> Settings:
 
 def available_presets() -> tuple[str, ...]:
     """Return the presets whose models and packages are installed, in order."""
-    names = []
-    for name, preset in all_presets().items():
-        if not missing_models(preset) and not _lacks_package(preset):
-            names.append(name)
-    return tuple(names)
+    return tuple(name for name, preset in all_presets().items() if _problem(preset) is None)
 
 
-def _lacks_package(preset: Preset) -> bool:
-    """Return whether the package that a preset needs is not installed."""
-    return preset.scene == "face" and importlib.util.find_spec(_FACE_PACKAGE["package"]) is None
-
-
-def missing_models(preset: Preset) -> list[str]:
-    """Return the models of a preset that are not installed; for `auto` of the preset that it falls
-    back to."""
-    if preset.name == AUTO:
-        preset = PRESETS[REFERENCE_PRESET]
-    return [name for name in _models_of(preset) if not is_installed(name)]
+def _problem(preset: Preset) -> EnhanceError | None:
+    """Return why a preset is not available, or None if it is."""
+    if preset.scene == "face" and importlib.util.find_spec(_FACE_PACKAGE["package"]) is None:
+        return SettingsError("extra_missing", **_FACE_PACKAGE)
+    missing = [name for name in _models_of(preset) if not is_installed(name)]
+    if not missing:
+        return None
+    if preset.own:
+        return WeightsError("weights_own_gone", name=preset.model)
+    return WeightsError("weights_missing", names=" ".join(missing))
 
 
 def _models_of(preset: Preset) -> tuple[str, ...]:
+    """Return the models that a preset needs, for `auto` those of the preset that it falls back
+    to."""
+    if preset.name == AUTO:
+        preset = PRESETS[REFERENCE_PRESET]
     settings = with_installed_models(Settings(preset.name))
     return *settings.weights.models, *_SCENE_MODELS.get(preset.scene or "", ())
 
 
 def describe(preset: Preset, language: str) -> PresetInfo:
     """Return purpose, settings and availability of a preset."""
-    missing = missing_models(preset)
-    reason = _reason(preset, missing, language)
+    problem = _problem(preset)
     settings = with_installed_models(Settings(preset.name)).as_dict()
-    is_unknown = preset.own and missing
     relative_time = None
-    if preset.model and not is_unknown:
+    if preset.model and not (preset.own and problem):
         usual = _work(PRESETS[REFERENCE_PRESET].model)
         relative_time = round(_work(preset.model) / usual, 3)
     return {
@@ -115,8 +112,8 @@ def describe(preset: Preset, language: str) -> PresetInfo:
         "denoises": preset.denoises,
         "denoise_is_fixed": has_fixed_denoise(preset),
         "scale": preset.scale,
-        "available": reason is None,
-        "reason": reason,
+        "available": problem is None,
+        "reason": problem and problem.message(language),
         "relative_time": relative_time,
     }
 
@@ -166,17 +163,6 @@ def _network_name(network: str) -> str:
     if network in NETWORKS:
         return NETWORKS[network].TITLE
     return network
-
-
-def _reason(preset: Preset, missing: list[str], language: str) -> str | None:
-    """Return why a preset is not available, or None if it is."""
-    if _lacks_package(preset):
-        return translate(language, "extra_missing", **_FACE_PACKAGE)
-    if not missing:
-        return None
-    if preset.own:
-        return translate(language, "weights_own_gone", name=preset.model)
-    return translate(language, "weights_missing", names=" ".join(missing))
 
 
 def _work(model: str) -> float:
