@@ -98,7 +98,6 @@ class Comparison:
 
         A network that several presets share counts for each of them.
         """
-        known = self.previews[0].info
         infos = [preview.info for preview in self.previews]
         stages = ("wait", "decode", "scene", "network", "tuning", "encode")
         seconds = {
@@ -108,11 +107,11 @@ class Comparison:
         return {
             "task_id": None,
             "status": "done",
-            "input": known["input"],
+            "input": infos[0]["input"],
             "square": asdict(self.box),
             "presets": [cell.facts(language) for cell in self.cells],
             "output": None,
-            "device": known["device"],
+            "device": infos[0]["device"],
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "peak_memory_mb": max(info["peak_memory_mb"] or 0.0 for info in infos),
             "cached": False,

@@ -219,8 +219,12 @@ class Enhancer:
         EnhanceError, before any work if the format cannot hold the result. No partial file remains.
         """
         settings = _with_model(as_settings(settings), model)
-        target = None if output is None else Path(output)
-        encoding = _output_encoding(target, encoding)
+        target = None
+        if output is not None:
+            target = Path(output)
+            by_name = Encoding.of_file(target, format=encoding and encoding.format)
+            encoding = encoding or by_name
+        encoding = encoding or Encoding()
         job = options.job or _job("run", stop)
         self.check()  # first, because this imports PyTorch
         started = time.perf_counter()
@@ -738,13 +742,16 @@ class Enhancer:
             self._engine.release()
 
     def release_if_idle(self) -> None:
-        """Free the memory of a model that is idle for five minutes.
+        """Free the memory of a model that is idle for five minutes, and return all freed memory to
+        the system.
 
         A server calls this regularly.
         """
         if self._engine is not None and not self.scheduler.count():
             self._engine.release_if_idle()
-        _return_free_memory()
+        # Freed memory, which glibc keeps for each thread: 130 MB after a busy minute.
+        if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+            trim(0)
 
     def _create_engine(self) -> Engine:
         """Return the engine. Only on the device's thread, so that there is one for all callers."""
@@ -764,13 +771,6 @@ class Enhancer:
             lambda restorer: restorer.restore(crops, job.stop),
             job,
         )
-
-
-def _return_free_memory() -> None:
-    """Return freed memory to the system. Otherwise, glibc keeps it for each thread: 130 MB after a
-    busy minute."""
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-        trim(0)
 
 
 @cache  # One for the process, so that the calls of `enhance` share the model in memory.
@@ -824,15 +824,6 @@ def enhance(
         finally:
             if output is None:
                 result.path.unlink()
-
-
-def _output_encoding(output: Path | None, encoding: Encoding | None) -> Encoding:
-    """Return the format of a run. Raises SettingsError if the extension of `output` contradicts
-    it."""
-    if output is None:
-        return encoding or Encoding()
-    by_name = Encoding.of_file(output, format=encoding and encoding.format)
-    return encoding or by_name
 
 
 def _same_kind(result: Result, image: Any) -> Any:

@@ -194,11 +194,6 @@ class RunInputs:
         return self.image.sha256, self.settings, self.model.sha256, self.precision, second
 
     @property
-    def has_gain_map(self) -> bool:
-        """Whether the result contains the HDR gain map of the image."""
-        return self.image.gain_map is not None
-
-    @property
     def network_input(self) -> SourceImage:
         """The image, downscaled first if the settings have `reduce`."""
         return self.image.downscale(self.settings.reduce)

@@ -176,7 +176,7 @@ class Run:
             self.on_compute(self)
         self.memory = PeakMemory(self.engine.device.type, reset=True)
         image = self.inputs.image
-        part = self._part(image, Box(0, 0, image.width, image.height))
+        part = self._part(image, Cut.whole(image.height, image.width))
         scene = self._find_scene(part.network_box)
         with self._network_output(scene, part, path.parent, network_path) as output:
             if self.inputs.second:  # its input has no haze
@@ -219,7 +219,7 @@ class Run:
         settings = self.inputs.settings
         network_key = self.inputs.network_key
         outer = surroundings(box, image.width, image.height, settings)
-        part = self._part(image.crop(outer), outer)
+        part = self._part(image.crop(outer), Cut(outer, image.height, image.width))
         is_approximate = False
         if settings.model and part.cut != Cut.whole(image.height, image.width):
             is_approximate = models.graph_of(settings.model).needs_statistics
@@ -247,9 +247,10 @@ class Run:
 
         `encoding` describes the file, None for the PNG that the run wrote.
         """
-        notes = self.inputs.image.metadata.notes
+        image = self.inputs.image
+        notes = image.metadata.notes
         if encoding:
-            notes = encoding.input_notes(notes, has_gain_map=self.inputs.has_gain_map)
+            notes = encoding.input_notes(notes, has_gain_map=image.gain_map is not None)
         if notes:
             output = {**output, "notes": list(dict.fromkeys([*notes, *output.get("notes", ())]))}
         return cast(Info, self._facts() | {"output": output, "cached": cached})
@@ -313,12 +314,9 @@ class Run:
         self._end_stage("scene")
         return scene
 
-    def _part(self, image: SourceImage, outer: Box) -> Part:
-        """Return the part of the run's image whose region is `outer`."""
-        whole = self.inputs.image
+    def _part(self, image: SourceImage, cut: Cut) -> Part:
         reduce = self.inputs.settings.reduce
-        cut = Cut(outer, whole.height, whole.width)
-        return Part(image, cut, image.downscale(reduce), outer.downscale(reduce))
+        return Part(image, cut, image.downscale(reduce), cut.box.downscale(reduce))
 
     def _rows(self, network: Rows, settings: Settings, scene: Scene, part: Part) -> ResultRows:
         """Step 5: return a result as rows on demand, from the rows of the network's output."""

@@ -70,7 +70,7 @@ class BatchFile:
     png: Path | None = None
     """The lossless result, if it is kept."""
     address: str = ""
-    """The address of a file that is not local. It has a `source` only while it is processed."""
+    """The address of a file that is not local. Its `source` exists only while it is processed."""
     bytes: int = 0
     """Size of the file at an address, which stands for its pixels."""
     entry: Mapping[str, Any] | None = None

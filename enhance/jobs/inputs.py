@@ -46,7 +46,7 @@ class Shard:
 
 
 def find_images(
-    inputs: Iterable[Path | str],
+    inputs: Sequence[Path | str],
     output: Path | str | None = None,
     shard: Shard = Shard(),
     ending: str = ".png",
@@ -59,13 +59,8 @@ def find_images(
     folder that cannot be read is a failed file. Raises StorageError, PictureError if there is
     nothing at an address, EnhanceError if nothing is found.
     """
-    addresses: list[str] = []
-    paths: list[Path] = []
-    for path in inputs:
-        if is_address(path):
-            addresses.append(path)
-        else:
-            paths.append(Path(path))
+    addresses = [path for path in inputs if is_address(path)]
+    paths = [Path(path) for path in inputs if not is_address(path)]
     listing = list_images(paths, _is_earlier_result)
     files = [BatchFile(image.path, image.relative_path) for image in listing.images]
     files += _list_addresses(addresses, output, listing)
@@ -141,7 +136,7 @@ def _listed_file(path: Path, number: int, line: str) -> BatchFile:
     if not is_address(name):
         return file
     # All addresses of a list count the same, because their sizes are not known.
-    return replace(file, source=Path(file.name), address=name, bytes=1)
+    return replace(file, address=name, bytes=1)
 
 
 def _list_addresses(
@@ -155,7 +150,7 @@ def _list_addresses(
         stored = stored_at(address)
         return stored is not None and stored.origin.signature is not None
 
-    files: dict[str, BatchFile] = {}
+    files = dict[str, BatchFile]()
     for address in addresses:
         for found, path, size in list_address(address, is_result, listing):
             files[found] = BatchFile(Path(path.name), path, address=found, bytes=size)

@@ -17,7 +17,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
-from ..errors import Cancelled, EnhanceError
+from ..errors import Cancelled, EnhanceError, check_stop
 
 Progress = Callable[[int, int, float | None], object]
 """Called between steps with the finished rows, all rows and the seconds left (None if unknown)."""
@@ -56,8 +56,7 @@ class Job:
 
     def check(self) -> None:
         """Raise Cancelled if the job is cancelled."""
-        if self.stop.is_set():
-            raise Cancelled("stopped")
+        check_stop(self.stop)
 
 
 class Scheduler:

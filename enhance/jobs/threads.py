@@ -44,9 +44,7 @@ class JobThreads:
         threads = list(self.running)
         for thread in threads:
             thread.close()
-        end = time.monotonic() + seconds
-        for thread in threads:
-            thread.wait(max(0.0, end - time.monotonic()))
+        wait([thread._future for thread in threads], seconds)
 
 
 class JobThread(Generic[T]):
