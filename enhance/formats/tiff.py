@@ -16,7 +16,15 @@ from typing import BinaryIO, TypeAlias
 import numpy as np
 from isal import isal_zlib
 
-from ..metadata.exif import EMPTY, EXIF_IFD, GPS_IFD, INTEROP_IFD, TYPE_SIZES, read_directory
+from ..metadata.exif import (
+    EMPTY,
+    EXIF_IFD,
+    GPS_IFD,
+    INTEROP_IFD,
+    TYPE_SIZES,
+    byte_order,
+    read_directory,
+)
 from .format import FinishedImage, Format
 
 _BYTE = 1
@@ -69,9 +77,7 @@ def _write(file: BinaryIO, image: FinishedImage) -> None:
     """Write a TIFF. It is a BigTIFF if the pixels have more than about 4 GB."""
     exif = image.metadata.exif or EMPTY
     height, _ = image.png.size
-    order = "<"
-    if exif.startswith(b"MM"):
-        order = ">"
+    order = byte_order(exif)
     is_big = height * image.png.row_bytes > _CLASSIC_BYTES
     if is_big:
         layout = _Layout(order, "Q", "Q", _LONG8, main_offset=8)

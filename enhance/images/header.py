@@ -151,10 +151,7 @@ def _png_header(file: BinaryIO) -> Header:
     if depth > 8:
         mode = _deep_mode(mode)
     metadata = png_chunks.read_metadata(file, chunks)
-    frames = 1
-    if b"acTL" in first:
-        animation = chunk_content(file, first[b"acTL"])
-        frames = int.from_bytes(animation[:4], "big")
+    animation = chunk_content(file, first.get(b"acTL"))
     return Header(
         "PNG",
         mode,
@@ -165,7 +162,7 @@ def _png_header(file: BinaryIO) -> Header:
         # OpenCV ignores a transparent level of 16-bit grey.
         has_alpha=colour_type in (4, 6) or (b"tRNS" in first and mode != "I;16"),
         orientation=read_orientation(metadata.exif),
-        frames=frames,
+        frames=int.from_bytes(animation[:4], "big") or 1,
     )
 
 

@@ -22,26 +22,21 @@ class Chunk:
     length: int
 
 
-def chunk_content(file: BinaryIO, chunk: Chunk) -> bytes:
-    file.seek(chunk.start)
-    return file.read(chunk.length)
-
-
 def first_chunks(chunks: Sequence[Chunk]) -> dict[bytes, Chunk]:
     """Return the first chunk of each kind."""
     return {chunk.kind: chunk for chunk in reversed(chunks)}
 
 
-def read_block(file: BinaryIO, chunk: Chunk | None) -> bytes | None:
+def chunk_content(file: BinaryIO, chunk: Chunk | None) -> bytes:
     """Return the content of a chunk, cut to one byte more than LARGEST_BLOCK.
 
-    The result is None if it is missing or empty. The extra byte shows
-    `Metadata.without_large_blocks` that it is too large.
+    The result is empty without a chunk. The extra byte shows `Metadata.without_large_blocks` that a
+    block is too large.
     """
     if chunk is None:
-        return None
+        return b""
     file.seek(chunk.start)
-    return file.read(min(chunk.length, LARGEST_BLOCK + 1)) or None
+    return file.read(min(chunk.length, LARGEST_BLOCK + 1))
 
 
 def map_file(file: BinaryIO) -> mmap.mmap:

@@ -61,9 +61,9 @@ _PHOTO_TAGS = (
     0x9C9F,  # XPSubject
 )
 """The tags of a TIFF that describe the photo. The others describe how its pixels are stored."""
-_SHORT = 3
-_RATIONAL = 5
-_TYPES = {"H": _SHORT, "I": 4, "II": _RATIONAL}
+_MAIN = 0
+"""Stands for the main directory, to which no tag points."""
+_TYPES = {"H": 3, "I": 4, "II": 5}
 """The type of a number by its layout as `struct` denotes it."""
 TYPE_SIZES = {
     1: 1,  # byte
@@ -111,12 +111,9 @@ class _Block:
     """A block that is read or changed. Its methods raise an error of `_DAMAGE` if it is damaged."""
 
     def __init__(self, content: bytes) -> None:
-        if content.startswith(b"II*\0"):
-            self.order = "<"
-        elif content.startswith(b"MM\0*"):
-            self.order = ">"
-        else:
+        if not content.startswith((b"II*\0", b"MM\0*")):
             raise ValueError("no TIFF header")
+        self.order = byte_order(content)
         self.data = bytearray(content)
         self.main = self.long(4)
 
@@ -143,30 +140,27 @@ class _Block:
             entries.append(_Entry(position, tag, kind, start, length))
         return entries
 
-    def all_entries(self, *tags: int) -> list[_Entry]:
-        """Return the entries of the main directory, and of those that these tags point to."""
-        directories = [self.main, *filter(None, map(self.directory, tags))]
-        return [entry for directory in directories for entry in self.entries(directory)]
-
-    def directory(self, tag: int) -> int | None:
-        """Return the offset of an intact directory that a tag of the main directory points to."""
+    def directories(self) -> dict[int, int]:
+        """Return the offset of the main directory as `_MAIN`, and of the intact directories for
+        EXIF and GPS, by their tags."""
+        found = {_MAIN: self.main}
         for entry in self.entries(self.main):
-            if entry.tag == tag:
+            if entry.tag in (EXIF_IFD, GPS_IFD):
                 with suppress(struct.error):
                     directory = self.long(entry.position + 8)
                     self.entries(directory)
-                    return directory
-        return None
+                    found.setdefault(entry.tag, directory)
+        return found
+
+    def all_entries(self) -> list[_Entry]:
+        """Return the entries of all `directories`."""
+        directories = self.directories().values()
+        return [entry for directory in directories for entry in self.entries(directory)]
 
     def values(self, directory: int) -> _Values:
-        """Return the intact values of a directory.
-
-        Raises ValueError if they overlap so much that copies would be much longer than the block.
-        """
+        """Return the intact values of a directory."""
         entries = [entry for entry in self.entries(directory) if entry.kind in TYPE_SIZES]
         intact = [one for one in entries if 0 < one.length <= len(self.data) - one.start]
-        if sum(entry.length for entry in intact) > 2 * len(self.data):
-            raise ValueError("values overlap")
         return {
             entry.tag: (entry.kind, bytes(self.data[entry.start : entry.start + entry.length]))
             for entry in intact
@@ -185,8 +179,8 @@ class _Block:
         return start
 
     def remove(self, tags: Collection[int]) -> None:
-        """Remove tags of the main directory and of the EXIF directory, and their values."""
-        for directory in filter(None, [self.main, self.directory(EXIF_IFD)]):
+        """Remove tags of all `directories`, and their values."""
+        for directory in self.directories().values():
             kept = []
             for entry in self.entries(directory):
                 if entry.tag in tags:
@@ -209,20 +203,31 @@ class _Block:
         return self.pack("HHI", tag, _TYPES[layout], 1) + value.ljust(4, b"\0")
 
 
-def read_directory(content: bytes, tag: int | None = None) -> _Values:
+def byte_order(block: bytes) -> str:
+    """Return the byte order of a TIFF or an EXIF block as `struct` denotes it."""
+    if block.startswith(b"II"):
+        return "<"
+    return ">"
+
+
+def read_directory(content: bytes | None, directory: int = _MAIN) -> _Values:
     """Return type and bytes of each intact value of a directory by its tag.
 
-    The directory is the main one, or the one that `tag` points to. The bytes are in the order of
-    the block. The result is empty if the directory is missing or damaged, or if its values overlap.
+    `directory` is EXIF_IFD or GPS_IFD, by default the main directory. The bytes are in the order of
+    the block. The result is empty if the directory is missing or damaged, or if values overlap.
     """
-    with suppress(*_DAMAGE):
-        block = _Block(content)
-        directory: int | None = block.main
-        if tag is not None:
-            directory = block.directory(tag)
-        if directory is not None:
-            return block.values(directory)
+    content = content or b""
+    with suppress(*_DAMAGE, KeyError):
+        if has_plausible_values(content):
+            block = _Block(content)
+            return block.values(block.directories()[directory])
     return {}
+
+
+def read_value(content: bytes | None, tag: int, directory: int = _MAIN) -> bytes:
+    """Return the bytes of a value in a directory, as `read_directory` does; empty without one."""
+    _, value = read_directory(content, directory).get(tag, (0, b""))
+    return value
 
 
 def has_plausible_values(content: bytes) -> bool:
@@ -232,7 +237,7 @@ def has_plausible_values(content: bytes) -> bool:
     """
     total = 0
     with suppress(*_DAMAGE):  # Functions that change the block report the damage.
-        for entry in _Block(content).all_entries(EXIF_IFD, GPS_IFD):
+        for entry in _Block(content).all_entries():
             total += max(0, min(entry.length, len(content) - entry.start))
     return total <= 2 * len(content)
 
@@ -244,9 +249,8 @@ def without_prefix(block: bytes | None) -> bytes | None:
 
 def read_orientation(block: bytes | None) -> int:
     """Return the orientation, 1 to 8; 1 if the block states none or is damaged."""
-    block = block or b""
-    _, value = read_directory(block).get(ORIENTATION, (_SHORT, b""))
-    number = max(value, default=1)  # The other byte is 0, in either order.
+    # The other byte is 0, in either order.
+    number = max(read_value(block, ORIENTATION), default=1)
     if number in range(1, 9):
         return number
     return 1
@@ -255,17 +259,13 @@ def read_orientation(block: bytes | None) -> int:
 def read_dpi(block: bytes | None) -> tuple[float, float] | None:
     """Return the resolution in dots per inch, across and down, if the block states one."""
     block = block or b""
-    values = read_directory(block)
-    order = ">"
-    if block.startswith(b"II"):
-        order = "<"
-    _, unit = values.get(_RESOLUTION_UNIT, (_SHORT, b""))
     units_per_inch = 1.0
-    if 3 in unit:  # centimetres
+    if 3 in read_value(block, _RESOLUTION_UNIT):  # centimetres
         units_per_inch = 2.54
-    with suppress(KeyError, struct.error, ZeroDivisionError):
-        ratios = values[_X_RESOLUTION][1] + values[_Y_RESOLUTION][1]
-        across, across_divisor, down, down_divisor = struct.unpack(order + "4I", ratios)
+    ratios = read_value(block, _X_RESOLUTION) + read_value(block, _Y_RESOLUTION)
+    with suppress(struct.error, ZeroDivisionError):
+        numbers = struct.unpack(byte_order(block) + "4I", ratios)
+        across, across_divisor, down, down_divisor = numbers
         dpi_across = across / across_divisor * units_per_inch
         dpi_down = down / down_divisor * units_per_inch
         return plausible_dpi(dpi_across, dpi_down)
@@ -285,7 +285,7 @@ def with_numbers(content: bytes, numbers: Mapping[int, int]) -> bytes:
     All other bytes stay the same.
     """
     block = _Block(content)
-    for entry in block.all_entries(EXIF_IFD):
+    for entry in block.all_entries():
         if entry.tag in numbers:
             number = numbers[entry.tag]
             layout = "I"
@@ -337,13 +337,13 @@ def _ratio(dpi: float) -> tuple[int, int]:
 
 def has_position(block: bytes | None) -> bool:
     """Return whether the GPS directory contains a position."""
-    return not _POSITION_TAGS.isdisjoint(read_directory(block or b"", GPS_IFD))
+    return not _POSITION_TAGS.isdisjoint(read_directory(block, GPS_IFD))
 
 
 def without_position(content: bytes) -> bytes:
     """Remove the GPS directory, and maker notes, whose own formats can contain positions."""
     block = _Block(content)
-    gps = block.directory(GPS_IFD)
+    gps = block.directories().get(GPS_IFD)
     if gps is not None:
         for entry in block.entries(gps):
             block.clear(entry.start, entry.length)
@@ -372,14 +372,13 @@ def block_from_tiff(file: BinaryIO, without: Collection[int]) -> bytes | None:
         source = load_directory(file)
         block = Image.Exif()
         block.update({tag: source[tag] for tag in _PHOTO_TAGS if tag in source})
-        has_tags = bool(block)
-        for tag in {EXIF_IFD, GPS_IFD} & source.keys():
+        directories = {EXIF_IFD, GPS_IFD} & source.keys()
+        if not block and not directories:
+            return None
+        for tag in directories:
             values = load_directory(file, source[tag])
             new_values = {one: values[one] for one in values if one not in without}
             block.get_ifd(tag).update(new_values)
-            has_tags = True
-        if not has_tags:
-            return None
         block[ORIENTATION] = 1
         return without_prefix(block.tobytes())
     except Exception:  # Pillow raises many types of errors for unusual tags.

@@ -23,7 +23,7 @@ from PIL import Image, JpegImagePlugin
 from pillow_heif import open_heif
 
 from .containers import map_file
-from .exif import EXIF_IFD, MAKER_NOTE, read_directory
+from .exif import EXIF_IFD, MAKER_NOTE, byte_order, read_value
 from .jpeg_segments import START_OF_IMAGE, segment
 from .xmp import with_properties
 
@@ -144,13 +144,10 @@ def find_attached(segments: Mapping[Any, Any]) -> Iterator[_Attached]:
     busy. `segments` has the content of the MPF segment as "mp", and its position as "mpoffset".
     """
     block = bytes(segments.get("mp", b""))
-    _, entries = read_directory(block).get(_ENTRIES, (0, b""))
-    order = ">"
-    if block.startswith(b"II"):
-        order = "<"
+    entries = read_value(block, _ENTRIES)
     # Each entry has attributes, a size, an offset from the start of the index and two dependent
     # images.
-    listed = struct.iter_unpack(order + "III4x", entries[: _ENTRY_BYTES * _MAX_IMAGES])
+    listed = struct.iter_unpack(byte_order(block) + "III4x", entries[: _ENTRY_BYTES * _MAX_IMAGES])
     for _, length, offset in listed:
         if offset and length <= _MAX_BYTES:
             yield segments["mpoffset"] + offset, length
@@ -227,7 +224,7 @@ def _apple_header(
     if stated:
         headroom = float(stated[1])
     else:
-        headroom = _camera_headroom(exif or b"")
+        headroom = _camera_headroom(exif)
     if headroom is None or not 1 < headroom <= 64:
         return None
     properties = _APPLE_PROPERTIES % {b"stops": math.log2(headroom)}
@@ -250,21 +247,21 @@ def _select_properties(xmp: bytes) -> bytes:
     return b""
 
 
-def _camera_headroom(exif: bytes) -> float | None:
+def _camera_headroom(exif: bytes | None) -> float | None:
     """Return the headroom from the maker notes of an Apple photo, None if they do not state it.
 
     "Applying Apple HDR effect to your photos", developer.apple.com.
     """
-    _, note = read_directory(exif, EXIF_IFD).get(MAKER_NOTE, (0, b""))
+    note = read_value(exif, MAKER_NOTE, EXIF_IFD)
     if not note.startswith(_APPLE_NOTE):
         return None
     start = struct.pack(">I", len(_APPLE_NOTE) + 4)
-    tags = read_directory(b"MM\0*" + start + note[8:])
+    tags = b"MM\0*" + start + note[8:]
     try:
-        first, second, third, fourth = struct.unpack(">4i", tags[33][1] + tags[48][1])
-        tag_33 = first / second
-        tag_48 = third / fourth
-    except (KeyError, struct.error, ZeroDivisionError):
+        numbers = struct.unpack(">4i", read_value(tags, 33) + read_value(tags, 48))
+        tag_33 = numbers[0] / numbers[1]
+        tag_48 = numbers[2] / numbers[3]
+    except (struct.error, ZeroDivisionError):
         return None
     slope, stops = _APPLE_CURVES[tag_33 < 1, tag_48 <= 0.01]
     return 2 ** (slope * tag_48 + stops)

@@ -3,13 +3,14 @@ specification, 3rd edition)."""
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import BinaryIO
 
-from .containers import LARGEST_BLOCK, Chunk, chunk_content, first_chunks, read_block
+from .containers import LARGEST_BLOCK, Chunk, chunk_content, first_chunks
 from .exif import plausible_dpi, read_dpi, without_prefix
 from .iptc import extract_iptc, photoshop_resource
 from .metadata import MAX_TEXTS, MAX_TEXTS_LENGTH, Metadata
@@ -20,6 +21,8 @@ COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 """The colour type by the number of channels, except a palette."""
 _RAW_PROFILE = "Raw profile type "
 _XMP_KEYWORD = "XML:com.adobe.xmp"
+_LARGEST_TEXT = 2 * LARGEST_BLOCK
+"""A block that is stored as text has two digits for each byte."""
 _INCH = 0.0254
 
 # The decoder gets only these chunks, so that a decompression bomb in another chunk has no effect.
@@ -81,10 +84,7 @@ def pixel_chunks(file: BinaryIO) -> bytes:
 
 def read_profile(file: BinaryIO, chunks: Sequence[Chunk]) -> bytes | None:
     """Return the colour profile; None if there is none or it is damaged."""
-    chunk = first_chunks(chunks).get(b"iCCP")
-    if chunk is None:
-        return None
-    _, _, rest = chunk_content(file, chunk).partition(b"\0")
+    _, _, rest = chunk_content(file, first_chunks(chunks).get(b"iCCP")).partition(b"\0")
     with suppress(ValueError, zlib.error):
         return _inflate(rest[1:], LARGEST_BLOCK)
     return None
@@ -98,15 +98,14 @@ def read_metadata(file: BinaryIO, chunks: Sequence[Chunk]) -> Metadata:
     """Return the metadata without damaged blocks."""
     texts, blocks = _read_texts(file, chunks)
     first = first_chunks(chunks)
-    exif = without_prefix(read_block(file, first.get(b"eXIf")))
-    if exif is None:
-        exif = without_prefix(blocks.get("exif") or blocks.get("APP1"))
+    exif = without_prefix(chunk_content(file, first.get(b"eXIf")))
+    exif = exif or without_prefix(blocks.get("exif") or blocks.get("APP1"))
     return Metadata(
         exif,
         xmp=accept_xmp(blocks.get("xmp")),
         iptc=extract_iptc(blocks.get("iptc") or blocks.get("8bim") or b""),
         texts=tuple(texts),
-        dpi=_read_resolution(file, first.get(b"pHYs")) or read_dpi(exif),
+        dpi=_read_resolution(chunk_content(file, first.get(b"pHYs"))) or read_dpi(exif),
     )
 
 
@@ -137,17 +136,15 @@ def metadata_chunks(metadata: Metadata) -> Iterator[bytes]:
 def profile_text(name: str, content: bytes) -> str:
     """Return a block as a "Raw profile type" text of ImageMagick."""
     digits = content.hex()
-    lines = [digits[first : first + 72] for first in range(0, len(digits), 72)]
+    lines = re.findall(".{1,72}", digits)
     return "\n".join(["", name, f"{len(content):8d}", *lines, ""])
 
 
-def _read_resolution(file: BinaryIO, chunk: Chunk | None) -> tuple[float, float] | None:
+def _read_resolution(content: bytes) -> tuple[float, float] | None:
     """Return the dots per inch in a pHYs chunk, None if it states only the shape of a pixel."""
-    if chunk is None or chunk.length != 9:
+    if len(content) != 9 or content[8] != 1:
         return None
-    across, down, unit = struct.unpack(">IIB", chunk_content(file, chunk))
-    if unit != 1:
-        return None
+    across, down = struct.unpack_from(">II", content)
     return plausible_dpi(across * _INCH, down * _INCH)
 
 
@@ -157,11 +154,9 @@ def _inflate(packed: bytes, limit: int) -> bytes:
     Raises ValueError or zlib.error if it is damaged, truncated, or over `limit` bytes.
     """
     inflater = zlib.decompressobj()
-    content = inflater.decompress(packed, limit + 1)
-    if len(content) > limit:
-        raise ValueError("it is too large")
+    content = inflater.decompress(packed, limit)
     if not inflater.eof:
-        raise ValueError("it is truncated")
+        raise ValueError("it is truncated or too large")
     return content
 
 
@@ -179,35 +174,23 @@ def _read_texts(
     for chunk in chunks:
         if chunk.kind not in (b"tEXt", b"zTXt", b"iTXt"):
             continue
-        content = read_block(file, chunk) or b""
-        key = content.partition(b"\0")[0].decode("latin-1")
-        block = _block_of(key)
-        limit = remaining
-        if block:
-            limit = 2 * LARGEST_BLOCK  # A block of a profile has two digits for each byte.
         with suppress(ValueError, zlib.error):
-            value = _text_in(chunk.kind, content, limit)
+            key, value = _text_in(chunk.kind, chunk_content(file, chunk))
             if key == _XMP_KEYWORD:
                 blocks["xmp"] = value.encode("utf-8")
-            elif block:
-                blocks.setdefault(block, _profile_in(value))
-            elif len(texts) < MAX_TEXTS:
+            elif key.startswith(_RAW_PROFILE):
+                blocks.setdefault(key.removeprefix(_RAW_PROFILE), _profile_in(value))
+            elif len(texts) < MAX_TEXTS and len(value) <= remaining:
                 texts.append((key, value))
                 remaining -= len(value)
     return texts, blocks
 
 
-def _block_of(keyword: str) -> str | None:
-    """Return the name of the block in a text with this keyword; None for any other text."""
-    if keyword == _XMP_KEYWORD:
-        return "xmp"
-    if keyword.startswith(_RAW_PROFILE):
-        return keyword.removeprefix(_RAW_PROFILE)
-    return None
+def _text_in(kind: bytes, content: bytes) -> tuple[str, str]:
+    """Return the keyword and the value of a text chunk (section 11.3.3).
 
-
-def _text_in(kind: bytes, content: bytes, limit: int) -> str:
-    """Return the value of a text chunk (section 11.3.3). Raises ValueError or zlib.error."""
+    Raises ValueError or zlib.error if it is damaged or too large.
+    """
     keyword, _, value = content.partition(b"\0")
     encoding = "latin-1"
     is_compressed = kind == b"zTXt"
@@ -220,10 +203,8 @@ def _text_in(kind: bytes, content: bytes, limit: int) -> str:
     if not 1 <= len(keyword) <= 79:
         raise ValueError("the length of its keyword is out of bounds")
     if is_compressed:
-        value = _inflate(value, limit)
-    if len(value) > limit:
-        raise ValueError("it is too large")
-    return value.decode(encoding).replace("\0", "")
+        value = _inflate(value, _LARGEST_TEXT)
+    return keyword.decode("latin-1"), value.decode(encoding).replace("\0", "")
 
 
 def _profile_in(text: str) -> bytes:

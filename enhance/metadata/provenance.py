@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import StorageError
+from .jpeg_segments import segment
 from .png_chunks import END, SIGNATURE, make_chunk
 
 _MARK = re.compile(rb"Enhance(?: \w+=[\w.+-]+)+\n")
@@ -54,7 +55,7 @@ def marked_ending(start: bytes, mark: bytes) -> bytes:
     if start.startswith(SIGNATURE):
         return make_chunk(b"enHA", mark) + END
     if start.startswith(b"\xff\xd8"):
-        return struct.pack(">BBH", 0xFF, 0xE9, 2 + len(mark)) + mark + b"\xff\xd9"
+        return segment(0xE9, mark) + b"\xff\xd9"
     if start.startswith((b"II", b"MM")):  # TIFF, which is read from its beginning by offsets
         return mark
     if start[8:12] == b"WEBP":

@@ -9,7 +9,14 @@ from typing import Any, BinaryIO, TypeAlias
 
 from PIL import ImageFile
 
-from .exif import INTEROP_IFD, block_from_tiff, plausible_dpi, read_dpi, without_prefix
+from .exif import (
+    INTEROP_IFD,
+    block_from_tiff,
+    byte_order,
+    plausible_dpi,
+    read_dpi,
+    without_prefix,
+)
 from .gain_map import AUXILIARY_TYPE, ISO_SEGMENT
 from .iptc import extract_iptc
 from .metadata import MAX_TEXTS, Metadata
@@ -93,7 +100,6 @@ def _tag_bytes(value: object, file: BinaryIO) -> bytes:
         return value
     if isinstance(value, tuple):
         file.seek(0)
-        order = ">" if file.read(2) == b"MM" else "<"
         with suppress(struct.error):
-            return struct.pack(f"{order}{len(value)}I", *value)
+            return struct.pack(f"{byte_order(file.read(2))}{len(value)}I", *value)
     return b""
