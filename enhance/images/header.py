@@ -23,7 +23,7 @@ from ..metadata.exif import (
     read_orientation,
     without_prefix,
 )
-from ..metadata.gain_map import MapHeader, find_heic_map, find_jpeg_map
+from ..metadata.gain_map import MapHeader, find_map
 from ..metadata.profiles import limit_profile
 from ..metadata.reading import pillow_metadata, tiff_metadata
 from ..metadata.tiff_directories import count_pages, tiff_tags
@@ -110,13 +110,10 @@ def _pillow_header(kind: str, file: BinaryIO) -> Header:
         metadata = pillow_metadata(image)
         orientation = read_orientation(metadata.exif)
         tables = []
-        gain_map = None
         if kind == "JPEG":
             tables = [image.quantization.get(number, ()) for *_, number in image.layer[:2]]
-            gain_map = find_jpeg_map(image, file, metadata.exif)
         elif kind == "HEIF":
             orientation = 1  # libheif applies it itself, from the container's own flags.
-            gain_map = find_heic_map(image, file, metadata.exif)
         return Header(
             kind,
             image.mode,
@@ -128,7 +125,7 @@ def _pillow_header(kind: str, file: BinaryIO) -> Header:
             orientation=orientation,
             frames=_count_frames(image),
             jpeg_tables=tuple(map(tuple, tables)),
-            gain_map=gain_map,
+            gain_map=find_map(image, file, metadata.exif),
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import math
+import mmap
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -125,16 +126,27 @@ class GainMap:
     header: MapHeader
 
 
-def find_jpeg_map(image: Any, file: BinaryIO, exif: bytes | None) -> MapHeader | None:
-    """Return the gain map of an opened JPEG, None if there is none that can be used."""
+def find_map(image: Any, file: BinaryIO, exif: bytes | None) -> MapHeader | None:
+    """Return the gain map of an opened JPEG or HEIC, None if there is none that can be used."""
     # A decoder raises any type. The photo itself can be read.
     with suppress(Exception), map_file(file) as data:
-        for start, length in find_attached(image.info):
-            attached = data[start : start + length]
-            found = _read_attached(attached, (start, length), exif)
+        for found in _maps_in(image, file, data, exif):
             if found and _fits(found, image):
                 return found
     return None
+
+
+def _maps_in(
+    image: Any, file: BinaryIO, data: mmap.mmap, exif: bytes | None
+) -> Iterator[MapHeader | None]:
+    """Yield the header of each further image in a file, None for those that are no gain maps.
+
+    pillow-heif does not return the XMP of an auxiliary image, so the whole file is searched for it.
+    """
+    for start, length in find_attached(image.info):
+        yield _read_attached(data[start : start + length], (start, length), exif)
+    for number in image.info.get("aux", {}).get(AUXILIARY_TYPE, ()):
+        yield _apple_header(number, _open_auxiliary(file, number).size, data, exif)
 
 
 def find_attached(segments: Mapping[Any, Any]) -> Iterator[_Attached]:
@@ -185,23 +197,6 @@ def _iso_segment(image: Any) -> bytes:
         if name == "APP2" and content.startswith(ISO_SEGMENT) and has_parameters:
             return segment(0xE2, content)
     return b""
-
-
-def find_heic_map(image: Any, file: BinaryIO, exif: bytes | None) -> MapHeader | None:
-    """Return the gain map of an opened HEIC, None if there is none that can be used.
-
-    pillow-heif does not return the XMP of an auxiliary image, so the whole file is searched for it.
-    """
-    numbers = image.info.get("aux", {}).get(AUXILIARY_TYPE)
-    if not numbers:
-        return None
-    with suppress(Exception):  # The photo itself can be read.
-        size = _open_auxiliary(file, numbers[0]).size
-        with map_file(file) as data:
-            found = _apple_header(numbers[0], size, data, exif)
-        if found and _fits(found, image):
-            return found
-    return None
 
 
 def _fits(found: MapHeader, image: Any) -> bool:

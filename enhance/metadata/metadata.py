@@ -19,7 +19,7 @@ from .exif import (
     with_numbers,
     without_position,
 )
-from .xmp import EXTENSION, LOST, claims_attached, find_claims, with_values, without_claims
+from .xmp import EXTENSION, LOST, find_claims, with_values, without_claims
 
 CHOICES = ("keep", "no-location", "none")
 """What a result keeps: everything, everything without a location, or only colour profile and
@@ -92,13 +92,11 @@ class Metadata:
 
         Each removal is a note. The remaining blocks can be searched and changed quickly.
         """
-        large = [name for name in LARGE_BLOCKS if self._is_too_large(name)]
+        large = {name for name in LARGE_BLOCKS if len(getattr(self, name) or b"") > MAX_BLOCK}
+        if not has_plausible_values(self.exif or b""):
+            large.add("exif")
         notes = [LARGE_BLOCKS[name] for name in large]
         return replace(self, notes=(*self.notes, *notes), **dict.fromkeys(large))
-
-    def _is_too_large(self, name: str) -> bool:
-        block: bytes = getattr(self, name) or b""
-        return len(block) > MAX_BLOCK or (name == "exif" and not has_plausible_values(block))
 
     def upright(self) -> Metadata:
         """Return the metadata for the image in orientation 1, without thumbnail and damaged blocks.
@@ -107,15 +105,12 @@ class Metadata:
         if they are unusual. A link to Content Credentials (C2PA) is emptied, because they sign the
         photo, not the result.
         """
-        xmp = self.xmp
-        claims = find_claims(xmp or b"")
-        notes = tuple(note for note in INPUT_NOTES if note in claims or note in self.notes)
-        if xmp:
-            xmp = without_claims(xmp)
-            if claims_attached(xmp):
-                xmp = None
+        xmp = self.xmp or b""
+        stated = {*find_claims(xmp), *self.notes}
+        notes = tuple(note for note in INPUT_NOTES if note in stated)
         names = {"tiff:Orientation": "1", EXTENSION: "", "dcterms:provenance": ""}
-        return replace(self, xmp=xmp, notes=notes)._with_values({ORIENTATION: 1}, names)
+        upright = replace(self, xmp=without_claims(xmp), notes=notes)
+        return upright._with_values({ORIENTATION: 1}, names)
 
     def with_size(self, width: int, height: int) -> Metadata:
         """Return the metadata for an image of this size."""

@@ -52,7 +52,7 @@ def _fit_to_jpeg(metadata: Metadata) -> tuple[Metadata, list[str]]:
     exif = metadata.exif
     if exif and len(exif) > _MAX_JPEG_EXIF:
         notes.append("exif_short")
-        exif = change_exif(shorten_block, exif)
+        exif = shorten_block(exif)
         if exif and len(exif) > _MAX_JPEG_EXIF:
             exif = None
     xmp = metadata.xmp

@@ -80,11 +80,10 @@ def find_claims(xmp: bytes) -> list[str]:
     return [note for note, claim in LOST.items() if claim.search(xmp)]
 
 
-def claims_attached(xmp: bytes) -> bool:
-    """Return whether XMP claims a gain map or a video in the file."""
-    return not {"gain_map_left", "video_left"}.isdisjoint(find_claims(xmp))
-
-
-def without_claims(xmp: bytes) -> bytes:
-    """Return XMP without the properties in `_CLAIMS`."""
-    return _CLAIMS.sub(b"", xmp)
+def without_claims(xmp: bytes) -> bytes | None:
+    """Return XMP without the properties in `_CLAIMS`, None if it is empty or still claims a gain
+    map or a video in the file."""
+    rest = _CLAIMS.sub(b"", xmp)
+    if {"gain_map_left", "video_left"}.isdisjoint(find_claims(rest)):
+        return rest or None
+    return None
