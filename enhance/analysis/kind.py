@@ -120,13 +120,10 @@ def _share_of_two_tones(edges: np.ndarray) -> float:
     """Return the share of blocks [n, pixels] in which most pixels have one of two brightnesses."""
     middle = (edges.min(1) + edges.max(1)) / 2
     is_light = edges > middle[:, None]
-    lights = is_light.sum(1)
-    darks = edges.shape[1] - lights
-    light = (edges * is_light).sum(1) / lights
-    dark = (edges * ~is_light).sum(1) / darks
-    from_light = np.abs(edges - light[:, None])
-    from_dark = np.abs(edges - dark[:, None])
-    error = np.median(np.minimum(from_light, from_dark), axis=1)
+    light = edges.mean(1, where=is_light, keepdims=True)
+    dark = edges.mean(1, where=~is_light, keepdims=True)
+    distance = np.minimum(np.abs(edges - light), np.abs(edges - dark))
+    error = np.median(distance, axis=1, keepdims=True)
     return float((error < _TONE_ERROR * (light - dark)).mean())
 
 
@@ -156,27 +153,23 @@ def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
     Text consists of small separate shapes, the glyphs, on a background of one colour that covers a
     larger area.
     """
-    count, side = samples.shape[:2]
-    light = samples @ _LUMA
-    paper = np.array([_paper_of(square) for square in light])
-    distance = np.abs(light - paper[:, None, None])
-    ink = np.zeros((count, side + 1, side), np.uint8)  # An empty row separates the squares.
-    ink[:, :side] = distance > _INK
-    column = ink.reshape(-1, side)
-    _, _, shapes, _ = cv2.connectedComponentsWithStats(column, connectivity=8)
-    _, top, width, height, area = shapes[1:].T  # The first one is the background.
-    tile = top // (side + 1)
-    is_glyph = width <= _GLYPH_WIDTH
-    is_glyph &= _is_between(height, _GLYPH_HEIGHT)
-    is_glyph &= _is_between(area, _GLYPH_AREA)
-    glyphs = np.bincount(tile[is_glyph], minlength=count)
-    inked = np.maximum(np.bincount(tile, area, minlength=count), 1)
-    in_glyphs = np.bincount(tile[is_glyph], area[is_glyph], minlength=count)
-    is_text = (distance <= _PAPER).mean((1, 2)) >= _LEAST_PAPER
-    is_text &= glyphs >= _FEWEST_GLYPHS
-    is_text &= in_glyphs > _GLYPH_SHARE * inked
-    is_text &= inked < _MOST_INK * side**2
-    return int(is_text.sum()), int((inked > _BLOCK).sum())
+    text = 0
+    inked = 0
+    for light in samples @ _LUMA:
+        distance = np.abs(light - _paper_of(light))
+        ink = (distance > _INK).astype(np.uint8)
+        _, _, shapes, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+        _, _, width, height, area = shapes[1:].T  # The first one is the background.
+        is_glyph = width <= _GLYPH_WIDTH
+        is_glyph &= _is_between(height, _GLYPH_HEIGHT)
+        is_glyph &= _is_between(area, _GLYPH_AREA)
+        has_glyphs = is_glyph.sum() >= _FEWEST_GLYPHS
+        is_mostly_glyphs = area[is_glyph].sum() > _GLYPH_SHARE * area.sum()
+        has_little_ink = ink.mean() < _MOST_INK
+        has_paper = (distance <= _PAPER).mean() >= _LEAST_PAPER
+        text += has_glyphs and is_mostly_glyphs and has_little_ink and has_paper
+        inked += area.sum() > _BLOCK
+    return text, inked
 
 
 def _paper_of(light: np.ndarray) -> np.floating:

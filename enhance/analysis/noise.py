@@ -99,11 +99,10 @@ class _Blocks:
     def pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """The first and the second channel of each pair of channels that count, both
         [n, side, side]."""
-        first = np.array([0, 1, 2])
-        second = np.array([1, 2, 0])
-        both_usable = self.usable[:, first] & self.usable[:, second]
-        pair, block = np.nonzero(both_usable.T)
-        return self.channels[block, first[pair]], self.channels[block, second[pair]]
+        channels = self.channels.swapaxes(0, 1)
+        usable = self.usable.T
+        both_usable = usable & np.roll(usable, -1, axis=0)
+        return channels[both_usable], np.roll(channels, -1, axis=0)[both_usable]
 
 
 def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple[float, float]:
@@ -244,14 +243,11 @@ def _constant_power(power: np.ndarray, texture: np.ndarray, variance: np.ndarray
     are the inverse variances of powers, so smooth blocks count most.
     """
     columns = np.stack([variance, texture], axis=1).astype(float)
-    values = power.astype(float)
     constant = 0.0
     slope = 1.0
     for _ in range(_ROUNDS):
         expected = np.maximum(constant * variance + slope * texture, _LEAST_POWER)
-        weights = 1 / expected**2
-        weighted = columns * weights[:, None]
-        fit, *_ = np.linalg.lstsq(weighted.T @ columns, weighted.T @ values, rcond=None)
+        fit, *_ = np.linalg.lstsq(columns / expected[:, None], power / expected, rcond=None)
         constant = max(float(fit[0]), 0.0)
         slope = min(max(float(fit[1]), 0.0), _LARGEST_SLOPE)
     # For noise alone, texture equals power = constant + slope * power.
@@ -313,18 +309,10 @@ def _noise_after_blur(powers: dict[int, np.ndarray], blur: float) -> tuple[float
     `powers` are those of the large and of the small blocks, by their side. The smaller noise of
     both counts, and the ratio is that of the large ones.
     """
-    large, ratio = _least_noise(powers[_SIDE], _SIDE, blur)
-    small, _ = _least_noise(powers[_SMALL_SIDE], _SMALL_SIDE, blur)
-    factors = _SELECTION[blur]
-    return min(large * factors[_SIDE], small * factors[_SMALL_SIDE]), ratio
-
-
-def _least_noise(powers: np.ndarray, side: int, blur: float) -> tuple[float, float]:
-    """Return the least noise of the rings of blocks of `side` px, and the ratio of the first ring's
-    to it."""
-    noises = _ring_noises(powers, side, blur)
-    least = max(float(noises.min()), 1e-6)
-    return least, float(noises[0]) / least
+    rings = {side: _ring_noises(power, side, blur) for side, power in powers.items()}
+    least = min(_SELECTION[blur][side] * noises.min() for side, noises in rings.items())
+    large = rings[_SIDE]
+    return float(least), float(large[0] / max(large.min(), 1e-6))
 
 
 def _ring_noises(powers: np.ndarray, side: int, blur: float) -> np.ndarray:

@@ -22,8 +22,8 @@ ASTRONAUT = np.array(
 
 
 def face_at(landmarks, size=110):
-    left, top = landmarks.mean(axis=0) - size / 2
-    return Face((left, top, size, size), landmarks, 0.9)
+    middle = landmarks.mean(axis=0)
+    return Face(np.stack([middle - size / 2, middle + size / 2]), landmarks, 0.9)
 
 
 def rotated_face(degrees, scale, middle):

@@ -47,7 +47,8 @@ def restored(enhancer, portrait):
 
 def test_each_face_is_restored_once_and_all_of_a_call_together(monkeypatch):
     image = source_image(np.zeros((200, 800, 3), np.uint8))
-    two = tuple(Face((x, 50, 100, 100), 0.2 * TEMPLATE + [x, 40], 0.9) for x in (50, 650))
+    boxes = [np.array([[x, 50], [x + 100, 150]]) for x in (50, 650)]
+    two = tuple(Face(box, 0.2 * TEMPLATE + [box[0, 0], 40], 0.9) for box in boxes)
     monkeypatch.setattr("enhance.restore.faces.find_faces", lambda *_: two)
     calls = []
 
