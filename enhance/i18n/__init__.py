@@ -152,10 +152,11 @@ def format_seconds(language: str, seconds: float) -> str:
 
 def format_print_size(language: str, width: int, height: int, dpi: int) -> str:
     """Format the print size at `dpi` as "28.4 × 21.3 cm (11.2 × 8.4 in)"."""
-    inches = {"wide": width / dpi, "high": height / dpi}
-    centimetres = {"width": 2.54 * inches["wide"], "height": 2.54 * inches["high"]}
-    sides = {name: f"{side:,.1f}" for name, side in (inches | centimetres).items()}
-    return translate(language, "print_size", **sides)
+    wide = width / dpi
+    high = height / dpi
+    return translate(
+        language, "print_size", width=2.54 * wide, height=2.54 * high, wide=wide, high=high
+    )
 
 
 def format_bytes(count: int) -> str:
@@ -200,7 +201,7 @@ def load_language(language: str) -> Language:
     texts: dict[str, str] = {}
     for section in sections.values():
         texts |= section
-    return Language(rules["name"], texts, rules["space"], rules["pixel_units"])
+    return Language(texts=texts, **rules)
 
 
 def _localise(language: str, value: object) -> object:

@@ -33,13 +33,10 @@ def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None) -> np.ndarray:
     The place of a missing image is empty.
     """
     images = [_image_of(pixels, icc) for *_, pixels in cells]
-    sizes = [image.size for image in images if image is not None]
-    image_width = max(_MIN_WIDTH, *(width for width, _ in sizes))
-    image_height = max(height for _, height in sizes)
+    image_width = max(_MIN_WIDTH, *(image.width for image in images))
+    image_height = max(image.height for image in images)
     font = ImageFont.truetype(str(_FONT), max(14, image_width // 20))
-    captions = []
-    for name, description, _ in cells:
-        captions.append([name, *_wrap(description, font, image_width)])
+    captions = [[name, *_wrap(text, font, image_width)] for name, text, _ in cells]
     line_height = round(1.4 * font.size)
     columns = math.ceil(math.sqrt(len(cells)))
     rows = math.ceil(len(cells) / columns)
@@ -51,8 +48,7 @@ def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None) -> np.ndarray:
         row, column = divmod(number, columns)
         left = _GAP + column * across
         top = _GAP + row * down
-        if image is not None:
-            sheet.paste(image, (left, top))
+        sheet.paste(image, (left, top))
         for line, text in enumerate(caption):
             draw.text((left, top + image_height + line_height * line), text, _INK, font)
     return np.asarray(sheet)
@@ -68,7 +64,7 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont, max_width: int) -> list[str]:
     return lines
 
 
-def _image_of(pixels: np.ndarray | None, icc: bytes | None) -> Image.Image | None:
+def _image_of(pixels: np.ndarray | None, icc: bytes | None) -> Image.Image:
     if pixels is None:
-        return None
+        return Image.new("RGB", (1, 1), _PAPER)
     return srgb_image(resize_to_fit(pixels, _MAX_SIDE), icc)

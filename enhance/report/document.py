@@ -60,7 +60,7 @@ class ReportDocument(FPDF):
         self.set_auto_page_break(True, _BOTTOM)
         self.add_font("sans", "", _FONTS / "NotoSansSC-Regular.woff")
         self.add_font("sans", "B", _FONTS / "NotoSansSC-Bold.woff")
-        self.set_title(self.clean(title))
+        self.set_title(self.normalize_text(title))
         self.set_creator(REPORT_CREATOR)
         self.set_keywords(keywords)
         self.set_lang(self.language)
@@ -71,8 +71,11 @@ class ReportDocument(FPDF):
         """Return the sentence of `key` in the document's language."""
         return translate(self.language, key, **values)
 
-    def clean(self, text: str) -> str:
-        """Replace characters that the font lacks, so that any file name can be printed."""
+    def normalize_text(self, text: str) -> str:
+        """Replace characters that the font lacks, so that any file name can be printed.
+
+        fpdf2 calls this for all text on pages.
+        """
         available = self.fonts["sans"].cmap  # type: ignore[union-attr]
         printable = ""
         for character in unicodedata.normalize("NFC", text):
@@ -104,7 +107,7 @@ class ReportDocument(FPDF):
         self.multi_cell(
             width,
             size * 0.51,
-            self.clean(text),
+            text,
             align="L",
             wrapmode=self._wrapping,
             new_x=XPos.LEFT,
@@ -153,8 +156,8 @@ class ReportDocument(FPDF):
         ) as table:
             for label, *texts in rows:
                 row = table.row()
-                row.cell(self.clean(label), style=_LABEL)
-                *others, last = map(self.clean, texts)
+                row.cell(label, style=_LABEL)
+                *others, last = texts
                 for text in others:
                     row.cell(text)
                 row.cell(last, colspan=len(widths) - len(texts))
@@ -166,7 +169,7 @@ class ReportDocument(FPDF):
         height = width * image.height / image.width
         content = io.BytesIO()
         image.save(content, "JPEG", quality=_QUALITY, subsampling=0)
-        self.image(content, x, y, width, height, alt_text=self.clean(alt_text))
+        self.image(content, x, y, width, height, alt_text=self.normalize_text(alt_text))
         self.rect(x, y, width, height)
         return y + height
 

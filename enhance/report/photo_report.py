@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import PurePath
 
 import numpy as np
-from PIL import Image
 
 from ..formats.encoding import FORMATS
+from ..formats.format import Format
 from ..formats.png_reader import PngReader
-from ..formats.thumbnails import icc_for_screen, overview, srgb_image, to_screen, whole_image
+from ..formats.thumbnails import icc_for_screen, overview, srgb_image, whole_image
 from ..i18n import (
     DEFAULT_LANGUAGE,
     PixelCount,
@@ -39,6 +39,8 @@ the page."""
 _DETAIL_HEIGHT = 52.0
 _DETAIL_PIXELS = (480, 298)  # width and height
 _STRIP = 16
+_COLOURS = {1: "report_grey", 2: "report_grey_alpha", 3: "report_rgb", 4: "report_rgb_alpha"}
+"""The key of the colours by the number of channels."""
 _STORED_NAME = re.compile(r"[0-9a-f]{32}|[0-9a-f]{64}-[a-z0-9-]+")
 """The names of results in the store, without their extensions."""
 
@@ -68,10 +70,10 @@ def make_report(
     document.add_page()
     document.heading(document.translate("report_files"))
     headings = "", document.translate("before"), document.translate("after")
-    rows = _file_rows(document, info, image, result.size)
+    rows = _file_rows(document, info, image, result)
     document.rows([headings, *rows], (42, 66, 66))
     for note in info["output"].get("notes", ()):
-        text = document.translate(f"note_{note}", format=_format_name(info))
+        text = document.translate(f"note_{note}", format=_format(info).name)
         document.paragraph(text, NOTE, colour=GREY)
     document.heading(document.translate("report_made"))
     _write_facts(document, _run_facts(document, info), (42, 132))
@@ -89,15 +91,12 @@ def _draw_images(
     if is_panorama:
         pixels *= 2
     after = overview(result, pixels)
-    whole = {
-        "before": srgb_image(whole_image(image, after.shape[:2]), icc),
-        "after": srgb_image(after, icc),
-    }
+    whole = {"before": whole_image(image, after.shape[:2]), "after": after}
     captions = {
         "before": _pixels(document, image.width, image.height),
         "after": _pixels(document, width, height),
     }
-    _draw_pair(document, whole, captions, _WHOLE_HEIGHT, stacked=is_panorama)
+    _draw_pair(document, whole, icc, captions, _WHOLE_HEIGHT, stacked=is_panorama)
     # As the page shows it, pixel for pixel.
     wide = min(width, _DETAIL_PIXELS[0])
     tall = min(height, _DETAIL_PIXELS[1])
@@ -106,14 +105,14 @@ def _draw_images(
     columns = slice(left, left + wide)
     rows = (top, top + tall)
     detail = {
-        "before": srgb_image(_upscale(image, result.size, rows, columns), icc),
-        "after": srgb_image(result.rows(*rows)[:, columns], icc),
+        "before": _upscale(image, result.size, rows, columns),
+        "after": result.rows(*rows, columns),
     }
     captions = {
         "before": document.translate("report_detail_before"),
         "after": document.translate("report_detail_after", size=f"{wide} × {tall}"),
     }
-    _draw_pair(document, detail, captions, _DETAIL_HEIGHT)
+    _draw_pair(document, detail, icc, captions, _DETAIL_HEIGHT)
 
 
 def _start(length: int, part: int, share: float) -> int:
@@ -126,8 +125,7 @@ def _start(length: int, part: int, share: float) -> int:
 def _upscale(
     image: SourceImage, size: tuple[int, int], rows: tuple[int, int], columns: slice
 ) -> np.ndarray:
-    """Return a region of the photo at the `size` (height, width) of its result, uint8 RGB or
-    RGBA."""
+    """Return a region of the photo at the `size` (height, width) of its result, RGB or RGBA."""
     first, last = rows
     planes = [image.rgb]
     if image.alpha is not None:
@@ -136,26 +134,28 @@ def _upscale(
     for plane in planes:
         strips = [enlarge_to(plane, size, *span)[:, columns] for span in spans(last, _STRIP, first)]
         parts.append(np.concatenate(strips))
-    return to_screen(np.dstack(parts))
+    return np.dstack(parts)
 
 
 def _draw_pair(
     document: ReportDocument,
-    images: Mapping[str, Image.Image],
+    images: Mapping[str, np.ndarray],
+    icc: bytes | None,
     captions: Mapping[str, str],
     most: float,
     *,
     stacked: bool = False,
 ) -> None:
-    """Draw images of one size, at most `most` high, side by side or one above the other, each with
-    its caption below."""
+    """Draw images of one size and profile, at most `most` high, side by side or one above the
+    other, each with its caption below."""
     top = document.y
     bottom = top
     x = MARGIN
     room = (document.epw - GAP) / 2
     if stacked:
         room = document.epw
-    for key, image in images.items():
+    for key, pixels in images.items():
+        image = srgb_image(pixels, icc)
         caption = f"{document.translate(key)} · {captions[key]}"
         width = min(room, most * image.width / image.height)
         y = document.framed_image(image, x, top, width, caption)
@@ -201,22 +201,32 @@ def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> dic
 
 
 def _file_rows(
-    document: ReportDocument, info: Info, image: SourceImage, size: tuple[int, int]
+    document: ReportDocument, info: Info, image: SourceImage, result: PngReader
 ) -> list[tuple[str, ...]]:
     """Return the facts of the input and of the output file: label, before and after, or a label
-    and the value of one file.
-
-    `size` is height and width.
-    """
-    height, width = size
+    and the value of one file."""
+    height, width = result.size
     output = info["output"]
     dpi = settings_in(info).resolution(min(image.metadata.dpi or [0]))
-    before = format_bytes(image.bytes)
-    after = format_bytes(output["bytes"])
-    kind = _format_name(info)
+    form = _format(info)
+    colours = _colours(document, result.channels, image.bits)
+    before = [format_bytes(image.bytes), image.format.upper(), colours]
+    profile = profile_name(image.icc)
+    if profile == "unnamed":
+        profile = document.translate("report_profile_unnamed")
+    if profile:
+        before.append(profile)
+    kind = form.name
     quality = output.get("quality")
     if quality:
         kind = document.translate("report_quality", format=kind, quality=quality)
+    bits = min(result.bits, form.bits)
+    if "in_srgb" in output.get("notes", ()):
+        bits = 8
+    channels = result.channels
+    if not form.alpha:
+        channels = (channels - 1) | 1  # without alpha
+    after = [format_bytes(output["bytes"]), kind, _colours(document, channels, bits)]
     return [
         (document.translate("report_name"), info["input"]["name"], _result_name(info)),
         (
@@ -231,8 +241,8 @@ def _file_rows(
         ),
         (
             document.translate("fact_disk"),
-            f"{before} · {image.format.upper()} · {_colours(document, image)}",
-            f"{after} · {kind}",
+            " · ".join(before),
+            " · ".join(after),
         ),
         # A whole checksum has room for one line only in both columns.
         (f"SHA-256 · {document.translate('before')}", image.sha256),
@@ -240,8 +250,8 @@ def _file_rows(
     ]
 
 
-def _format_name(info: Info) -> str:
-    return FORMATS[info["output"].get("format", "png")].name
+def _format(info: Info) -> Format:
+    return FORMATS[info["output"].get("format", "png")]
 
 
 def _run_facts(document: ReportDocument, info: Info) -> dict[str, str]:
@@ -273,16 +283,6 @@ def _pixels(document: ReportDocument, width: int, height: int) -> str:
     return f"{size} · {megapixels}"
 
 
-def _colours(document: ReportDocument, image: SourceImage) -> str:
-    key = "report_rgb"
-    if image.grey:
-        key = "report_grey"
-    if image.alpha is not None:
-        key += "_alpha"
-    text = document.translate("report_bits", colour=document.translate(key), bits=image.bits)
-    profile = profile_name(image.icc)
-    if profile == "unnamed":
-        profile = document.translate("report_profile_unnamed")
-    if profile:
-        text += f" · {profile}"
-    return text
+def _colours(document: ReportDocument, channels: int, bits: int) -> str:
+    colour = document.translate(_COLOURS[channels])
+    return document.translate("report_bits", colour=colour, bits=bits)

@@ -57,7 +57,7 @@ class UniformRows(PngReader):
     """A result of 750 x 10,000 px without pixels in memory."""
 
     def __init__(self):
-        self.size, self.channels = (10_000, 750), 4
+        self.size, self.channels, self.bits = (10_000, 750), 4, 16
 
     def rows(self, first, last, columns=slice(None)):
         return np.full((last - first, 750, 4), 20_000, np.uint16)[:, columns]

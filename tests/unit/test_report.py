@@ -62,6 +62,7 @@ def test_the_report_has_all_facts_of_the_run_but_no_server_paths(enhancer, tmp_p
     for words in ("Pages:           2", "A4", "Title:           Enhancement report: 猫□.png"):
         assert words in facts
     text = text_of(document, tmp_path)
+    assert text.count("RGB, 8-bit") == 2
     assert f"/{tmp_path.parts[1]}/" not in text
     for words in (
         *("猫□.png", "mine.png", "180 × 120 px", "720 × 480 px", "RGB, 8-bit", "Anime (fast)"),
