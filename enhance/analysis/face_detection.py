@@ -170,11 +170,9 @@ def _scaled_size(width: float, height: float, scale: float = 1.0) -> tuple[int, 
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _rotation_matrix(degrees: float) -> np.ndarray:
-    angle = np.radians(degrees)
-    cosine = np.cos(angle)
-    sine = np.sin(angle)
-    return np.array([[cosine, -sine], [sine, cosine]])
+def _rotation_matrix(degrees: float, scale: float = 1.0) -> np.ndarray:
+    """Return the 2x2 matrix of a clockwise rotation."""
+    return cv2.getRotationMatrix2D((0, 0), -degrees, scale)[:, :2]
 
 
 def _rotation(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
@@ -272,7 +270,7 @@ def _landmarks_in_view(
     The view has `side` pixels, is rotated by `degrees` and can be mirrored.
     """
     room = round(side * (1 + 2 * _FINE_MARGIN))
-    rotation = _rotation_matrix(degrees) * (side / CROP)
+    rotation = _rotation_matrix(degrees, side / CROP)
     if mirrored:
         rotation = rotation * [-1, 1]
     shift = room / 2 - rotation @ np.full(2, CROP / 2)
@@ -301,9 +299,7 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """
     source = points @ [1, 1j]
     target = targets @ [1, 1j]
-    centred = source - source.mean()
-    factor = np.vdot(centred, target - target.mean()) / np.vdot(centred, centred).real
-    shift = target.mean() - factor * source.mean()
+    (factor, shift), *_ = np.linalg.lstsq(np.vander(source, 2), target, rcond=None)
     return np.array(
         [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]],
     )
@@ -343,14 +339,22 @@ def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
 
     Only the visible part is read, so the image can be of any size.
     """
-    part, matrix = _visible_part(pixels, matrix, side)
     scale = scale_of(matrix)
+    corners = _corners(matrix, side)
+    margin = 4 + 4 / scale
+    height, width = pixels.shape[:2]
+    last = np.array([width - 1, height - 1])
+    # At least one pixel, also of a square outside the image.
+    first = (corners.min(axis=0) - margin).clip(0, last)
+    end = (corners.max(axis=0) + margin).clip(first + 1, last + 1)
+    box = box_around(first, end)
+    part = box.cut(pixels)
+    matrix = compose(np.array([[1.0, 0.0, box.left], [0.0, 1.0, box.top]]), matrix)
     if scale < _SMOOTH_BELOW:
-        height, width = part.shape[:2]
-        size = _scaled_size(width, height, scale)
+        size = _scaled_size(box.width, box.height, scale)
         part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-        across = size[0] / width
-        down = size[1] / height
+        across = size[0] / box.width
+        down = size[1] / box.height
         # The centre of a pixel has integer coordinates.
         to_original = np.array(
             [[1 / across, 0.0, 0.5 / across - 0.5], [0.0, 1 / down, 0.5 / down - 0.5]],
@@ -363,24 +367,6 @@ def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REFLECT_101,
     )
-
-
-def _visible_part(
-    pixels: np.ndarray,
-    matrix: np.ndarray,
-    side: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the part of the image that the square shows, and the matrix for it."""
-    corners = _corners(matrix, side)
-    margin = 4 + 4 / scale_of(matrix)
-    height, width = pixels.shape[:2]
-    last = np.array([width - 1, height - 1])
-    # At least one pixel, also of a square outside the image.
-    first = (corners.min(axis=0) - margin).clip(0, last)
-    end = (corners.max(axis=0) + margin).clip(first + 1, last + 1)
-    part = box_around(first, end)
-    shift = np.array([[1.0, 0.0, part.left], [0.0, 1.0, part.top]])
-    return part.cut(pixels), compose(shift, matrix)
 
 
 def box_around(first: np.ndarray, last: np.ndarray) -> Box:

@@ -195,12 +195,9 @@ def _sky(dark: np.ndarray, texture: np.ndarray, side: int) -> np.ndarray:
     else 0."""
     flat = ((texture < _SKY_TEXTURE) & (dark > _SKY_LIGHT)).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(flat)
-    labels = labels.astype(np.intp)
-    large = stats[:, cv2.CC_STAT_AREA] >= _SKY_AREA * flat.size
-    large[0] = False  # the label of everything that is not flat
-    at_top = np.zeros_like(large)
-    at_top[np.unique(labels[0])] = True
-    sky = np.take(large & at_top, labels).astype(np.float32)
+    large = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= _SKY_AREA * flat.size)
+    at_top = np.intersect1d(large, labels[0])
+    sky = (flat * np.isin(labels, at_top)).astype(np.float32)
     patch = _odd(_TEXTURE_PATCH * side)
     return cv2.dilate(sky, np.ones((patch, patch), np.uint8))
 

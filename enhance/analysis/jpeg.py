@@ -16,18 +16,17 @@ import numpy as np
 from .samples import blocks_of, cosines
 
 # Table K.1 of ITU-T T.81, by vertical and horizontal frequency.
-_LUMINANCE = np.array(
-    [
-        [16, 11, 10, 16, 24, 40, 51, 61],
-        [12, 12, 14, 19, 26, 58, 60, 55],
-        [14, 13, 16, 24, 40, 57, 69, 56],
-        [14, 17, 22, 29, 51, 87, 80, 62],
-        [18, 22, 37, 56, 68, 109, 103, 77],
-        [24, 35, 55, 64, 81, 104, 113, 92],
-        [49, 64, 78, 87, 103, 121, 120, 101],
-        [72, 92, 95, 98, 112, 100, 103, 99],
-    ]
-)
+_TABLE = """
+    16 11 10 16  24  40  51  61
+    12 12 14 19  26  58  60  55
+    14 13 16 24  40  57  69  56
+    14 17 22 29  51  87  80  62
+    18 22 37 56  68 109 103  77
+    24 35 55 64  81 104 113  92
+    49 64 78 87 103 121 120 101
+    72 92 95 98 112 100 103  99
+"""
+_LUMINANCE = np.array(_TABLE.split(), int).reshape(8, 8)
 _FREQUENCIES = [(down, across) for down, across in np.ndindex(8, 8) if 0 < down + across <= 6]
 _STEPS = np.arange(2, 128)
 _BINS_PER_LEVEL = 4
@@ -68,11 +67,11 @@ def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool) -> int | None:
     """
     light = samples @ np.array([0.299, 0.587, 0.114], np.float32)
     # The blocks of a crop, or of an earlier compression, do not begin at the edge of the image.
-    qualities: list[int] = []
-    for top, left in {(0, 0), _grid_of(light)}:
-        quality = _quality_on_grid(samples[:, top:, left:], light[:, top:, left:])
-        if quality is not None:
-            qualities.append(quality)
+    found = [
+        _quality_on_grid(samples[:, top:, left:], light[:, top:, left:])
+        for top, left in {(0, 0), _grid_of(light)}
+    ]
+    qualities = list(filter(None, found))
     if not qualities and not is_jpeg and _is_blocky(samples):
         return _UNKNOWN_QUALITY
     return min(qualities, default=None)
@@ -105,10 +104,7 @@ def _quality_on_grid(samples: np.ndarray, light: np.ndarray) -> int | None:
     high = colours.max(1)
     is_busy = high - low > 1
     not_clipped = (low > 0) & (high < 255)  # Clipping moves coefficients off their multiples.
-    quality = _quality_of_blocks(blocks[is_busy & not_clipped])
-    if quality is None:
-        quality = _quality_of_blocks(blocks[is_busy])
-    return quality
+    return _quality_of_blocks(blocks[is_busy & not_clipped]) or _quality_of_blocks(blocks[is_busy])
 
 
 def _quality_of_blocks(blocks: np.ndarray) -> int | None:

@@ -69,8 +69,8 @@ def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None]) -> Kind:
 
     `coarser` are squares of downscaled copies.
     """
-    blocks = blocks_of(samples[:, _OFFSET:, _OFFSET:], _BLOCK).reshape(-1, _BLOCK**2, 3)
-    spread = np.ptp(blocks, axis=1).max(1)
+    blocks = blocks_of(samples[:, _OFFSET:, _OFFSET:], _BLOCK).reshape(-1, 3, _BLOCK**2)
+    spread = np.ptp(blocks, axis=2).max(1)
     flat = spread <= _FLAT
     constant = (spread <= 1).sum() / max(flat.sum(), 1)
     is_flat = _is_flat(flat, constant)
@@ -106,10 +106,10 @@ def _is_drawing(blocks: np.ndarray, flat: np.ndarray, constant: float) -> bool:
     """
     if not flat.any():
         return False
-    background = _most_frequent(blocks[flat].mean(1))
-    is_background = np.abs(blocks - background).max(2) <= _BACKGROUND_RANGE
+    background = _most_frequent(blocks[flat].mean(2))
+    is_background = np.abs(blocks - background[:, None]).max(1) <= _BACKGROUND_RANGE
     is_inside = is_background.mean(1) < _MOST_BACKGROUND
-    light = blocks[is_inside] @ _LUMA
+    light = _LUMA @ blocks[is_inside]
     edges = light[np.ptp(light, axis=1) > _TONE_EDGE]
     if len(edges) < _FEWEST_EDGES:
         return _is_flat(flat, constant)

@@ -146,7 +146,6 @@ def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> _Blocks:
         shifts = (half, half), (half, 0), (0, half)
         shifted = [blocks_of(samples[:, top:, left:], side) for top, left in shifts]
         blocks = np.concatenate([blocks, *shifted])
-    blocks = blocks.transpose(0, 3, 1, 2)
     is_clipped = (blocks <= 0) | (blocks >= 255)
     usable = is_clipped.mean((2, 3)) <= _CLIPPED
     if not is_photo or usable.sum() < _FEWEST:
@@ -220,12 +219,12 @@ def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float
     radius = np.hypot(vertical, horizontal)
     total = vertical + horizontal
     least = np.minimum(vertical, horizontal)
-    fine = (least >= 4) & (total >= 8) & (total <= 10)
+    fine = (least >= 4) & (total <= 10)
     finest = (least >= 5) & (total >= 13)
 
     def noise(band: np.ndarray, lower: np.ndarray) -> float:
         high = power[:, band].mean(1)
-        texture = power[:, lower & ~band].mean(1)
+        texture = power[:, lower].mean(1)
         white = _constant_power(high, texture, np.ones_like(light))
         shot = _constant_power(high, texture, _relative_variance(light))
         return float(np.sqrt(max(white, shot)))

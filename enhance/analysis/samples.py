@@ -43,9 +43,7 @@ def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
     for top in _starts(height - reach, down):
         for left in _starts(width - reach, across):
             square = rgb[top : top + reach, left : left + reach]
-            if scale > 1:
-                square = cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA)
-            samples.append(square)
+            samples.append(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA))
     return np.stack(samples).astype(np.float32) * np.float32(255 / np.iinfo(rgb.dtype).max)
 
 
@@ -67,8 +65,8 @@ def without_border(rgb: np.ndarray) -> np.ndarray:
         return rgb
     before = _is_like(rgb, rgb[0, 0])
     after = _is_like(rgb, rgb[-1, -1])
-    rows = _inside(np.all(before, axis=1), np.all(after, axis=1))
-    columns = _inside(np.all(before, axis=0), np.all(after, axis=0))
+    rows = _inside(before.all(1), after.all(1))
+    columns = _inside(before.all(0), after.all(0))
     inside = rgb[rows, columns]
     if min(inside.shape[:2]) < SIDES[0]:
         return rgb
@@ -97,19 +95,13 @@ def _inside(before: np.ndarray, after: np.ndarray) -> slice:
 
 def blocks_of(samples: np.ndarray, side: int) -> np.ndarray:
     """Return the blocks of `side` x `side` pixels of squares [n, h, w, ...] as
-    [m, side, side, ...]."""
-    count, height, width, *rest = samples.shape
-    rows = height // side
-    columns = width // side
-    whole = samples[:, : rows * side, : columns * side]
-    cells = whole.reshape(count, rows, side, columns, side, *rest).swapaxes(2, 3)
-    return cells.reshape(count * rows * columns, side, side, *rest)
+    [m, ..., side, side]."""
+    windows = np.lib.stride_tricks.sliding_window_view(samples, (side, side), axis=(1, 2))
+    blocks = windows[:, ::side, ::side]
+    return blocks.reshape(-1, *blocks.shape[3:])
 
 
 def cosines(side: int) -> np.ndarray:
     """Return the matrix of the orthonormal DCT-II [side, side], one frequency a row."""
-    frequency = np.arange(side)[:, None]
-    place = np.arange(side)
-    matrix = np.cos(np.pi * (2 * place + 1) * frequency / (2 * side)) * np.sqrt(2 / side)
-    matrix[0] /= np.sqrt(2)
-    return matrix.astype(np.float32)
+    # The inverse transform of a single frequency is its cosine.
+    return cv2.dct(np.eye(side), flags=cv2.DCT_INVERSE | cv2.DCT_ROWS).astype(np.float32)

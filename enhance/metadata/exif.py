@@ -157,15 +157,6 @@ class _Block:
         directories = self.directories().values()
         return [entry for directory in directories for entry in self.entries(directory)]
 
-    def values(self, directory: int) -> _Values:
-        """Return the intact values of a directory."""
-        entries = [entry for entry in self.entries(directory) if entry.kind in TYPE_SIZES]
-        intact = [one for one in entries if 0 < one.length <= len(self.data) - one.start]
-        return {
-            entry.tag: (entry.kind, bytes(self.data[entry.start : entry.start + entry.length]))
-            for entry in intact
-        }
-
     def clear(self, start: int, length: int) -> None:
         """Replace bytes by zeros, as far as there are any."""
         count = len(self.data[start : start + length])
@@ -216,12 +207,16 @@ def read_directory(content: bytes | None, directory: int = _MAIN) -> _Values:
     `directory` is EXIF_IFD or GPS_IFD, by default the main directory. The bytes are in the order of
     the block. The result is empty if the directory is missing or damaged, or if values overlap.
     """
+    values: _Values = {}
     content = content or b""
     with suppress(*_DAMAGE, KeyError):
         if has_plausible_values(content):
             block = _Block(content)
-            return block.values(block.directories()[directory])
-    return {}
+            for entry in block.entries(block.directories()[directory]):
+                value = content[entry.start : entry.start + entry.length]
+                if entry.kind in TYPE_SIZES and value and len(value) == entry.length:
+                    values[entry.tag] = (entry.kind, value)
+    return values
 
 
 def read_value(content: bytes | None, tag: int, directory: int = _MAIN) -> bytes:
