@@ -243,51 +243,39 @@ def _landmarks(
 ) -> np.ndarray:
     """Return the mean landmarks in several views of a face; unchanged if too few views show it."""
     aligned = similarity(landmarks, TEMPLATE)
-    views: list[np.ndarray] = []
-    for side, degrees, mirrored in product(sides, _FINE_ROTATIONS, (False, True)):
-        seen = _landmarks_in_view(rgb, aligned, network, side, degrees, mirrored)
-        if seen is not None:
-            views.append(seen)
-    if len(views) < 3:
+    found = np.array([*_landmarks_in_views(rgb, aligned, network, sides)])  # [n, 5, 2]
+    if len(found) < 3:
         return landmarks
-    found = np.array(views)  # [n, 5, 2]
     deviations = np.linalg.norm(found - np.median(found, axis=0), axis=2).max(axis=1)
     without_outliers = found[deviations <= max(_TOLERANCE, deviations.min())]
     return transform(cv2.invertAffineTransform(aligned), without_outliers.mean(axis=0))
 
 
-def _landmarks_in_view(
-    rgb: np.ndarray,
-    aligned: np.ndarray,
-    network: cv2.FaceDetectorYN,
-    side: int,
-    degrees: float,
-    mirrored: bool,
-) -> np.ndarray | None:
-    """Return the landmarks in the aligned crop, detected in one small view of it, or None if there
-    are none.
-
-    The view has `side` pixels, is rotated by `degrees` and can be mirrored.
-    """
-    room = round(side * (1 + 2 * _FINE_MARGIN))
-    rotation = _rotation_matrix(degrees, side / CROP)
-    if mirrored:
-        rotation = rotation * [-1, 1]
-    shift = room / 2 - rotation @ np.full(2, CROP / 2)
-    view = np.column_stack([rotation, shift])
-    levels = np.rint(sample(rgb, compose(aligned, view), room))
-    pixels = np.clip(levels, 0, 255).astype(np.uint8)
-    nearest = None
-    least = _TOLERANCE
-    for face in _detect(network, pixels, view):
-        landmarks = face.landmarks
+def _landmarks_in_views(
+    rgb: np.ndarray, aligned: np.ndarray, network: cv2.FaceDetectorYN, sides: Sequence[int]
+) -> Iterator[np.ndarray]:
+    """Yield the landmarks in the aligned crop, as detected in small views of it, which are rotated
+    and mirrored."""
+    for side, degrees, mirrored in product(sides, _FINE_ROTATIONS, (False, True)):
+        room = round(side * (1 + 2 * _FINE_MARGIN))
+        rotation = _rotation_matrix(degrees, side / CROP)
         if mirrored:
-            landmarks = landmarks[[1, 0, 2, 4, 3]]  # Left and right are swapped.
-        distance = np.linalg.norm(landmarks.mean(axis=0) - TEMPLATE.mean(axis=0))
-        if distance <= least:
-            nearest = landmarks
-            least = distance
-    return nearest
+            rotation = rotation * [-1, 1]
+        shift = room / 2 - rotation @ np.full(2, CROP / 2)
+        view = np.column_stack([rotation, shift])
+        levels = np.rint(sample(rgb, compose(aligned, view), room))
+        pixels = np.clip(levels, 0, 255).astype(np.uint8)
+        nearest = None
+        least = _TOLERANCE
+        for face in _detect(network, pixels, view):
+            distance = np.linalg.norm((face.landmarks - TEMPLATE).mean(axis=0))
+            if distance <= least:
+                nearest = face.landmarks
+                least = distance
+        if nearest is not None and mirrored:
+            nearest = nearest[[1, 0, 2, 4, 3]]  # Left and right are swapped.
+        if nearest is not None:
+            yield nearest
 
 
 def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -65,8 +65,8 @@ def without_border(rgb: np.ndarray) -> np.ndarray:
         return rgb
     before = _is_like(rgb, rgb[0, 0])
     after = _is_like(rgb, rgb[-1, -1])
-    rows = _inside(before.all(1), after.all(1))
-    columns = _inside(before.all(0), after.all(0))
+    rows = _inside(np.all(before, axis=1), np.all(after, axis=1))
+    columns = _inside(np.all(before, axis=0), np.all(after, axis=0))
     inside = rgb[rows, columns]
     if min(inside.shape[:2]) < SIDES[0]:
         return rgb

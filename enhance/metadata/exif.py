@@ -107,7 +107,7 @@ class _Entry(NamedTuple):
     length: int
 
 
-class _Block:
+class Block:
     """A block that is read or changed. Its methods raise an error of `_DAMAGE` if it is damaged."""
 
     def __init__(self, content: bytes) -> None:
@@ -211,7 +211,7 @@ def read_directory(content: bytes | None, directory: int = _MAIN) -> _Values:
     content = content or b""
     with suppress(*_DAMAGE, KeyError):
         if has_plausible_values(content):
-            block = _Block(content)
+            block = Block(content)
             for entry in block.entries(block.directories()[directory]):
                 value = content[entry.start : entry.start + entry.length]
                 if entry.kind in TYPE_SIZES and value and len(value) == entry.length:
@@ -232,7 +232,7 @@ def has_plausible_values(content: bytes) -> bool:
     """
     total = 0
     with suppress(*_DAMAGE):  # Functions that change the block report the damage.
-        for entry in _Block(content).all_entries():
+        for entry in Block(content).all_entries():
             total += max(0, min(entry.length, len(content) - entry.start))
     return total <= 2 * len(content)
 
@@ -274,12 +274,11 @@ def plausible_dpi(across: float, down: float) -> tuple[float, float] | None:
     return None
 
 
-def with_numbers(content: bytes, numbers: Mapping[int, int]) -> bytes:
+def with_numbers(block: Block, numbers: Mapping[int, int]) -> None:
     """Replace the numbers of existing tags and remove the thumbnail.
 
     All other bytes stay the same.
     """
-    block = _Block(content)
     for entry in block.all_entries():
         if entry.tag in numbers:
             number = numbers[entry.tag]
@@ -289,10 +288,9 @@ def with_numbers(content: bytes, numbers: Mapping[int, int]) -> bytes:
             new_entry = block.new_entry(entry.tag, layout, number)
             block.data[entry.position : entry.position + 12] = new_entry
     _remove_thumbnail(block)
-    return bytes(block.data)
 
 
-def _remove_thumbnail(block: _Block) -> None:
+def _remove_thumbnail(block: Block) -> None:
     """Remove the thumbnail, and the directory after the main one, which describes it."""
     link = block.end_of(block.main)
     with suppress(*_DAMAGE, KeyError):
@@ -306,11 +304,10 @@ def _remove_thumbnail(block: _Block) -> None:
     block.clear(link, 4)
 
 
-def with_dpi(content: bytes | None, across: float, down: float) -> bytes:
+def with_dpi(content: bytes | None, across: float, down: float) -> bytes | None:
     """Return the block with a resolution in dots per inch, a new block if it is damaged or None."""
 
-    def change(content: bytes) -> bytes:
-        block = _Block(content)
+    def change(block: Block) -> None:
         entries = {entry.tag: block.bytes_of(entry) for entry in block.entries(block.main)}
         entries[_X_RESOLUTION] = block.new_entry(_X_RESOLUTION, "II", *_ratio(across))
         entries[_Y_RESOLUTION] = block.new_entry(_Y_RESOLUTION, "II", *_ratio(down))
@@ -318,9 +315,8 @@ def with_dpi(content: bytes | None, across: float, down: float) -> bytes:
         sorted_entries = [entries[tag] for tag in sorted(entries)]
         directory = [block.pack("H", len(entries)), *sorted_entries, bytes(4)]
         block.data[4:8] = block.pack("I", block.append(b"".join(directory)))
-        return bytes(block.data)
 
-    return change_exif(change, content) or change(EMPTY)
+    return change_exif(change, content) or change_exif(change, EMPTY)
 
 
 def _ratio(dpi: float) -> tuple[int, int]:
@@ -335,22 +331,18 @@ def has_position(block: bytes | None) -> bool:
     return not _POSITION_TAGS.isdisjoint(read_directory(block, GPS_IFD))
 
 
-def without_position(content: bytes) -> bytes:
+def without_position(block: Block) -> None:
     """Remove the GPS directory, and maker notes, whose own formats can contain positions."""
-    block = _Block(content)
     gps = block.directories().get(GPS_IFD)
     if gps is not None:
         for entry in block.entries(gps):
             block.clear(entry.start, entry.length)
         block.clear(gps, block.end_of(gps) - gps)
     block.remove((GPS_IFD, MAKER_NOTE))
-    return bytes(block.data)
 
 
-def without_orientation(content: bytes) -> bytes:
-    block = _Block(content)
+def without_orientation(block: Block) -> None:
     block.remove((ORIENTATION,))
-    return bytes(block.data)
 
 
 def shorten_block(block: bytes) -> bytes | None:
@@ -380,9 +372,10 @@ def block_from_tiff(file: BinaryIO, without: Collection[int]) -> bytes | None:
         return None
 
 
-def change_exif(change: Callable[[bytes], bytes | None], block: bytes | None) -> bytes | None:
+def change_exif(change: Callable[[Block], None], content: bytes | None) -> bytes | None:
     """Return the changed EXIF block; None if there is none or it is damaged."""
     with suppress(*_DAMAGE):
-        if block:
-            return change(block)
+        block = Block(content or b"")
+        change(block)
+        return bytes(block.data)
     return None
