@@ -26,7 +26,7 @@ from ..metadata.exif import (
 from ..metadata.gain_map import MapHeader, find_map
 from ..metadata.profiles import limit_profile
 from ..metadata.reading import pillow_metadata, tiff_metadata
-from ..metadata.tiff_directories import count_pages, tiff_tags
+from ..metadata.tiff_directories import count_pages, load_directory
 from ..metadata.xmp import accept_xmp
 from . import jxl_reader, raw
 from .downscaling import Size
@@ -171,7 +171,7 @@ def _deep_mode(mode: str) -> str:
 
 
 def _tiff_header(file: BinaryIO) -> Header:
-    tags = tiff_tags(file)
+    tags = load_directory(file).named()
     photometric = tags.get("PhotometricInterpretation", 1)
     has_preview_first = tags.get("NewSubfileType", 0) & 1
     if "DNGVersion" in tags or has_preview_first or photometric in _CAMERA_PHOTOMETRIC:

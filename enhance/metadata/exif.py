@@ -178,9 +178,8 @@ class Block:
                     self.clear(entry.start, entry.length)
                 else:
                     kept.append(self.bytes_of(entry))
-            end = self.end_of(directory) + 4
-            next_directory = self.data[end - 4 : end]
-            content = self.pack("H", len(kept)) + b"".join(kept) + next_directory
+            end = self.end_of(directory)
+            content = self.pack("H", len(kept)) + b"".join(kept)
             self.data[directory:end] = content.ljust(end - directory, b"\0")
 
     def bytes_of(self, entry: _Entry) -> bytes:

@@ -70,13 +70,11 @@ def origin_of(path: Path) -> Origin:
 
     It is empty for any other, truncated or missing file.
     """
-    try:
-        if not path.is_file():  # Opening a pipe would block.
-            return Origin()
-        with path.open("rb") as file:
-            return origin_in(file)
-    except OSError:
-        return Origin()
+    with suppress(OSError):
+        if path.is_file():  # Opening a pipe would block.
+            with path.open("rb") as file:
+                return origin_in(file)
+    return Origin()
 
 
 def origin_in(file: BinaryIO) -> Origin:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
@@ -27,12 +27,6 @@ def load_directory(file: BinaryIO, position: int | None = None) -> ImageFileDire
     file.seek(position or directory.next)
     directory.load(file)
     return directory
-
-
-def tiff_tags(file: BinaryIO) -> dict[str, Any]:
-    """Return the first directory of a TIFF: the value of each tag by its name in Pillow, or a tuple
-    of values."""
-    return load_directory(file).named()
 
 
 def count_pages(file: BinaryIO) -> int:
