@@ -15,20 +15,35 @@ from typing import Any
 from .errors import EnhanceError
 
 log = logging.getLogger(__name__)
+_VERBOSE_LOGGERS = (
+    "httpx",
+    "httpcore",
+    "uvicorn.access",
+    "mcp",
+    "PIL",
+    "asyncio",
+    "fontTools",
+    "fpdf",
+    "huggingface_hub",
+    "filelock",
+)
 
 
 def quiet_logs(*, as_json: bool) -> None:
-    """Set up logging without the names of users' files. Libraries log only warnings and errors.
+    """Set up logging without lines of libraries for each request and without names of users' files.
 
     With `as_json`, each line is a JSON object.
     """
     hide_messages()
     log_printed_exceptions()
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger(__package__).setLevel(logging.INFO)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     if as_json:
         for handler in logging.getLogger().handlers:
             handler.setFormatter(JsonFormatter())
+    for name in _VERBOSE_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class JsonFormatter(logging.Formatter):
