@@ -32,7 +32,7 @@ from ..store import report_name
 from . import gradio_changes
 from .calls import Endpoint
 from .job_calls import JobCall, files_of
-from .outputs import export_of, without_path
+from .outputs import call_of_export, without_path
 from .owners import owner_of
 from .params import (
     API_DEFAULTS,
@@ -51,7 +51,7 @@ from .params import (
 )
 from .preview import View
 from .recent import describe_runs
-from .run_jobs import CHECK_SECONDS, cancel_job, check_jobs, run_job
+from .run_jobs import CHECK_SECONDS, cancel_job, check_jobs, finish_job, run_job
 from .services import Services
 from .streams import JOB_EVENTS, follow
 
@@ -354,9 +354,7 @@ class Endpoints:
         """
         services = self._services
         with services.errors_as_messages(request):
-            work = export_of(services, request, id, call_encoding(given))
-            job = services.start(request, "preview", lambda _: work())
-            yield (yield from follow(job, request))
+            yield from finish_job(call_of_export(services, request, id, call_encoding(given)))
 
     def forget(self, request: gr.Request, id: str) -> list[str]:
         """Delete one of your recent results, or a file of a batch, with everything that was made

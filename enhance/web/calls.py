@@ -31,7 +31,7 @@ HTTP_API = "/api/enhance"
 """The route that accepts an image and returns the result, without Gradio's protocol."""
 _GONE = {"print_fit": "contain", "name_pattern": ""}
 """Parameters of earlier versions, with their defaults."""
-_FILE_NAMES = ("path", "url", "orig_name")
+_FILE_KEYS = {"path", "url", "orig_name", "meta"}
 _MAX_NAME_LENGTH = 4096
 _MAX_QUOTE = 80
 """The number of characters of a client's value that an error repeats."""
@@ -191,12 +191,12 @@ def is_uploaded(path: Path) -> bool:
 def check_files(given: Any, limit: int) -> None:
     """Check the files in the JSON of a call. Raises EnhanceError for more than `limit` files, a
     long name, or a file that was not uploaded. Gradio would raise an error without a message."""
-    files = [one for one in _objects_in(given) if one.keys() & {*_FILE_NAMES, "meta"}]
+    files = [one for one in _objects_in(given) if one.keys() & _FILE_KEYS]
     if len(files) > limit:
         raise EnhanceError("too_many_files", limit=limit)
     for file in files:
-        names = [text for name in _FILE_NAMES if isinstance(text := file.get(name), str)]
-        if any(len(name) > _MAX_NAME_LENGTH for name in names):
+        texts = (value for value in file.values() if isinstance(value, str))
+        if any(len(text) > _MAX_NAME_LENGTH for text in texts):
             raise EnhanceError("name_too_long", limit=_MAX_NAME_LENGTH)
         # Gradio treats only objects with this key as files.
         if "meta" in file and not _is_upload(file):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -142,13 +143,10 @@ def _entry(call: JobCall, file: BatchFile, sha256: str) -> RecentRun:
 
 
 def _file_checksum(file: BatchFile) -> str:
-    """Return the checksum of a file, or "" for a failed one that cannot be opened."""
-    try:
+    """Return the checksum of a file, or "" for one that cannot be opened."""
+    with suppress(OSError):
         return file_sha256(file.source)
-    except OSError:
-        if file.error:
-            return ""
-        raise
+    return ""
 
 
 def _job_checksum(call: JobCall, file_checksums: list[str]) -> str:

@@ -174,7 +174,12 @@ class LocalJob(JobThread[None]):
             with self.in_use(), self.tasks.using(*map(self.tasks.input_of, kept)):
                 for entry in kept:
                     self._keep_input(entry)
-                self._check(self.batch.run())
+                batch = self.batch.run()
+                if any(entry.state == "running" for entry in self.entries.values()):
+                    raise Cancelled("stopped")
+                error = batch.files[0].error
+                if error and not self.call.is_batch:
+                    raise error
                 self._end("done")
         except Cancelled:
             self._end("interrupted")
@@ -185,14 +190,6 @@ class LocalJob(JobThread[None]):
             raise error from raised
         finally:
             self._release()
-
-    def _check(self, batch: Batch) -> None:
-        """Raise the error of a run, or Cancelled if the job has ended before its files."""
-        if any(entry.state == "running" for entry in self.entries.values()):
-            raise Cancelled("stopped")
-        error = batch.files[0].error
-        if error and not self.call.is_batch:
-            raise error
 
     def _keep_input(self, entry: RecentRun) -> None:
         """Copy an input into the store, because its upload can be deleted. Raises EnhanceError."""

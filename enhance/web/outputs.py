@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -131,10 +131,10 @@ def without_path(info: Mapping[str, Any]) -> dict[str, Any]:
     return {**info, "output": {**info["output"], "path": None}}
 
 
-def export_of(
+def call_of_export(
     services: Services, request: gr.Request, wanted: object, encoding: Encoding
-) -> Callable[[], Outputs]:
-    """Return the work that exports a recent result, or the results of a batch so far, in a format.
+) -> JobCall:
+    """Return the call that exports a recent result, or the results of a batch so far, in a format.
 
     Raises EnhanceError.
     """
@@ -143,7 +143,6 @@ def export_of(
     if not any(entry.state == "done" for entry in entries):
         raise EnhanceError("result_gone")
     settings = Settings.from_stored(entries[0].settings)
-    call = with_states(JobCall(services, request, (), settings, encoding), entries)
-    if wanted == entries[0].batch:
-        return lambda: output_of_batch(call)
-    return lambda: output_of_run(call)
+    is_batch = wanted == entries[0].batch
+    call = JobCall(services, request, (), settings, encoding, is_batch=is_batch)
+    return with_states(call, entries)

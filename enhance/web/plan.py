@@ -83,12 +83,19 @@ class Planner:
         }
         if not is_timed:
             return plan
+        auto_seconds = self._seconds(analysis, chosen)
+        preset = name_of(language, "preset", choice["preset"])
+        time = format_duration(language, auto_seconds)
         seconds = self._seconds(analysis, settings)
         faster = enhancer.suggest_faster(analysis, settings)
         self.has_times = True
         return {
             **plan,
-            "auto": {**choice, **self._auto_texts(choice, analysis, chosen, language)},
+            "auto": {
+                **choice,
+                "text": describe_choice(language, choice, auto_seconds),
+                "summary": translate(language, "auto_summary", preset=preset, time=time),
+            },
             "estimated_seconds": round(seconds, 2),
             "faster": faster and faster.as_dict(),
             "presets": self._presets(analysis, wanted, {settings.preset: seconds}, language),
@@ -104,17 +111,6 @@ class Planner:
             )
         chosen, choice = self._enhancer.resolve_for(wanted, analysis)
         return with_installed_models(chosen), choice
-
-    def _auto_texts(
-        self, choice: AutoInfo, analysis: Analysis, chosen: Settings, language: str
-    ) -> dict[str, str]:
-        seconds = self._seconds(analysis, chosen)
-        preset = name_of(language, "preset", choice["preset"])
-        time = format_duration(language, seconds)
-        return {
-            "text": describe_choice(language, choice, seconds),
-            "summary": translate(language, "auto_summary", preset=preset, time=time),
-        }
 
     def _presets(
         self, analysis: Analysis, wanted: Settings, known: dict[str, float], language: str

@@ -48,7 +48,7 @@ def run_job(call: JobCall, progress: gr.Progress | None = None) -> Generator[Any
             return
         if found.state == "done":
             entries = call.services.enhancer.tasks.entries_of(*call.key)
-            yield from _finish(with_states(call, entries), reader)
+            yield from finish_job(with_states(call, entries))
             return
         if found.state == "cancelled":
             raise Cancelled("job_cancelled")
@@ -102,7 +102,7 @@ def _follow_here(
             job.result()
         else:
             yield from follow(job, call.request, progress)
-        yield from _finish(with_states(call, job.entries.values()), reader)
+        yield from finish_job(with_states(call, job.entries.values()))
 
 
 def _progress(call: JobCall, facts: dict[str, Any]) -> Outputs:
@@ -117,8 +117,12 @@ def _progress(call: JobCall, facts: dict[str, Any]) -> Outputs:
     return None, {"progress": {**begun, "seconds_left": None, "ahead": 0, **facts}}
 
 
-def _finish(call: JobCall, reader: EventReader) -> Iterator[Any]:
-    """Yield the progress while the results of a finished job are exported, and then its outputs."""
+def finish_job(call: JobCall) -> Iterator[Any]:
+    """Yield the progress while the results of a finished job are exported, and then its outputs.
+
+    The states of its files are known.
+    """
+    reader = EventReader(call.request)
     work = output_of_batch if call.is_batch else output_of_run
     outputs: Callable[[], Any] = gr.skip
     if call.name:
