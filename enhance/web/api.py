@@ -140,7 +140,8 @@ class Endpoints:
                     box = choose_box(decoded.width, decoded.height, *region)
                     yield self._previewed(services.previews.run(decoded, wanted, box, job))
                     return
-                view = View(owner_of(request), decoded, rectangle, wanted)
+                visible = rectangle.inside(decoded.width, decoded.height)
+                view = View(owner_of(request), decoded, visible, wanted)
                 for preview, is_quick in services.previews.steps(view, job):
                     facts: dict[str, Any] = {"quick": is_quick, "window": asdict(preview.window)}
                     if is_quick:  # It lacks the signature of the requested run.

@@ -48,36 +48,43 @@ class RecordedError(EnhanceError):
         return self._recorded.get(language, self._recorded[DEFAULT_LANGUAGE])
 
 
-_KEYS_OF_STATUSES = {
-    401: ("key_missing", "login_first", "login_or_key"),
-    403: ("host_unknown", "origin_foreign"),
-    404: (
-        "api_unknown_endpoint",
-        "api_unknown_event",
-        "api_unknown_function",
-        "nothing_here",
-        "result_gone",
-    ),
-    405: ("logout_is_post",),
-    409: ("entry_running", "job_cancelled", "job_other"),
-    413: ("name_too_long", "request_too_large", "too_many_files", "upload_too_large"),
-    429: ("login_too_often", "queue_address", "queue_full", "queue_share", "regions_full"),
-    500: ("unexpected",),
-    507: ("upload_no_room",),
+_STATUSES: dict[str | type[EnhanceError], int] = {
+    "key_missing": 401,
+    "login_first": 401,
+    "login_or_key": 401,
+    "host_unknown": 403,
+    "origin_foreign": 403,
+    "api_unknown_endpoint": 404,
+    "api_unknown_event": 404,
+    "api_unknown_function": 404,
+    "nothing_here": 404,
+    "result_gone": 404,
+    "logout_is_post": 405,
+    "entry_running": 409,
+    "job_cancelled": 409,
+    "job_other": 409,
+    "name_too_long": 413,
+    "request_too_large": 413,
+    "too_many_files": 413,
+    "upload_too_large": 413,
+    "login_too_often": 429,
+    "queue_address": 429,
+    "queue_full": 429,
+    "queue_share": 429,
+    "regions_full": 429,
+    "unexpected": 500,
+    "upload_no_room": 507,
+    StorageError: 507,
+    Cancelled: 503,
+    MemoryShortError: 503,
+    WeightsError: 503,
 }
-_ERRORS_OF_STATUSES = {503: (Cancelled, MemoryShortError, WeightsError), 507: (StorageError,)}
-"""The status of other errors of these classes."""
+"""The status of the errors with these keys, and of other errors of these classes."""
 
 
 def status_of(error: EnhanceError) -> int:
     """Return the HTTP status of an expected error, which is 400 unless the server causes it."""
-    for status, keys in _KEYS_OF_STATUSES.items():
-        if error.key in keys:
-            return status
-    for status, classes in _ERRORS_OF_STATUSES.items():
-        if isinstance(error, classes):
-            return status
-    return 400
+    return _STATUSES.get(error.key, _STATUSES.get(type(error), 400))
 
 
 @dataclass(frozen=True)

@@ -128,12 +128,9 @@ def call_encoding(given: Values) -> Encoding:
     )
 
 
-Region = tuple[float | None, float | None, int]
-"""The centre x and y of a square, None for the centre of the image, and its side."""
-
-
-def call_region(given: Values) -> Region:
-    """Return the square of an API call. Raises SettingsError."""
+def call_region(given: Values) -> tuple[float | None, float | None, int]:
+    """Return the square of an API call: its centre x and y, None for the centre of the image, and
+    its side. Raises SettingsError."""
     return given["x"], given["y"], _whole_number("size", given["size"])
 
 

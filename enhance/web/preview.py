@@ -75,11 +75,9 @@ class Previews:
         """Yield the preview, after a quick one if the network is slow, each with whether it is a
         quick one.
 
-        Raises EnhanceError, also if the rectangle is outside the photo.
+        Raises EnhanceError.
         """
         image = view.image
-        rectangle = view.rectangle.inside(image.width, image.height)
-        view = replace(view, rectangle=rectangle)
         resolved, auto = self._enhancer.resolve(image, view.settings)
         settings = with_installed_models(resolved)
         inputs = self._enhancer.inputs_of(image, settings)
