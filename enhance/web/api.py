@@ -31,8 +31,7 @@ from ..restore.resample import with_possible_size
 from ..store import report_name
 from . import gradio_changes
 from .calls import Endpoint
-from .job_calls import JobCall, files_of
-from .outputs import call_of_export, without_path
+from .job_calls import JobCall, call_of_export, files_of, without_path
 from .owners import owner_of
 from .params import (
     API_DEFAULTS,

@@ -21,8 +21,7 @@ from ..pipeline import Run
 from ..restore.live_view import LiveView
 from ..store import RecentRun
 from ..store.job_records import JobStore, id_of_file
-from .job_calls import JobCall, file_facts, file_of, with_states
-from .outputs import visible_info
+from .job_calls import JobCall, file_facts, file_of, visible_info, with_states
 
 _IMAGE_SECONDS = 1.0
 

@@ -20,9 +20,17 @@ import gradio as gr
 from ..errors import Cancelled, EnhanceError, StorageError
 from ..store.job_records import JobRecord, JobStore
 from .calls import RecordedError, status_of
-from .job_calls import JobCall, check_name, file_facts, read_files, with_states
+from .job_calls import (
+    JobCall,
+    Outputs,
+    check_name,
+    file_facts,
+    output_of_batch,
+    output_of_run,
+    read_files,
+    with_states,
+)
 from .local_jobs import LocalJob
-from .outputs import Outputs, output_of_batch, output_of_run
 from .owners import Owner
 from .services import Services
 from .streams import LONGEST_POLL_SECONDS, POLL_SECONDS, EventReader, follow

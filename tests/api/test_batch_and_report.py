@@ -32,7 +32,7 @@ def test_a_batch_whose_zip_does_not_fit_on_the_disk_returns_its_files_one_by_one
     def full(_, path, *__):
         raise storage_error(path, OSError(errno.ENOSPC, "No space left on device"))
 
-    monkeypatch.setattr("enhance.web.outputs.pack", full)
+    monkeypatch.setattr("enhance.web.job_calls.pack", full)
     files = [site.photo("one.png", 20, 30), site.photo("two.png", 30, 20)]
     path, info = owner.call("batch", files)
     assert path is None

@@ -11,8 +11,8 @@ from PIL import Image
 from enhance.images import Box
 from enhance.images.downscaling import block_means
 from enhance.web import streams
-from enhance.web.kept_previews import KeptPreviews, Key
 from enhance.web.owners import Owner
+from enhance.web.preview import KeptPreviews, Key
 
 from ..site import wait_until
 from .calls import begin, upload, values_for
