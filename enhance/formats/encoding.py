@@ -176,18 +176,17 @@ class Encoding:
         enough memory, and SettingsError if the library of the format is not installed.
         """
         form = self.file_format
-        size = {"format": form.name, "width": f"{width:,}", "height": f"{height:,}"}
+        size: dict[str, Any] = {"format": form.name, "width": width, "height": height}
         if not form.is_available():
             raise SettingsError("format_missing", format=form.name, library=form.library)
         if max(width, height) > form.side:
-            raise PictureError("format_too_long", limit=f"{form.side:,}", **size)
+            raise PictureError("format_too_long", limit=form.side, **size)
         if width * height > form.pixels:
             raise PictureError("format_too_large", limit=PixelCount(form.pixels), **size)
         needed = width * height * form.memory_per_pixel(self.quality)
         free = free_system_memory()
         if needed > free:
-            gigabytes = {"needed": f"{needed / 1e9:.1f}", "free": f"{free / 1e9:.1f}"}
-            raise MemoryShortError("format_memory", **gigabytes, **size)
+            raise MemoryShortError("format_memory", needed=needed / 1e9, free=free / 1e9, **size)
 
 
 def export(

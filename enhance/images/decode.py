@@ -15,7 +15,6 @@ import os
 import pickle
 import queue
 import signal
-import stat
 import sys
 import threading
 import warnings
@@ -253,17 +252,16 @@ def _open_checked(
     if max_bytes is None:
         max_bytes = max_pixels * _MAX_BYTES_PER_PIXEL + _MAX_METADATA_BYTES
     try:
-        about = path.stat()
-        if stat.S_ISDIR(about.st_mode):
+        size = path.stat().st_size
+        if path.is_dir():
             raise PictureError("image_folder")
-        if not stat.S_ISREG(about.st_mode):
+        if not path.is_file():
             raise PictureError("image_no_file")
-        if about.st_size == 0:
+        if size == 0:
             raise PictureError("image_empty")
-        if about.st_size > max_bytes:
-            megabytes = f"{about.st_size / 1e6:,.1f}"
-            limit = f"{max_bytes / 1e6:,.1f}"
-            raise PictureError("image_too_many_bytes", megabytes=megabytes, limit=limit)
+        if size > max_bytes:
+            megabytes = size / 1e6
+            raise PictureError("image_too_many_bytes", megabytes=megabytes, limit=max_bytes / 1e6)
         file = path.open("rb")
     except FileNotFoundError:
         raise PictureError("image_missing") from None
@@ -272,7 +270,7 @@ def _open_checked(
     except (OSError, ValueError) as error:
         raise PictureError("image_unopened", reason=error) from error
     with file:
-        yield file, about.st_size
+        yield file, size
 
 
 @contextmanager

@@ -18,9 +18,10 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     """Raise PictureError unless both sides and the number of pixels are within the limits."""
     if width < 1 or height < 1:
         raise PictureError("image_no_pixels")
+    size = {"width": width, "height": height}
     if max(width, height) > MAX_SIDE:
-        sides = {"width": f"{width:,}", "height": f"{height:,}"}
-        raise PictureError("image_side_too_long", **sides, limit=f"{MAX_SIDE:,}")
+        raise PictureError("image_side_too_long", limit=MAX_SIDE, **size)
     if width * height > max_pixels:
-        size = {"width": width, "height": height, "megapixels": PixelCount(width * height)}
-        raise PictureError("image_too_many_pixels", **size, limit=PixelCount(max_pixels))
+        megapixels = PixelCount(width * height)
+        limit = PixelCount(max_pixels)
+        raise PictureError("image_too_many_pixels", megapixels=megapixels, limit=limit, **size)
