@@ -42,21 +42,16 @@ class ImageCache:
         try:
             return future.result()
         finally:
-            self._trim()
+            self.sweep()
 
     def sweep(self) -> None:
-        """Drop images that were not used for long."""
+        """Drop images that were not used for long, and those used least recently until the rest
+        fits."""
         oldest = time.monotonic() - self._seconds
-        with self._lock:
-            for key, (future, used) in list(self._entries.items()):
-                if future.done() and used <= oldest:
-                    del self._entries[key]
-
-    def _trim(self) -> None:
-        """Drop the images used least recently until the rest fits."""
         with self._lock:
             finished = {key: future for key, (future, _) in self._entries.items() if future.done()}
             sizes = {key: future.result().nbytes for key, future in finished.items()}
             for key in list(sizes):  # In the order of their last use: `get` adds them again.
-                if sum(sizes.values()) > self._max_bytes:
+                _, used = self._entries[key]
+                if used <= oldest or sum(sizes.values()) > self._max_bytes:
                     del sizes[key], self._entries[key]

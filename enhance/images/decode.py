@@ -55,16 +55,17 @@ _EXTRA_MEMORY = (512 << 20) + (os.cpu_count() or 1) * (16 << 20)
 # Bytes per pixel at the peak, measured with the worst of each kind: a progressive CMYK JPEG, a
 # lossless WebP, an AVIF of full colour, a progressive JPEG XL, a TIFF in one piece, a TIFF of four
 # 32-bit numbers, and a PNG.
-_BYTES_PER_PIXEL = {"JPEG": 12, "WEBP": 18, "AVIF": 16, "HEIF": 12, "JXL": 48}
-_DEEP_BYTES_PER_PIXEL = {"PNG": 18, "JXL": 52}
-_OTHER_BYTES = 10
-_OTHER_DEEP_BYTES = 34
+_BYTES_PER_PIXEL = {
+    8: {"JPEG": 12, "WEBP": 18, "AVIF": 16, "HEIF": 12, "JXL": 48},
+    16: {"PNG": 18, "JXL": 52},
+}
+"""By bits and format."""
+_OTHER_BYTES = {8: 10, 16: 34}
 _FILL_BYTES = 50  # per pixel of the rows in which `fill_transparent` works
 
 # The slowest files on one slow core take 0.15 s per megapixel of 8 bits and 0.8 s of 64 bits.
 _SECONDS = 10.0
-_SECONDS_PER_MEGAPIXEL = 0.5
-_DEEP_SECONDS_PER_MEGAPIXEL = 1.5
+_SECONDS_PER_MEGAPIXEL = {8: 0.5, 16: 1.5}
 
 _REVERSED_ROWS = (3, 4, 7, 8)
 _REVERSED_COLUMNS = (2, 3, 6, 7)
@@ -225,12 +226,8 @@ def _upright_strips(pixels: Pixels, header: Header) -> Iterator[np.ndarray]:
 
 def _budget(header: Header, size: int) -> DecodeBudget:
     """Return the limits for decoding a file of `size` bytes."""
-    if header.bits > 8:
-        bytes_per_pixel = _DEEP_BYTES_PER_PIXEL.get(header.format, _OTHER_DEEP_BYTES)
-        seconds_per_megapixel = _DEEP_SECONDS_PER_MEGAPIXEL
-    else:
-        bytes_per_pixel = _BYTES_PER_PIXEL.get(header.format, _OTHER_BYTES)
-        seconds_per_megapixel = _SECONDS_PER_MEGAPIXEL
+    bits = header.bits
+    bytes_per_pixel = _BYTES_PER_PIXEL[bits].get(header.format, _OTHER_BYTES[bits])
     pixels = header.width * header.height
     memory = pixels * bytes_per_pixel + 2 * size
     if header.has_alpha:
@@ -238,8 +235,8 @@ def _budget(header: Header, size: int) -> DecodeBudget:
         memory += _FILL_BYTES * width * min(2 * BLOCK, height)
     if header.gain_map:
         pixels += header.gain_map.pixels
-        memory += header.gain_map.pixels * _BYTES_PER_PIXEL["JPEG"]
-    return DecodeBudget(memory, _SECONDS + seconds_per_megapixel * pixels / 1e6)
+        memory += header.gain_map.pixels * _BYTES_PER_PIXEL[8]["JPEG"]
+    return DecodeBudget(memory, _SECONDS + _SECONDS_PER_MEGAPIXEL[bits] * pixels / 1e6)
 
 
 @contextmanager

@@ -203,11 +203,13 @@ def _deep_tiff_mode(tags: dict[str, Any]) -> str:
     """Return the mode of a TIFF of 16 bits. Raises PictureError for any that OpenCV cannot read."""
     samples = tags.get("SamplesPerPixel", 1)
     bits = tags["BitsPerSample"]
-    is_16_bit_unsigned = {*bits} == {16} and {*tags.get("SampleFormat", (1,))} == {1}
-    is_interleaved = tags.get("PlanarConfiguration", 1) == 1
-    is_inverted = tags.get("PhotometricInterpretation") == 0
-    is_premultiplied = 1 in tags.get("ExtraSamples", ())
-    is_plain = is_16_bit_unsigned and is_interleaved and not is_inverted and not is_premultiplied
+    is_plain = (
+        {*bits} == {16}
+        and {*tags.get("SampleFormat", (1,))} == {1}  # unsigned integers
+        and tags.get("PlanarConfiguration", 1) == 1  # all channels of a pixel together
+        and tags.get("PhotometricInterpretation") != 0  # not inverted
+        and 1 not in tags.get("ExtraSamples", ())  # not premultiplied
+    )
     if samples not in _DEEP_TIFF_MODES or not is_plain:
         raise PictureError("image_rare_tiff", channels=samples, bits=max(bits))
     return _DEEP_TIFF_MODES[samples]
