@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from .errors import EnhanceError
-from .files import write_atomically
-from .formats.png import encode_png
-from .formats.thumbnails import SRGB, icc_for_screen
+from .formats.thumbnails import SRGB, icc_for_screen, save_png
 from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
 from .images import Box
 from .info import output_info, timestamp
@@ -122,8 +120,7 @@ class Comparison:
         """Write the contact sheet as a PNG atomically; return the facts with those of the file.
         Raises StorageError."""
         sheet = self.sheet(language)
-        content = encode_png(sheet, icc=SRGB, mark=Origin("comparison").mark())
-        write_atomically(path, lambda part: part.write_bytes(content))
+        save_png(sheet, path, SRGB, Origin("comparison").mark())
         height, width = sheet.shape[:2]
         return self.facts(language) | {"output": output_info(path, (height, width))}
 

@@ -176,13 +176,8 @@ def read_region(
     """
     columns = slice(box.left, box.right)
     rows_at_once = max(step, _REGION_ROWS // step * step)
-    parts = []
-    for first, last in spans(box.bottom, rows_at_once, start=box.top):
-        pixels = rows(first, last, columns)
-        if step > 1:
-            pixels = block_means(pixels, step)
-        parts.append(pixels)
-    return np.concatenate(parts)
+    strips = spans(box.bottom, rows_at_once, start=box.top)
+    return np.concatenate([block_means(rows(*strip, columns), step) for strip in strips])
 
 
 def is_intact(path: Path) -> bool:

@@ -66,8 +66,6 @@ def overview(result: PngReader, limit: int) -> np.ndarray:
 def to_screen(pixels: np.ndarray) -> np.ndarray:
     """Convert 1 to 4 channels of uint8 or uint16 to uint8 RGB, with alpha to RGBA."""
     pixels = to_8_bits(pixels)
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
     if pixels.shape[2] < 3:
         return grey_as_rgb(pixels)
     return pixels
@@ -88,7 +86,8 @@ def _resize(pixels: np.ndarray, size: Size) -> np.ndarray:
     height, width = size
     is_smaller = height * width < pixels.shape[0] * pixels.shape[1]
     interpolation = cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC
-    return cv2.resize(pixels, (width, height), interpolation=interpolation)
+    resized = cv2.resize(pixels, (width, height), interpolation=interpolation)
+    return resized.reshape(height, width, -1)  # OpenCV drops the axis of a single channel.
 
 
 def small_size(width: int, height: int, limit: int) -> Size:
@@ -156,9 +155,9 @@ def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str
     return data.getvalue(), "image/jpeg"
 
 
-def save_png(pixels: np.ndarray, path: Path, icc: bytes | None) -> Path:
+def save_png(pixels: np.ndarray, path: Path, icc: bytes | None, mark: bytes | None = None) -> Path:
     """Save an image as a PNG atomically; return its path. Raises StorageError."""
-    content = encode_png(pixels, icc=icc)
+    content = encode_png(pixels, icc=icc, mark=mark)
     write_atomically(path, lambda part: part.write_bytes(content))
     return path
 

@@ -9,17 +9,18 @@ from concurrent.futures import Future
 
 from .image import SourceImage
 
+_SECONDS = 300
+
 
 class ImageCache:
     """Cache of decoded images. Thread-safe.
 
-    Holds at most `max_bytes` of pixels, each image for `seconds` after its last use; a larger image
-    is never cached.
+    Holds at most `max_bytes` of pixels, each image for 5 min after its last use; a larger image is
+    never cached.
     """
 
-    def __init__(self, max_bytes: int = 400_000_000, seconds: float = 300):
+    def __init__(self, max_bytes: int = 400_000_000):
         self._max_bytes = max_bytes
-        self._seconds = seconds
         self._lock = threading.Lock()
         # Each with the time of its last use.
         self._entries: dict[Hashable, tuple[Future[SourceImage], float]] = {}
@@ -47,7 +48,7 @@ class ImageCache:
     def sweep(self) -> None:
         """Drop images that were not used for long, and those used least recently until the rest
         fits."""
-        oldest = time.monotonic() - self._seconds
+        oldest = time.monotonic() - _SECONDS
         with self._lock:
             finished = {key: future for key, (future, _) in self._entries.items() if future.done()}
             sizes = {key: future.result().nbytes for key, future in finished.items()}

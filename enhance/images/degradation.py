@@ -30,10 +30,8 @@ _WHITE_SHARE = 3 / 16
 of white noise is left."""
 # Colour noise below the first value can be detail of the photo. A JPEG contains less colour detail
 # than other files, but only a part of the colour noise of its photo, hence the factors.
-_COLOUR_DETAIL = 1.5
-_COLOUR_FACTOR = 1.5
-_COLOUR_DETAIL_OF_JPEG = 1.0
-_COLOUR_FACTOR_OF_JPEG = 3.0
+_DETAIL_AND_FACTOR = (1.5, 1.5)
+_DETAIL_AND_FACTOR_OF_JPEG = (1.0, 3.0)
 _GREY = np.array([[0.299, 0.587, 0.114]], np.float32)
 _RED_MINUS_GREEN = np.array([[1, -1, 0]], np.float32)
 _BLUE_MINUS_GREEN = np.array([[0, -1, 1]], np.float32)
@@ -105,9 +103,10 @@ def _colour_noise(rgb: np.ndarray, is_jpeg: bool) -> float:
     full = _difference_noise(rgb, 1)
     half = _difference_noise(rgb, 2)
     noise = math.sqrt(max(half**2 - _WHITE_SHARE * full**2, 0))
+    detail, factor = _DETAIL_AND_FACTOR
     if is_jpeg:
-        return _COLOUR_FACTOR_OF_JPEG * max(noise - _COLOUR_DETAIL_OF_JPEG, 0)
-    return _COLOUR_FACTOR * max(noise - _COLOUR_DETAIL, 0)
+        detail, factor = _DETAIL_AND_FACTOR_OF_JPEG
+    return factor * max(noise - detail, 0)
 
 
 def _difference_noise(rgb: np.ndarray, reduction: int) -> float:
