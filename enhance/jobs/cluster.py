@@ -108,18 +108,20 @@ def _enhancer(
 
 def process_file(
     file: BatchFile, names: ResultNames | None, worker: tuple[Any, ...], **options: Any
-) -> tuple[BatchFile, str]:
-    """Return a file with its result or its error, and the name of this machine. `options` are those
-    of `RunningBatch`."""
+) -> BatchFile:
+    """Return a file with its result or its error. `options` are those of `RunningBatch`."""
     enhancer = _enhancer(*worker)
-    machine = socket.gethostname()
     if not file.address and not file.source.exists():
-        folder = file.source.absolute().parent
-        unseen = EnhanceError("cluster_unseen", machine=machine, folder=folder)
-        return replace(file, state="failed", error=unseen), machine
+        return replace(file, state="failed", error=_unseen(file.source))
     batch = plan([replace(file, state="waiting")], names)
     (ended,) = RunningBatch(enhancer, batch=batch, **options).run().files
-    return ended, machine
+    return ended
+
+
+def _unseen(path: Path) -> EnhanceError:
+    """Return the error for a file that another machine can see, but not this one."""
+    folder = path.absolute().parent
+    return EnhanceError("cluster_unseen", machine=socket.gethostname(), folder=folder)
 
 
 @dataclass
@@ -133,14 +135,13 @@ class ClusterBatch(RunningBatch):
     def run(self) -> Batch:
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         workers, cores, gpus = plan_workers(nodes, self.device)
-        # By default, a worker with a GPU would end after each file.
-        options = {
-            "num_cpus": cores,
-            "num_gpus": gpus,
-            "max_calls": 0,
-            "max_retries": _MAX_ATTEMPTS - 1,
-        }
-        self._process_file = self.ray.remote(**options)(process_file)
+        remote = self.ray.remote(
+            num_cpus=cores,
+            num_gpus=gpus,
+            max_calls=0,  # By default, a worker with a GPU would end after each file.
+            max_retries=_MAX_ATTEMPTS - 1,
+        )
+        self._process_file = remote(process_file)
         self._at_once = 2 * workers  # so that each worker finds its next file
         return super().run()
 
@@ -157,12 +158,11 @@ class ClusterBatch(RunningBatch):
                 self.ray.wait([task], timeout=_STOP_SECONDS)
                 raise Cancelled("stopped")
         try:
-            ended, machine = self.ray.get(task)
+            ended = self.ray.get(task)
         except self.ray.exceptions.RayTaskError as error:
             raise EnhanceError("cluster_failed", reason=str(error.cause).split("\n")[0]) from error
         except self.ray.exceptions.RayError as error:
             raise EnhanceError("cluster_died", count=_MAX_ATTEMPTS) from error
         if ended.output and not ended.output.exists():
-            folder = ended.output.absolute().parent
-            raise EnhanceError("cluster_unseen", machine=machine, folder=folder)
+            raise _unseen(ended.output)
         return ended

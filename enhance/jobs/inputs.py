@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,13 +30,11 @@ class Shard:
         """Parse a shard such as 2/5. Raises SettingsError."""
         if text == "auto":
             raise SettingsError("shard_auto")
-        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-        if found is None:
+        number, _, count = text.partition("/")
+        are_numbers = number.isdecimal() and count.isdecimal()
+        if not are_numbers or not 1 <= int(number) <= int(count):
             raise SettingsError("shard_wrong", value=text)
-        shard = cls(int(found[1]), int(found[2]))
-        if not 1 <= shard.number <= shard.count:
-            raise SettingsError("shard_wrong", value=text)
-        return shard
+        return cls(int(number), int(count))
 
     def includes(self, file: BatchFile) -> bool:
         name = file.named_after.as_posix().encode("utf-8", "surrogateescape")

@@ -111,10 +111,12 @@ def kill_a_writer(folder):
 def test_a_worker_without_the_shared_folder_names_it(tmp_path):
     item = BatchFile(tmp_path / "in/a.png", Path("a.png"))
 
-    ended, machine = process_file(item, None, ("cpu", "fp32", Path.cwd(), ()))
+    ended = process_file(item, None, ("cpu", "fp32", Path.cwd(), ()))
 
     assert ended.state == "failed"
-    assert f"{machine} does not share the folder {tmp_path / 'in'}." in str(ended.error)
+    assert f"{socket.gethostname()} does not share the folder {tmp_path / 'in'}." in str(
+        ended.error
+    )
 
 
 @pytest.mark.long
