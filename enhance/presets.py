@@ -99,8 +99,8 @@ def describe(preset: Preset, language: str) -> PresetInfo:
     settings = with_installed_models(Settings(preset.name)).as_dict()
     relative_time = None
     if preset.model and not (preset.own and problem):
-        usual = _work(PRESETS[REFERENCE_PRESET].model)
-        relative_time = round(_work(preset.model) / usual, 3)
+        usual = models.graph_of(PRESETS[REFERENCE_PRESET].model).work
+        relative_time = round(models.graph_of(preset.model).work / usual, 3)
     return {
         "name": preset.name,
         "own": preset.own,
@@ -163,8 +163,3 @@ def _network_name(network: str) -> str:
     if network in NETWORKS:
         return NETWORKS[network].TITLE
     return network
-
-
-def _work(model: str) -> float:
-    """Return the multiply-adds per pixel of a model and its parts."""
-    return sum(models.graph_of(part).work for part in models.parts_of(model))
