@@ -160,6 +160,8 @@ class Run:
     """Called before a result is computed, but not for a cached result."""
     measurements: dict[str, Any] = field(default_factory=dict)
     memory: PeakMemory | None = None
+    folder: Path | None = None
+    """For temporary files with large pixels."""
 
     def __post_init__(self) -> None:
         self._stage_start = time.perf_counter()
@@ -175,10 +177,11 @@ class Run:
         if self.on_compute:
             self.on_compute(self)
         self.memory = PeakMemory(self.engine.device.type, reset=True)
+        self.folder = path.parent
         image = self.inputs.image
         part = self._part(image, Cut.whole(image.height, image.width))
         scene = self._find_scene(part.network_box)
-        with self._network_output(scene, part, path.parent, network_path) as output:
+        with self._network_output(scene, part, network_path) as output:
             if self.inputs.second:  # its input has no haze
                 scene = Scene()
             rows = last_rows(self._rows(output.rows, self.inputs.settings, scene, part))
@@ -327,12 +330,12 @@ class Run:
 
     @contextmanager
     def _network_output(
-        self, scene: Scene, part: Part, folder: Path | None = None, network_path: Path | None = None
+        self, scene: Scene, part: Part, network_path: Path | None = None
     ) -> Iterator[NetworkOutput]:
         """Step 4: yield the output of the last network for an image or a part of it.
 
         It is read from `network_path` if it is stored there, and stored there if not. A large
-        output that is not stored is a temporary file in `folder`.
+        output that is not stored is a temporary file.
         """
         scale = self.inputs.settings.factor
         if self.inputs.second:
@@ -341,10 +344,10 @@ class Run:
         if network_path is not None:
             with suppress(StorageError):  # It is missing or damaged.
                 stored = NetworkOutput.open(network_path)
-        output = stored or _empty_output(part.network_input, scale, folder, network_path)
+        output = stored or _empty_output(part.network_input, scale, self.folder, network_path)
         with output:
             if stored is None:
-                self._compute_output(output, scene, part, folder)
+                self._compute_output(output, scene, part)
                 if network_path:
                     output.keep()
             # The next run can use the device during tuning and saving.
@@ -357,9 +360,7 @@ class Run:
                 self.measurements["megapixels_per_second"] = round(megapixels / seconds, 4)
             yield output
 
-    def _compute_output(
-        self, output: NetworkOutput, scene: Scene, part: Part, folder: Path | None
-    ) -> None:
+    def _compute_output(self, output: NetworkOutput, scene: Scene, part: Part) -> None:
         """Fill the empty `output` with that of the last network, or with the image itself."""
         settings = self.inputs.settings
         second = self.inputs.second
@@ -367,23 +368,22 @@ class Run:
         if not settings.model:
             output.add(image.rgb)
         elif second is None:
-            rgb = scene.network_pixels(image, settings, part.network_box, folder)
-            self._run_network(output, rgb, settings.weights, folder)
+            rgb = scene.network_pixels(image, settings, part.network_box, self.folder)
+            self._run_network(output, rgb, settings.weights)
         else:
-            rgb = self._first_result(scene, part, folder)
-            weights = WeightInterpolation(second.name)
-            self._run_network(output, rgb, weights, folder, is_first=False)
+            rgb = self._first_result(scene, part)
+            self._run_network(output, rgb, WeightInterpolation(second.name), is_first=False)
 
-    def _first_result(self, scene: Scene, part: Part, folder: Path | None) -> np.ndarray:
+    def _first_result(self, scene: Scene, part: Part) -> np.ndarray:
         """Return the colour of the result at the scale of the first network, the input of the
         second one: [H, W, 3].
 
-        A large one is an unnamed file in `folder`.
+        A large one is an unnamed file.
         """
         settings = self.inputs.settings.changed(scale=network_scale(self.inputs.settings))
-        with _empty_output(part.image, settings.factor, folder) as output:
-            rgb = scene.network_pixels(part.image, settings, part.network_box, folder)
-            self._run_network(output, rgb, settings.weights, folder)
+        with _empty_output(part.image, settings.factor, self.folder) as output:
+            rgb = scene.network_pixels(part.image, settings, part.network_box, self.folder)
+            self._run_network(output, rgb, settings.weights)
             colour = replace(part, image=replace(part.image, grey=False))
             result = self._rows(output.rows, settings, scene, colour)
 
@@ -391,14 +391,13 @@ class Run:
                 self.job.check()
                 return result.rows(first, last)
 
-            return collect(rows, result.size, part.image.rgb.dtype.name, folder)
+            return collect(rows, result.size, part.image.rgb.dtype.name, self.folder)
 
     def _run_network(
         self,
         output: NetworkOutput,
         rgb: np.ndarray,
         weights: WeightInterpolation,
-        folder: Path | None,
         *,
         is_first: bool = True,
     ) -> None:
@@ -428,7 +427,7 @@ class Run:
             tile=self.inputs.settings.tile,
             progress=report,
             job=self.job,
-            folder=folder,
+            folder=self.folder,
         )
         with queued, closing(strips):
             for strip in strips:
