@@ -97,6 +97,7 @@ def describe(preset: Preset, language: str) -> PresetInfo:
     """Return purpose, settings and availability of a preset."""
     problem = _problem(preset)
     settings = with_installed_models(Settings(preset.name)).as_dict()
+    del settings["preset"]
     relative_time = None
     if preset.model and not (preset.own and problem):
         usual = models.graph_of(PRESETS[REFERENCE_PRESET].model).work
@@ -108,7 +109,7 @@ def describe(preset: Preset, language: str) -> PresetInfo:
         "licence": _licence(preset, language),
         "model": preset.model or None,
         "network": _network_of(preset),
-        "settings": {name: value for name, value in settings.items() if name != "preset"},
+        "settings": settings,
         "denoises": preset.denoises,
         "denoise_is_fixed": has_fixed_denoise(preset),
         "scale": preset.scale,

@@ -48,7 +48,7 @@ PAPERS = {
 }
 """Print sizes in centimetres, the longer side first: three of photo laboratories and two of ISO
 216."""
-_PRINT = re.compile(r"(\d+(?:\.\d+)?)?x(\d+(?:\.\d+)?)?(?:cm)?")
+_PRINT = re.compile(r"(?=.*\d)(\d+(?:\.\d+)?)?x(\d+(?:\.\d+)?)?(?:cm)?")
 PRINT_DPI = 300
 """The usual resolution of a print, in pixels per inch."""
 SIZE_FIELDS = (*SIZES, *PRINT_SIDES, "dpi")
@@ -210,8 +210,7 @@ class Settings:
     def __post_init__(self) -> None:
         self._fill_in()
         self._check_size()
-        is_unset = self.is_auto and self.tuning is None
-        if not isinstance(self.tuning, bool) and not is_unset:
+        if not isinstance(self.tuning, bool | None):
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
         for name, allowed in _RANGES.items():
             self._check_number(name, allowed)
@@ -436,10 +435,11 @@ WHOLE = tuple(name for name, one in _RANGES.items() if one.kind is int)
 def print_sides(text: str) -> tuple[float | None, float | None]:
     """Return width and height in cm of a print size such as 29.7x42cm, x20cm or a4. Raises
     SettingsError."""
-    if text.lower() in PAPERS:
-        return PAPERS[text.lower()]
-    match = _PRINT.fullmatch(text.lower().replace(" ", "").replace("×", "x"))
-    if match is None or not (match[1] or match[2]):
+    size = text.lower()
+    if size in PAPERS:
+        return PAPERS[size]
+    match = _PRINT.fullmatch(size.replace(" ", "").replace("×", "x"))
+    if match is None:
         raise SettingsError("print_unknown", value=text, papers=", ".join(PAPERS))
     width = float(match[1]) if match[1] else None
     height = float(match[2]) if match[2] else None

@@ -30,8 +30,8 @@ _POLL_SECONDS = 0.1
 _ACTIVE_JOBS = 2
 """Jobs of one queue that can hold a decoded image: the one that has the device, and the next
 one."""
-_MAX_JOBS = {"run": 20, "comparison": 16, "preview": 16}
-"""Jobs that can wait."""
+_MAX_JOBS = 16
+"""Comparisons, and previews, that can wait."""
 _TYPICAL_SECONDS = 30.0
 """A rough duration of a job, for the time after which a rejected client can try again."""
 
@@ -69,7 +69,7 @@ class Scheduler:
 
     @contextmanager
     def admit(
-        self, caller: Hashable, kind: JobKind = "run", limit: int | None = None
+        self, caller: Hashable, kind: JobKind = "run", limit: int = _MAX_JOBS
     ) -> Iterator[Job]:
         """Admit a job and yield it. The job ends with the block and the last `hold`.
 
@@ -78,7 +78,7 @@ class Scheduler:
         """
         job = Job(kind, caller)
         with self._changed:
-            self._check_limits(job, _MAX_JOBS[kind] if limit is None else limit)
+            self._check_limits(job, limit)
             # Under the same lock as the check, so that two jobs cannot get the last place.
             self._holders[job] = 0
         with self.hold(job):
