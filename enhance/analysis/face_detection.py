@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import WeightsError
 from ..images import Box
+from .samples import scaled_size
 
 CROP = 512
 """The side of an aligned face in pixels."""
@@ -156,18 +157,13 @@ def _views(rgb: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if side > max(2 * longer, _SMALLEST_SIDE):
             continue
         scale = side / longer
-        size = _scaled_size(width, height, scale)
+        size = scaled_size(width, height, scale)
         interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         view = cv2.resize(rgb, size, interpolation=interpolation)
         to_view = np.array([[size[0] / width, 0.0, 0.0], [0.0, size[1] / height, 0.0]])
         for degrees in rotations:
             matrix, canvas = _rotation(size, degrees)
             yield compose(to_view, matrix), cv2.warpAffine(view, matrix, canvas)
-
-
-def _scaled_size(width: float, height: float, scale: float = 1.0) -> tuple[int, int]:
-    """Return the whole width and height, at least 1, of an image that is scaled."""
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _rotation_matrix(degrees: float, scale: float = 1.0) -> np.ndarray:
@@ -181,14 +177,14 @@ def _rotation(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[
     rotation = _rotation_matrix(degrees)
     canvas = np.abs(rotation) @ size
     shift = canvas / 2 - rotation @ (np.array(size) / 2)
-    return np.column_stack([rotation, shift]), _scaled_size(*canvas)
+    return np.column_stack([rotation, shift]), scaled_size(*canvas)
 
 
 def _detect(network: cv2.FaceDetectorYN, view: np.ndarray, matrix: np.ndarray) -> Iterator[Face]:
     """Yield the faces in a view of the image, in the pixels of the image."""
     height, width, _ = view.shape
     network.setInputSize((width, height))
-    _, rows = network.detect(np.ascontiguousarray(view[..., ::-1]))
+    _, rows = network.detect(cv2.cvtColor(view, cv2.COLOR_RGB2BGR))
     if rows is None:
         return
     back = cv2.invertAffineTransform(matrix)
@@ -339,7 +335,7 @@ def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
     part = box.cut(pixels)
     matrix = compose(np.array([[1.0, 0.0, box.left], [0.0, 1.0, box.top]]), matrix)
     if scale < _SMOOTH_BELOW:
-        size = _scaled_size(box.width, box.height, scale)
+        size = scaled_size(box.width, box.height, scale)
         part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
         across = size[0] / box.width
         down = size[1] / box.height

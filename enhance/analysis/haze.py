@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from .filters import guided_coefficients, local_variance
+from .samples import scaled_size
 
 HAZY = 0.1
 """The amount from which an image counts as hazy."""
@@ -171,8 +172,7 @@ def _shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
     scale = longest / max(height, width)
     if scale >= 1:
         return pixels
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return cv2.resize(pixels, scaled_size(width, height, scale), interpolation=cv2.INTER_AREA)
 
 
 def _airlight(light: np.ndarray, side: int) -> np.ndarray:
@@ -220,10 +220,9 @@ def _opened(dark: np.ndarray, side: int) -> np.ndarray:
     """Return the morphological opening of the minimum of 3 x 3 px of the dark channel, with
     reflection at the border."""
     window = _odd(_WINDOW * side)
+    kernel = np.ones((window, window), np.uint8)
     dark = _erode(dark, 3)
-    wide = cv2.copyMakeBorder(dark, window, window, window, window, borderType=cv2.BORDER_REFLECT)
-    opened = cv2.morphologyEx(wide, cv2.MORPH_OPEN, np.ones((window, window), np.uint8))
-    return opened[window:-window, window:-window]
+    return cv2.morphologyEx(dark, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_REFLECT)
 
 
 def _erode(plane: np.ndarray, window: int) -> np.ndarray:

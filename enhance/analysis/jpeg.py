@@ -86,12 +86,11 @@ def _is_blocky(samples: np.ndarray) -> bool:
     green = samples[..., 1]
     # Lines of text can lie on such a grid from top to bottom.
     for lines in (green, green.swapaxes(1, 2)):
-        busy: list[float] = []
-        for start in range(8):
-            shifted = lines[:, :, start : start + lines.shape[2] - 8]
-            blocks = blocks_of(shifted, 8).reshape(-1, 64)
-            busy.append(float(np.mean(np.ptp(blocks, axis=1) > 1)))
-        on_grid, *others = busy
+        width = lines.shape[2] - 8
+        on_grid, *others = (
+            np.mean(np.ptp(blocks_of(lines[:, :, start : start + width], 8), axis=(1, 2)) > 1)
+            for start in range(8)
+        )
         if not _LEAST_BUSY < on_grid <= _MOST_BUSY or on_grid * _BLOCKY >= min(others):
             return False
     return True
@@ -153,5 +152,5 @@ def _grid_across(light: np.ndarray) -> int:
     steps = np.abs(np.diff(light))
     neighbours = (steps[..., :-2] + steps[..., 2:]) / 2
     excess = np.maximum(steps[..., 1:-1] - neighbours, 0).mean((0, 1))
-    phases = [float(excess[phase::8].mean()) for phase in range(8)]
+    phases = [excess[phase::8].mean() for phase in range(8)]
     return (int(np.argmax(phases)) + 2) % 8  # `excess[n]` is the step before column n + 2.

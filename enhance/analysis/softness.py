@@ -42,28 +42,25 @@ def softness_of(samples: np.ndarray) -> int:
     contrast = grey - grey.mean((1, 2), keepdims=True)
     spectrum = np.fft.rfft2(contrast * (window * window[:, None]))
     power = np.abs(spectrum) ** 2 / (np.square(window).sum() ** 2 * side**2)
-    coarse, _ = _band(power, *_COARSE)
-    finest, share = _band(power, *_FINEST)
+    coarse = _variance(power, *_COARSE)
     detailed = coarse >= max(_DETAIL, float(np.median(coarse)))
     if detailed.sum() < _LEAST_DETAILED:
         return 1
-    noise = np.quantile(finest / share, _NOISE_QUANTILE)  # of all frequencies together
+    finest = _variance(power, *_FINEST) / _variance(np.ones_like(power), *_FINEST)
+    detail = power - np.quantile(finest, _NOISE_QUANTILE)  # without noise
     softness = 1
     for reduction in REDUCTIONS:
         limit = 0.5 / reduction
-        kept, kept_share = _band(power, limit / 2, limit)
-        lost, lost_share = _band(power, _BEYOND * limit, 1)
-        lost_detail = np.maximum(lost - noise * lost_share, 0)
-        kept_detail = np.maximum(kept - noise * kept_share, _LEAST_KEPT)
-        ratio = lost_detail / kept_detail
+        kept = np.maximum(_variance(detail, limit / 2, limit), _LEAST_KEPT)
+        lost = np.maximum(_variance(detail, _BEYOND * limit, 1), 0)
+        ratio = lost / kept
         if np.quantile(np.sqrt(ratio[detailed]), _SHARPEST) <= _LOST:
             softness = reduction
     return softness
 
 
-def _band(power: np.ndarray, low: float, high: float) -> tuple[np.ndarray, float]:
-    """Return the variance of each sample in a band of frequencies, and the share of all frequencies
-    in that band."""
+def _variance(power: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return the variance of each sample in a band of frequencies."""
     side = power.shape[1]
     down = np.fft.fftfreq(side)[:, None]
     across = np.fft.rfftfreq(side)
@@ -71,4 +68,4 @@ def _band(power: np.ndarray, low: float, high: float) -> tuple[np.ndarray, float
     frequency = np.hypot(down, across)
     twice = np.where((across > 0) & (across < 0.5), 2, 1)
     inside = ((frequency >= low) & (frequency < high)) * twice
-    return (power * inside).sum((1, 2)), float(inside.sum()) / side**2
+    return (power * inside).sum((1, 2))

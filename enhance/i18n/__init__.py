@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import re
 import sys
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -198,10 +199,7 @@ def load_language(language: str) -> Language:
     file = Path(__file__).with_name(f"{language}.toml")
     sections = tomllib.loads(file.read_text(encoding="utf-8"))
     rules = sections.pop("language")
-    texts: dict[str, str] = {}
-    for section in sections.values():
-        texts |= section
-    return Language(texts=texts, **rules)
+    return Language(texts=dict(ChainMap(*sections.values())), **rules)
 
 
 def _localise(language: str, value: object) -> object:

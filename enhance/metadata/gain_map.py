@@ -52,7 +52,8 @@ _APPLE_VERSION = re.compile(rb"HDRGainMap:HDRGainMapVersion\s{0,9}[=>]")
 _APPLE_HEADROOM = re.compile(
     rb"HDRGainMap:HDRGainMapHeadroom\s{0,9}(?:=\s{0,9}[\"']|>)(\d{1,20}\.?\d{0,20})"
 )
-_APPLE_NOTE = b"Apple iOS\0"
+_APPLE_START = b"MM\0*\0\0\0\x0e"
+"""Replaces the start of Apple's maker notes, whose directory is at byte 14."""
 _APPLE_CURVES = {
     (True, True): (-20, 1.8),
     (True, False): (-0.101, 1.601),
@@ -248,10 +249,7 @@ def _camera_headroom(exif: bytes | None) -> float | None:
     "Applying Apple HDR effect to your photos", developer.apple.com.
     """
     note = read_value(exif, MAKER_NOTE, EXIF_IFD)
-    if not note.startswith(_APPLE_NOTE):
-        return None
-    start = struct.pack(">I", len(_APPLE_NOTE) + 4)
-    tags = b"MM\0*" + start + note[8:]
+    tags = _APPLE_START + note[len(_APPLE_START) :]
     try:
         numbers = struct.unpack(">4i", read_value(tags, 33) + read_value(tags, 48))
         tag_33 = numbers[0] / numbers[1]

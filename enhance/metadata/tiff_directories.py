@@ -9,8 +9,8 @@ from typing import BinaryIO
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _SUBFILE_TYPE = 254
-_REDUCED = 1
-_MASK = 4
+_NO_PAGE = 1 | 4
+"""The bits of a thumbnail and of a mask."""
 _MAX_PAGES = 10_000
 
 
@@ -39,7 +39,7 @@ def count_pages(file: BinaryIO) -> int:
         position = None
         for _ in range(_MAX_PAGES):
             directory = load_directory(file, position)
-            if not directory.get(_SUBFILE_TYPE, 0) & (_REDUCED | _MASK):
+            if not directory.get(_SUBFILE_TYPE, 0) & _NO_PAGE:
                 count += 1
             position = directory.next
             if not position:
