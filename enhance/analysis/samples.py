@@ -61,8 +61,6 @@ def without_border(rgb: np.ndarray) -> np.ndarray:
     is background. The outline is examined 16 px inside, because JPEG artifacts extend that far from
     the border.
     """
-    if min(rgb.shape[:2]) < SIDES[0]:
-        return rgb
     before = _is_like(rgb, rgb[0, 0])
     after = _is_like(rgb, rgb[-1, -1])
     rows = _inside(np.all(before, axis=1), np.all(after, axis=1))

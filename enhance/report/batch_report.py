@@ -49,13 +49,18 @@ def table(names: Mapping[BatchFile, str], language: str = DEFAULT_LANGUAGE) -> s
         row: dict[str, object] = {}
         if file.info:
             # COLUMNS has the names of `output` and `info`, except for those that follow.
-            row = {**file.info, **file.info["output"]}
-            row["seconds"] = file.info["seconds"]["total"]
-            row["fidelity"] = _grade(language, file.info)
-        row["file"] = strip_direction_marks(file.name)
-        row["state"] = translate(language, f"table_{file.state}")
-        row["reason"] = _reason(language, file)
-        row["result"] = name
+            row = {
+                **file.info,
+                **file.info["output"],
+                "seconds": file.info["seconds"]["total"],
+                "fidelity": _grade(language, file.info),
+            }
+        row |= {
+            "file": strip_direction_marks(file.name),
+            "state": translate(language, f"table_{file.state}"),
+            "reason": _reason(language, file),
+            "result": name,
+        }
         writer.writerow(_escape_formula(row.get(name)) for name in COLUMNS)
     return "\ufeff" + text.getvalue()
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..formats.encoding import FORMATS
 from ..formats.format import Format
-from ..formats.png_reader import PngReader
+from ..formats.png_reader import PngReader, read_region
 from ..formats.thumbnails import icc_for_screen, overview, srgb_image, whole_image
 from ..i18n import (
     DEFAULT_LANGUAGE,
@@ -22,7 +22,7 @@ from ..i18n import (
     format_print_size,
     translate_source,
 )
-from ..images import SourceImage, spans
+from ..images import Box, Size, SourceImage, spans
 from ..info import Info, grade_in, settings_in
 from ..metadata.profiles import profile_name
 from ..presets import licence_text
@@ -91,28 +91,25 @@ def _draw_images(
     if is_panorama:
         pixels *= 2
     after = overview(result, pixels)
-    whole = {"before": whole_image(image, after.shape[:2]), "after": after}
-    captions = {
-        "before": _pixels(document, image.width, image.height),
-        "after": _pixels(document, width, height),
+    before = whole_image(image, after.shape[:2])
+    whole = {
+        "before": (before, _pixels(document, image.width, image.height)),
+        "after": (after, _pixels(document, width, height)),
     }
-    _draw_pair(document, whole, icc, captions, _WHOLE_HEIGHT, stacked=is_panorama)
+    _draw_pair(document, whole, icc, _WHOLE_HEIGHT, stacked=is_panorama)
     # As the page shows it, pixel for pixel.
     wide = min(width, _DETAIL_PIXELS[0])
     tall = min(height, _DETAIL_PIXELS[1])
     left = _start(width, wide, focus[0])
     top = _start(height, tall, focus[1])
-    columns = slice(left, left + wide)
-    rows = (top, top + tall)
+    box = Box(left, top, wide, tall)
+    before = _upscale(image, result.size, box)
+    after = read_region(result.rows, box)
     detail = {
-        "before": _upscale(image, result.size, rows, columns),
-        "after": result.rows(*rows, columns),
+        "before": (before, document.translate("report_detail_before")),
+        "after": (after, document.translate("report_detail_after", size=f"{wide} × {tall}")),
     }
-    captions = {
-        "before": document.translate("report_detail_before"),
-        "after": document.translate("report_detail_after", size=f"{wide} × {tall}"),
-    }
-    _draw_pair(document, detail, icc, captions, _DETAIL_HEIGHT)
+    _draw_pair(document, detail, icc, _DETAIL_HEIGHT)
 
 
 def _start(length: int, part: int, share: float) -> int:
@@ -122,41 +119,39 @@ def _start(length: int, part: int, share: float) -> int:
     return min(max(start, 0), length - part)
 
 
-def _upscale(
-    image: SourceImage, size: tuple[int, int], rows: tuple[int, int], columns: slice
-) -> np.ndarray:
+def _upscale(image: SourceImage, size: Size, box: Box) -> np.ndarray:
     """Return a region of the photo at the `size` (height, width) of its result, RGB or RGBA."""
-    first, last = rows
+    columns = slice(box.left, box.right)
     planes = [image.rgb]
     if image.alpha is not None:
         planes.append(image.alpha)
     parts = []
     for plane in planes:
-        strips = [enlarge_to(plane, size, *span)[:, columns] for span in spans(last, _STRIP, first)]
+        rows = spans(box.bottom, _STRIP, box.top)
+        strips = [enlarge_to(plane, size, *span)[:, columns] for span in rows]
         parts.append(np.concatenate(strips))
     return np.dstack(parts)
 
 
 def _draw_pair(
     document: ReportDocument,
-    images: Mapping[str, np.ndarray],
+    images: Mapping[str, tuple[np.ndarray, str]],
     icc: bytes | None,
-    captions: Mapping[str, str],
     most: float,
     *,
     stacked: bool = False,
 ) -> None:
     """Draw images of one size and profile, at most `most` high, side by side or one above the
-    other, each with its caption below."""
+    other, each with its text below."""
     top = document.y
     bottom = top
     x = MARGIN
     room = (document.epw - GAP) / 2
     if stacked:
         room = document.epw
-    for key, pixels in images.items():
+    for key, (pixels, text) in images.items():
         image = srgb_image(pixels, icc)
-        caption = f"{document.translate(key)} · {captions[key]}"
+        caption = f"{document.translate(key)} · {text}"
         width = min(room, most * image.width / image.height)
         y = document.framed_image(image, x, top, width, caption)
         document.set_xy(x, y + 1)
