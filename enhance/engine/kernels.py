@@ -15,13 +15,21 @@ from torch import Tensor
 from enhance.models.graphs import (
     Activate,
     Activation,
+    Add,
     Affine,
     ChannelGate,
     ChannelNorm,
     Conv,
+    Crop,
+    Gate,
     Graph,
     GroupNorm,
+    Multiply,
+    Nearest,
+    Node,
     Sample,
+    Shuffle,
+    Unshuffle,
 )
 
 RowReader = Callable[[int, int], Tensor]
@@ -31,8 +39,8 @@ _CHANNELS_AT_ONCE = 16
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601, on which networks for grey images are trained
 
 
-Kernel = Callable[[Tensor], Tensor]
-"""The operation of one node, for a block of rows [n, W, C]."""
+Kernel = Callable[..., Tensor]
+"""The operation of one node, for a block of rows [n, W, C] of each of its sources."""
 ActivationFunction = Callable[[Tensor], Tensor]
 """An activation for a batch [1, C, n, W], which is changed in place if possible."""
 
@@ -94,26 +102,19 @@ class UpsamplingConvolution:
         return self.even.dtype
 
 
-@dataclass(frozen=True)
-class NarrowConvolution:
+class NarrowConvolution(Convolution):
     """A 3x3 convolution to few channels, as the sum of its three columns [3 * out, in, 3, 1].
 
     A CPU computes 16 channels at once, so three times as many channels cost no more.
     """
 
-    columns: Convolution
-
     def __call__(self, rows: Tensor) -> Tensor:
         """Convolve rows [n + 2, W, in] to [n, W, out]."""
-        left, middle, right = self.columns(rows).tensor_split(3, 2)  # [n, W + 2, out]
+        left, middle, right = super().__call__(rows).tensor_split(3, 2)  # [n, W + 2, out]
         return (left[:, :-2] + middle[:, 1:-1]).add_(right[:, 2:])
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.columns.dtype
 
-
-RowConvolution = Convolution | UpsamplingConvolution | NarrowConvolution
+RowConvolution = Convolution | UpsamplingConvolution
 
 
 def _mish(values: Tensor) -> Tensor:
@@ -138,15 +139,6 @@ def scale_and_shift(
     Each is one number, or one per channel [C].
     """
     return (rows.float() * gain).add_(shift)
-
-
-def _layer_norm(
-    rows: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    eps: float,
-) -> Tensor:
-    return F.layer_norm(rows.float(), weight.shape, weight, bias, eps)
 
 
 def _group_scaling(
@@ -201,6 +193,24 @@ def _sample_offsets(
     return offsets
 
 
+# The operands of `_add` and `_gate` can be rows of a window, so only new tensors are changed in
+# place. They are converted, because a call with two precisions is many times slower on a CPU.
+
+
+def _add(source: Tensor, trunk: Tensor, factor: float) -> Tensor:
+    return torch.add(trunk.float(), source.float(), alpha=factor)
+
+
+def _gate(source: Tensor, trunk: Tensor) -> Tensor:
+    source = source.float()
+    return source.sigmoid().sub_(0.5).mul_(trunk.float().add(source))
+
+
+def _repeat(rows: Tensor, factor: int) -> Tensor:
+    """Return rows [n, W, C] as [n * f, W * f, C], by nearest neighbour."""
+    return rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+
+
 def _activate(rows: Tensor, activation: ActivationFunction) -> Tensor:
     batch = rows.to(torch.float32, copy=True).permute(2, 0, 1).unsqueeze(0)
     return activation(batch)[0].permute(1, 2, 0)
@@ -223,7 +233,7 @@ def prepare(
     *,
     transposed: bool,
 ) -> dict[int, Kernel]:
-    """Return the kernels of a graph by the index of their node; nodes without weights need none.
+    """Return the kernels of a graph by the index of their node, for all nodes with sources.
 
     Convolutions that are not `precise` use `dtype`, everything else float32. With `transposed`, the
     kernels are for an image whose rows and columns are swapped.
@@ -240,46 +250,54 @@ def prepare(
     def weights(name: str) -> tuple[Tensor, Tensor]:
         return tensor(f"{name}.weight"), tensor(f"{name}.bias")
 
-    kernels: dict[int, Kernel] = {}
-    for index, node in enumerate(graph.nodes):
+    def kernel(node: Node) -> Kernel:
         match node:
             case Conv():
                 precision = torch.float32 if node.precise else dtype
-                kernels[index] = _convolution(node, state, device, precision, transposed)
+                return _convolution(node, state, device, precision, transposed)
+            case Add():
+                return partial(_add, factor=node.factor)
+            case Multiply():
+                return lambda source, trunk: trunk.float() * source.float()
+            case Gate():
+                return _gate
             case Affine():
                 gain = operand(node.gain)
                 shift = operand(node.shift)
-                kernels[index] = partial(scale_and_shift, gain=gain, shift=shift)
+                return partial(scale_and_shift, gain=gain, shift=shift)
             case ChannelNorm():
                 weight, bias = weights(node.name)
-                kernels[index] = partial(_layer_norm, weight=weight, bias=bias, eps=node.eps)
+                return lambda rows: F.layer_norm(rows.float(), bias.shape, weight, bias, node.eps)
             case GroupNorm():
                 weight, bias = weights(node.name)
-                kernels[index] = partial(
-                    _group_scaling,
-                    weight=weight,
-                    bias=bias,
-                    groups=node.groups,
-                    eps=node.eps,
+                return partial(
+                    _group_scaling, weight=weight, bias=bias, groups=node.groups, eps=node.eps
                 )
             case ChannelGate():
                 layers = []
                 for layer in (0, 2):
                     weight, bias = weights(f"{node.name}.{layer}")
                     layers.append((weight.flatten(1), bias))  # a 1x1 convolution of one pixel
-                kernels[index] = partial(_gate_scaling, layers=layers)
+                return partial(_gate_scaling, layers=layers)
             case Sample():
                 positions = tensor(node.positions).flatten()
-                kernels[index] = partial(
-                    _sample_offsets,
-                    positions=positions,
-                    node=node,
-                    transposed=transposed,
+                return partial(
+                    _sample_offsets, positions=positions, node=node, transposed=transposed
                 )
             case Activate():
                 activation = _activation(node.activation, state, device, torch.float32)
-                kernels[index] = partial(_activate, activation=activation)
-    return kernels
+                return partial(_activate, activation=activation)
+            case Crop():
+                return lambda rows: rows[:, node.border : rows.shape[1] - node.border]
+            case Unshuffle():
+                return partial(unshuffle, factor=node.factor, transposed=transposed)
+            case Shuffle():
+                return partial(shuffle, factor=node.enlarge, transposed=transposed)
+            case Nearest():
+                return partial(_repeat, factor=node.enlarge)
+        return lambda rows: rows  # `Complete`, whose source is complete
+
+    return {index: kernel(node) for index, node in enumerate(graph.nodes) if node.sources}
 
 
 def _convolution(
@@ -296,6 +314,8 @@ def _convolution(
     if node.bias:
         bias = state[f"{node.name}.bias"].float()
 
+    kind = Convolution
+
     def make(weight: Tensor, bias: Tensor, padding: int) -> Convolution:
         activation = None
         if node.activation:
@@ -303,7 +323,7 @@ def _convolution(
             activation = _activation(node.activation, state, device, dtype, times)
         weight = weight.to(device, dtype).contiguous(memory_format=torch.channels_last)
         groups = len(weight) if node.depthwise else 1
-        return Convolution(weight, bias.to(device, dtype), activation, padding, groups)
+        return kind(weight, bias.to(device, dtype), activation, padding, groups)
 
     if node.enlarge > 1:
         kernels = [torch.cat(_two_taps(rows, 3)) for rows in _two_taps(weight, 2)]
@@ -313,9 +333,10 @@ def _convolution(
     is_plain = not (node.part or node.depthwise or node.activation)
     few = 3 * node.channels <= _CHANNELS_AT_ONCE
     if node.size == 3 and is_plain and few and device.type == "cpu":
+        kind = NarrowConvolution
+        weight = torch.cat(weight.split(1, 3))
         # The three columns are summed, so only one of them has the bias.
-        once = torch.cat([bias, bias.new_zeros(2 * node.channels)])
-        return NarrowConvolution(make(torch.cat(weight.split(1, 3)), once, padding))
+        bias = torch.cat([bias, bias.new_zeros(2 * node.channels)])
     return make(weight, bias, padding)
 
 
@@ -385,13 +406,9 @@ class ImageRows:
         top = int(places.min())
         rows = self._read(top, int(places.max()) + 1)
         extended = rows[places - top][:, self._columns]  # [n * f, W * f, 3]
-        return unshuffle(self._convert(extended), self._fold, transposed=self.transposed)
-
-    def _convert(self, rows: Tensor) -> Tensor:
-        """Return RGB rows [n, W, 3] in the colours of the network, [n, W, 3] or grey [n, W, 1]."""
         if self.graph.image_channels == 1:
-            return rows @ rows.new_tensor(_GREY).unsqueeze(1)
-        return rows
+            extended = extended @ rows.new_tensor(_GREY).unsqueeze(1)  # [n * f, W * f, 1]
+        return unshuffle(extended, self._fold, transposed=self.transposed)
 
 
 def shuffle(rows: Tensor, factor: int, *, transposed: bool) -> Tensor:

@@ -124,7 +124,7 @@ class PhasedStream:
                 gain, shift = kernels[place](self._statistics[source].to(self.image.device))
                 found[index] = partial(scale_and_shift, gain=gain, shift=shift)
             # A stored map has no sources, but the place of the node that computed it.
-            elif node.sources and place in kernels:
+            elif node.sources:
                 found[index] = kernels[place]
         return found
 

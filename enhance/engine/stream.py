@@ -23,23 +23,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from enhance.models.graphs import (
-    Add,
-    Complete,
-    Conv,
-    Crop,
-    Gate,
-    Graph,
-    Multiply,
-    Nearest,
-    Sample,
-    Shuffle,
-    Unshuffle,
-)
+from enhance.models.graphs import Conv, Graph, Sample
 from enhance.models.memory import chunk_rows, earlier_operands
 
 from ..images import ceil_div
-from .kernels import ImageRows, Kernel, RowConvolution, shuffle, unshuffle
+from .kernels import ImageRows, Kernel, RowConvolution
 
 Check = Callable[[], object]
 """Called on every thread before each piece of a layer; what it raises ends the step."""
@@ -294,33 +282,15 @@ class Stream:
             return self._maps[layer][first:last].to(self._image.device)
         if not node.sources:
             return self._image.rows(first, last)
-        match node:
-            case Conv():
-                kernel = cast(RowConvolution, step.kernels[layer])
-                return self._convolve(node, kernel, first, last, step.buffers)
-            case Sample():
-                return self._sample(node, step.kernels[layer], first, last)
-            case Add() | Multiply() | Gate():
-                return self._combine(node, first, last)
+        kernel = step.kernels[layer]
+        if isinstance(node, Conv):
+            return self._convolve(node, cast(RowConvolution, kernel), first, last, step.buffers)
+        if isinstance(node, Sample):
+            return self._sample(node, kernel, first, last)
         low, high = node.source_rows(first, last)
-        rows = self._rows(node.sources[0], low, high)
-        factor = node.enlarge
-        match node:
-            case Complete():
-                return rows
-            case Crop():
-                return rows[:, node.border : rows.shape[1] - node.border]
-            case Unshuffle():
-                return unshuffle(rows, node.factor, transposed=self._image.transposed)
-            case Nearest():
-                # [n * f, W * f, C]
-                rows = rows.repeat_interleave(factor, 0).repeat_interleave(factor, 1)
-            case Shuffle():
-                rows = shuffle(rows, factor, transposed=self._image.transposed)
-            case _:  # a node that computes each pixel from its channels
-                return step.kernels[layer](rows)
-        start = low * factor  # `first` can lie between two rows of the source.
-        return rows[first - start : last - start]
+        rows = kernel(*[self._rows(source, low, high) for source in node.sources])
+        start = first % node.enlarge  # `first` can lie between two rows of the source.
+        return rows[start : start + last - first]
 
     def _convolve(
         self,
@@ -381,16 +351,6 @@ class Stream:
         if key not in buffers:
             buffers[key] = torch.empty(0, dtype=dtype, device=self._image.device)
         return buffers[key].resize_(shape)  # [n, W, C]; it keeps the memory of larger shapes
-
-    def _combine(self, node: Add | Multiply | Gate, first: int, last: int) -> Tensor:
-        # In float32, because a call with two precisions is many times slower on a CPU. `source` and
-        # `trunk` can be rows of a window, so only new tensors are changed in place.
-        source, trunk = (self._rows(one, first, last).float() for one in node.sources)  # [n, W, C]
-        if isinstance(node, Add):
-            return torch.add(trunk, source, alpha=node.factor)
-        if isinstance(node, Multiply):
-            return trunk * source
-        return source.sigmoid().sub_(0.5).mul_(trunk.add(source))
 
     def _sample(self, node: Sample, kernel: Kernel, first: int, last: int) -> Tensor:
         """Return samples of a stored feature map [H, W, C] at the positions of the second source.
