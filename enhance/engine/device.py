@@ -134,12 +134,10 @@ def row_reader(image: np.ndarray, device: torch.device) -> RowReader:
     """Return a function that reads the rows of an image [H, W, 3] of 8 or 16 bits for the
     network."""
     levels = np.iinfo(image.dtype).max
-    # Not every device supports uint16.
-    small = np.uint8 if levels == 255 else np.float32
 
     def rows(first: int, last: int) -> Tensor:
-        part = torch.from_numpy(np.array(image[first:last], dtype=small, order="C"))
-        return part.to(device).to(torch.float32).div_(levels)
+        part = np.array(image[first:last], np.float32, order="C")  # Some devices have no uint16.
+        return torch.from_numpy(part).to(device).div_(levels)
 
     return rows
 

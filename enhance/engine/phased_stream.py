@@ -7,8 +7,6 @@ its phase, and a `place` that in the whole graph.
 
 from __future__ import annotations
 
-import math
-import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -19,8 +17,7 @@ from torch import Tensor
 from enhance.models.graphs import Scaled, StoredMap, is_rounded
 from enhance.models.phases import Phase, split
 
-from ..files import check_disk_space, storage_errors
-from ..images.worker import PIXELS_IN_MEMORY, allocate_pixels
+from ..images.worker import allocate_pixels
 from .device import free_memory
 from .kernels import ImageRows, Kernel, scale_and_shift
 from .stream import Check, Sink, Stream
@@ -65,7 +62,7 @@ class PhasedStream:
     A network without barriers has one phase. `dtype` is the precision of the convolutions.
 
     The feature maps between two phases are unnamed files in `folder` if they are large. Raises
-    StorageError if there is not enough disk space for the feature maps and the output.
+    StorageError if there is not enough disk space for them.
     """
 
     def __init__(self, image: ImageRows, dtype: torch.dtype, *, folder: Path | None = None):
@@ -79,7 +76,7 @@ class PhasedStream:
         self._measured: dict[int, RowStatistics] = {}  # in the current phase
         self.work = image.graph.work / len(self._phases)
         """Multiply-adds for one image pixel in one pass, on average."""
-        self.maps = self._allocate(slots, dtype, folder or Path(tempfile.gettempdir()))
+        self.maps = self._allocate(slots, dtype, folder)
         self.current = self._begin(self._phases[0])
         """The stream of this phase."""
 
@@ -144,7 +141,9 @@ class PhasedStream:
         loads = {index: self.maps[slot] for index, slot in phase.loads.items()}
         return Stream(phase.graph, self.image, loads, sinks)
 
-    def _allocate(self, slots: list[StoredMap], dtype: torch.dtype, folder: Path) -> list[Tensor]:
+    def _allocate(
+        self, slots: list[StoredMap], dtype: torch.dtype, folder: Path | None
+    ) -> list[Tensor]:
         """Return memory for the slots, [H, W, C] each: of the GPU if there is enough, else mapped
         files if large."""
         device = self.image.device
@@ -152,11 +151,6 @@ class PhasedStream:
         width = self.image.width
         needed = sum(slot.bytes(height, width, dtype.itemsize) for slot in slots)
         on_gpu = device.type == "cuda" and needed <= _GPU_SHARE * free_memory(device)
-        if needed > PIXELS_IN_MEMORY and not on_gpu:
-            output = 3 * math.prod(self.image.output_size)
-            with storage_errors(folder / "temporary"):
-                folder.mkdir(parents=True, exist_ok=True)
-                check_disk_space(folder, needed + output)
         maps = []
         for slot in slots:
             slot_dtype = dtype if is_rounded(slot) else torch.float32

@@ -183,10 +183,11 @@ class NetworkOutput:
 
     def rows(self, first: int, last: int) -> np.ndarray:
         """Return the rows [first, last), [n, width, 3], which must have arrived."""
+        borders = [*self._starts, self.filled]
         if not self.shape.columns:  # All blocks together are one.
-            return self._read(0, self.shape.width, first, last).copy()
+            borders = [0, self.shape.width]
         rows = np.empty((last - first, self.shape.width, 3), self.shape.dtype)
-        for start, end in pairwise([*self._starts, self.filled]):
+        for start, end in pairwise(borders):
             rows[:, start:end] = self._read(start, end - start, first, last)
         return rows
 

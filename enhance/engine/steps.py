@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -60,12 +61,10 @@ class RowNetwork:
         """Load a network, and interpolate its weights with another network's if `recipe` has a
         partner."""
         started = time.perf_counter()
-        states: list[State] = []
-        for name in recipe.models:
-            states.append(models.read_state_dict(models.ensure(name)))
+        states = [models.read_state_dict(models.ensure(name)) for name in recipe.models]
         if recipe.partner is None:
             # The tensors of the networks of a pair have different names.
-            weights = {key: tensor for state in states for key, tensor in state.items()}
+            weights = dict(ChainMap(*states))
         else:
             first, second = states
             weights = _interpolate(first, second, recipe.share)

@@ -26,7 +26,6 @@ from torch import Tensor
 from enhance.models.graphs import Conv, Graph, Sample
 from enhance.models.memory import chunk_rows, earlier_operands
 
-from ..images import ceil_div
 from .kernels import ImageRows, Kernel, RowConvolution
 
 Check = Callable[[], object]
@@ -357,29 +356,28 @@ class Stream:
 
         Only the rows that contain the samples are read.
         """
-        factor = node.enlarge
         values, offsets = node.sources
         source = self._maps[values]
         height, width, _ = source.shape
-        low = first // factor
-        high = ceil_div(last, factor)
+        low, high = node.source_rows(first, last)
         # Offsets from each pixel, [g, n, f, W, f] each.
         x, y = kernel(self._rows(offsets, low, high))
-        x = x + torch.arange(width, device=self._image.device).view(-1, 1)
+        x = x + torch.arange(width, device=x.device).view(-1, 1)
         x = x.clamp(0, width - 1)
-        y = y + torch.arange(low, high, device=self._image.device).view(-1, 1, 1, 1)
+        y = y + torch.arange(low, high, device=y.device).view(-1, 1, 1, 1)
         y = y.clamp(0, height - 1)
         top = int(y.min())
         bottom = min(int(y.max()) + 2, height)  # A sample lies between a row and the next.
-        part = source[top:bottom].to(self._image.device).float()  # [n, W, C]
+        part = source[top:bottom].to(x.device).float()  # [n, W, C]
         part = part.unflatten(2, (node.groups, -1)).permute(2, 3, 0, 1)  # [g, C / g, n, W]
         # The coordinates of `grid_sample` are -1 and 1 at the outer edges of the part.
         x = (2 * x + 1) / width - 1
         y = (2 * (y - top) + 1) / (bottom - top) - 1
-        grid = torch.stack([x, y], -1).view(node.groups, -1, width * factor, 2)
+        grid = torch.stack([x, y], -1).view(node.groups, -1, width * node.enlarge, 2)
         sampled = F.grid_sample(part, grid, padding_mode="border", align_corners=False)
         rows = sampled.flatten(0, 1).permute(1, 2, 0)  # [n * f, W * f, C]
-        return rows[first - low * factor : last - low * factor]
+        start = first % node.enlarge
+        return rows[start : start + last - first]
 
     def _first_needed(self, source: int) -> int:
         """Return the first row of a layer that the next rows of its readers depend on."""

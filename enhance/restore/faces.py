@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,8 +170,7 @@ class FaceCache:
         with cached.lock:
             if cached.faces is None:
                 cached.faces = find_faces(image.rgb, self._detector())
-            restorable = [face for face in cached.faces if face.is_restorable]
-            faces = [face for face in restorable if face.is_visible(box)]
+            faces = [face for face in cached.faces if face.is_restorable and face.is_visible(box)]
             missing = [face for face in faces if face not in cached.patches]
             patches = restore_faces(image.rgb, missing, self._restore, job)
             cached.patches.update(zip(missing, patches, strict=True))
@@ -192,9 +191,8 @@ def restore_faces(
     aligned = [align(rgb, face.landmarks) for face in faces]
     if not aligned:
         return ()
-    outputs = restore([crop for crop, _ in aligned], job)
-    pairs = zip(aligned, outputs, strict=True)
-    return tuple(_patch(rgb, crop, matrix, output) for (crop, matrix), output in pairs)
+    crops, matrices = zip(*aligned, strict=True)
+    return tuple(map(partial(_patch, rgb), crops, matrices, restore(crops, job)))
 
 
 def blend_faces(

@@ -364,19 +364,17 @@ class FidelityMeter:
         distortion = error + self._hidden
         # Outside the image is no error, so that the worst place is rarely at the border.
         areas = local_mean(weights * distortion / signal, _SHAPE_RADIUS, cv2.BORDER_CONSTANT)
-        squares = _grey(missing * missing)
         inside = np.s_[top - low : bottom - low, self._box.left : self._box.right]
-        self._count(weights[inside], squares[inside], (signal / distortion)[inside])
+        weights = weights[inside]
+        squares = _grey(missing * missing)[inside]
+        self._squares += float((weights * squares).sum(dtype=float))
+        decibels = 10 * np.log10((signal / distortion)[inside]) - _LOWEST_DB
+        bins = (_BINS_PER_DECIBEL * decibels).astype(int).clip(0, len(self._weights) - 1)
+        self._weights += np.bincount(bins.ravel(), weights.ravel(), len(self._weights))
         areas = areas[inside]
         row, column = divmod(int(areas.argmax()), areas.shape[1])
         place = (self._box.left + column, top + row)
         self._worst = max(self._worst, (float(areas[row, column]), place))
-
-    def _count(self, weights: np.ndarray, squares: np.ndarray, ratios: np.ndarray) -> None:
-        self._squares += float((weights * squares).sum(dtype=float))
-        decibels = 10 * np.log10(ratios) - _LOWEST_DB
-        bins = (_BINS_PER_DECIBEL * decibels).astype(int).clip(0, len(self._weights) - 1)
-        self._weights += np.bincount(bins.ravel(), weights.ravel(), len(self._weights))
 
     def fidelity(self) -> Fidelity:
         """Return the fidelity of the rows so far, each figure at most 99 dB.

@@ -41,7 +41,6 @@ def own_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder for feature maps, which are all stored on disk."""
-    monkeypatch.setattr("enhance.engine.phased_stream.PIXELS_IN_MEMORY", 0)
     monkeypatch.setattr("enhance.images.worker.PIXELS_IN_MEMORY", 0)
     (tmp_path / "maps").mkdir()
     return tmp_path / "maps"
