@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 import tempfile
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -40,7 +39,7 @@ OUTPUT_IN_MEMORY = 256 << 20
 """The largest output in bytes that is stored in memory, not on disk."""
 _BLOCK_BYTES = 16 << 20
 """How many bytes are copied at once."""
-_LENGTH = struct.Struct("<Q")
+_LENGTH_BYTES = 8
 
 
 def streams_columns(height: int, width: int) -> bool:
@@ -126,16 +125,16 @@ class NetworkOutput:
         except OSError as error:
             raise StorageError("output_gone") from error
         try:
-            file.seek(-_LENGTH.size, os.SEEK_END)
-            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
-            end = file.seek(-_LENGTH.size - length, os.SEEK_END)
+            file.seek(-_LENGTH_BYTES, os.SEEK_END)
+            length = int.from_bytes(file.read(), "little")
+            end = file.seek(-_LENGTH_BYTES - length, os.SEEK_END)
             index = json.loads(file.read(length))
             output = cls(OutputShape(**index["shape"]), file)
-            output._starts = [int(start) for start in index["starts"]]
+            output._starts = index["starts"]
             output.filled = output.shape.along
             if end != output.shape.bytes:
                 raise ValueError("the pixels have another size")
-        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             file.close()
             raise StorageError("output_damaged") from error
         return output
@@ -167,7 +166,7 @@ class NetworkOutput:
         text = json.dumps({"shape": asdict(self.shape), "starts": self._starts}).encode()
         with self._part.write_errors():
             self._file.seek(0, os.SEEK_END)
-            self._file.write(text + _LENGTH.pack(len(text)))
+            self._file.write(text + len(text).to_bytes(_LENGTH_BYTES, "little"))
             self._file.close()  # some systems cannot rename an open file
             self._part.keep()
             self._file = self._part.path.open("rb")

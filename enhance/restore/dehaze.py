@@ -24,8 +24,6 @@ def remove_haze(
     `rgb` is the part, uint8 or uint16 [h, w, 3] RGB, and `top` and `left` its position in the image
     of `haze`. `strength` is the share of the haze to remove, 0 to 1.
     """
-    if strength == 0 or haze.amount == 0:
-        return rgb.copy()
     levels = np.iinfo(rgb.dtype).max
     height, width, _ = rgb.shape
     rows = slice(top, top + height)

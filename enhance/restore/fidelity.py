@@ -312,8 +312,6 @@ class FidelityMeter:
     ):
         self._photo = photo
         self._box = box
-        noise = photo.degradation.noise
-        self._hidden = _ROUNDING + min(_HIDDEN_SHARE * noise**2, _MOST_HIDDEN)
         height, width = covered
         positions, self._shares = area_weights(height, photo.height)
         # The positions are relative to the rows that are kept.
@@ -361,7 +359,8 @@ class FidelityMeter:
         visible = np.maximum(contrast, error)
         weights = np.maximum(visible / (visible + _FAINT), _LEAST_WEIGHT)
         signal = contrast + _FAINT
-        distortion = error + self._hidden
+        hidden = _ROUNDING + min(_HIDDEN_SHARE * noise**2, _MOST_HIDDEN)
+        distortion = error + hidden
         # Outside the image is no error, so that the worst place is rarely at the border.
         areas = local_mean(weights * distortion / signal, _SHAPE_RADIUS, cv2.BORDER_CONSTANT)
         inside = np.s_[top - low : bottom - low, self._box.left : self._box.right]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..engine.raw_store import streams_columns
+from ..engine.raw_store import streams_columns, swap_axes
 from ..formats.thumbnails import LIST_SIDE, Thumbnail, icc_for_screen, whole_image
 from ..images import SourceImage, downscaled_size
 from ..settings import Settings
@@ -32,25 +32,18 @@ class LiveView:
         self._passed = 0
         self._length = factor * max(width, height)
         across = factor * min(width, height)
-        live_height, live_width = downscaled_size(self._length, across, self._step)
-        self._live = Thumbnail(live_height, live_width, _LIMIT)
-        shown = self._upright(self._live.pixels)
+        self._live = Thumbnail(*downscaled_size(self._length, across, self._step), _LIMIT)
+        shown = swap_axes(self._live.pixels, self.columns)
         shown[:] = whole_image(image, shown.shape[:2])[..., :3] // 2
         self.overview: Thumbnail | None = None
 
     def strip(self, strip: np.ndarray) -> None:
         """Add the network's next strip."""
-        rows = self._upright(strip)
+        rows = swap_axes(strip, self.columns)  # A thumbnail needs rows.
         first = -self._passed % self._step
         thinned = rows[first :: self._step, :: self._step]
         self._passed += len(rows)
-        if thinned.size:
-            self._live.add(np.ascontiguousarray(thinned))
-
-    def _upright(self, pixels: np.ndarray) -> np.ndarray:
-        """Swap rows and columns if the image is streamed from left to right, because a thumbnail
-        needs rows."""
-        return pixels.swapaxes(0, 1) if self.columns else pixels
+        self._live.add(np.ascontiguousarray(thinned))
 
     @property
     def share(self) -> float:
@@ -66,4 +59,4 @@ class LiveView:
     @property
     def pixels(self) -> np.ndarray:
         """The current view, uint8 [h, w, 3]."""
-        return self._upright(self._live.pixels)
+        return swap_axes(self._live.pixels, self.columns)
