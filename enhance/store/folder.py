@@ -46,6 +46,13 @@ _ITEMS = """
     FROM files GROUP BY inode ORDER BY max(used)"""
 """The files, each with its inode, bytes, last use and whether it is in use. The least recently used
 is first."""
+_PAGE_LINKS = """
+    SELECT path FROM files AS link WHERE inode = ? AND NOT EXISTS
+        (SELECT 1 FROM files WHERE inode = link.inode AND source != '')"""
+"""The page's links to a file, if the program has no other links to it."""
+_END_LEASES = """
+    DELETE FROM leases WHERE process IN
+        (SELECT process FROM leases GROUP BY process HAVING has_ended(process, max(began)))"""
 
 
 class DataFolder:
@@ -197,7 +204,8 @@ class DataFolder:
         coming += self._reserved
         with self.database.transaction() as db:
             self._list_found(db, found)
-            _end_leases_of_ended_processes(db)
+            db.create_function("has_ended", 2, has_ended)
+            db.execute(_END_LEASES)
             items = db.execute(_ITEMS, (now,)).fetchall()
             total = sum(size for _, size, _, _ in items)
             fits = sum(size for _, size, _, is_used in items if is_used) + coming <= limit
@@ -254,15 +262,12 @@ class DataFolder:
             for key, inode in db.execute(query, (source,)).fetchall():
                 if self._delete(db, key):
                     inodes.add(inode)
-        query = "SELECT path, source FROM files WHERE inode = ?"
         for inode in inodes:
-            links = db.execute(query, (inode,)).fetchall()
-            if not any(source for _, source in links):
-                for key, _ in links:
-                    # The folder of a link also contains other images of the same result.
-                    folder = (self.folder / key).parent
-                    if not (folder / MARKER).exists():
-                        shutil.rmtree(folder, ignore_errors=True)
+            for (key,) in db.execute(_PAGE_LINKS, (inode,)).fetchall():
+                # The folder of a link also contains other images of the same result.
+                folder = (self.folder / key).parent
+                if not (folder / MARKER).exists():
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _delete_links(self, db: sqlite3.Connection, inode: str) -> bool:
         """Delete all links to a file. Return whether none is left."""
@@ -284,10 +289,3 @@ class DataFolder:
             if path.parent.parent != self.folder:
                 path.parent.rmdir()
         return not os.path.lexists(path)
-
-
-def _end_leases_of_ended_processes(db: sqlite3.Connection) -> None:
-    query = "SELECT process, max(began) FROM leases GROUP BY process"
-    for process, began in db.execute(query).fetchall():
-        if has_ended(process, began):
-            db.execute("DELETE FROM leases WHERE process = ?", (process,))
