@@ -12,6 +12,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -34,10 +35,9 @@ class Addresses:
         Return None for a file outside the folders. The address stays the same for hours, so that
         browsers can cache the regions.
         """
-        real = path.resolve()
         for name, folder in self._folders.items():
-            if real.is_relative_to(folder.resolve()):
-                file = real.relative_to(folder.resolve()).as_posix()
+            with suppress(ValueError):  # The file is not in this folder.
+                file = path.resolve().relative_to(folder.resolve()).as_posix()
                 expires = (int(time.time()) // VALID_SECONDS + 2) * VALID_SECONDS
                 token = self._token(owner.digest, str(expires), kind, name, file)
                 return f"regions/{token}/{kind}/{name}/{quote(file)}"
