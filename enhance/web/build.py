@@ -54,7 +54,7 @@ def build(enhancer: Enhancer) -> gr.Blocks:
     services.metrics.watch(enhancer.status, tasks.folder)
     # Without `delete_cache`: at its end, the server would delete the uploads that pages still show.
     with gr.Blocks(title="Enhance", analytics_enabled=False) as demo:
-        build_page()
+        build_page(demo)
     # On a page of their own, the endpoints are not part of what a browser loads.
     with demo.route("API", "endpoints", show_in_navbar=False):
         add_endpoints(services)

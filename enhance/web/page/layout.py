@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
+from gradio.components import Component, FormComponent
 
 from ...analysis.softness import REDUCTIONS
 from ...formats.encoding import BACKGROUNDS, FORMATS, Encoding
@@ -28,10 +28,10 @@ from ...settings import (
 )
 from ..params import LIMITS, SLIDER_STEP, SLIDER_STEPS
 
-Controls = dict[str, Any]
-"""Controls by the names that the scripts have for them."""
 Pairs = list[tuple[Any, Any]]
 """Pairs of a label and a value."""
+_NAMES = {"size": "kind"}
+"""The names that the scripts have for controls, if they differ from their ids."""
 _OWN_PRINT = "own"
 _SIZE_KINDS = ("2x", "4x", "web", "print", "custom")
 _I18N = gr.I18n()
@@ -54,8 +54,8 @@ def page_texts() -> gr.I18n:
     return gr.I18n(**translations)
 
 
-def build_page() -> None:
-    """Build the page in the current `gr.Blocks`."""
+def build_page(demo: gr.Blocks) -> None:
+    """Build the page in `demo`, which is the current `gr.Blocks`."""
     with gr.Column(elem_id="app"):
         _part("head")
         _part("chooser")
@@ -68,25 +68,28 @@ def build_page() -> None:
         with gr.Column(elem_id="panel", min_width=0):
             _part("grip")
             _part("summary")
-            _build_settings()
+            _build_settings(demo)
             _part("next-run")
         _part("bar")
         _part("recent")
 
 
-def _build_settings() -> None:
-    """Build the controls in the order of the panel, with their events."""
-    controls = _build_size()
+def _build_settings(demo: gr.Blocks) -> None:
+    """Build the controls in the order of the panel."""
+    _build_size()
     presets = _build_presets()
-    controls |= _build_tuning()
-    controls |= _build_format()
-    controls |= _build_advanced()
-    for name, control in controls.items():
-        if not isinstance(control, gr.Accordion):  # It has no value.
-            _in_browser(control.input, f"(value) => enhance.set('{name}', value)", [control])
-    names = list(controls)
+    _build_tuning()
+    _build_format()
+    _build_advanced()
+    built = {str(one.elem_id): one for one in demo.blocks.values()}
+    controls = {
+        _NAMES.get(name, name): one
+        for name, one in built.items()
+        if isinstance(one, FormComponent | gr.Accordion)
+    }
     # A script triggers this event of the part to set the controls.
-    _in_browser(presets.apply, f"() => enhance.values({names})", outputs=controls.values())
+    script = f"() => enhance.values({list(controls)})"
+    _in_browser(presets.apply, script, outputs=controls.values())
 
 
 def _in_browser(
@@ -112,10 +115,9 @@ def _part(name: str) -> gr.HTML:
     return gr.HTML(elem_id=name, js_on_load=f"enhance.mount('{name}', element, trigger)")
 
 
-def _button(name: str) -> gr.Button:
+def _button(name: str) -> None:
     button = gr.Button(_text(name.replace("-", "_")), elem_id=name)
     _in_browser(button.click, f"() => enhance.press('{name}')")
-    return button
 
 
 def _section(name: str) -> gr.Column:
@@ -131,22 +133,19 @@ def _fold(name: str) -> gr.Accordion:
     return gr.Accordion(_text(name), open=True, elem_id=f"{name}-fold")
 
 
-def _build_size() -> Controls:
+def _build_size() -> None:
     papers = [*PAPERS, _OWN_PRINT]
     with _section("size"):
         _part("size-title")
-        controls: Controls = {
-            "kind": _choice("size", _pairs("size", _SIZE_KINDS), "4x"),
-            "by": _choice("by", _pairs("size", SIZES), SIZES[0], label="size"),
-        }
+        _choice("size", _pairs("size", _SIZE_KINDS), "4x")
+        _choice("by", _pairs("size", SIZES), SIZES[0], label="size")
         for name, label in zip(SIZES, ("scale", "long_side", "size_megapixels"), strict=True):
-            controls[name] = _number(name, label=label)
-        controls["paper"] = _choice("paper", _pairs("paper", papers), papers[0])
+            _number(name, label=label)
+        _choice("paper", _pairs("paper", papers), papers[0])
         for name in PRINT_SIDES:
-            controls[name] = _number(name)
-        controls["dpi"] = _number("dpi", PRINT_DPI)
+            _number(name)
+        _number("dpi", PRINT_DPI)
         _part("size-notice")
-    return controls
 
 
 def _build_presets() -> gr.HTML:
@@ -156,84 +155,74 @@ def _build_presets() -> gr.HTML:
         return _part("presets")
 
 
-def _build_tuning() -> Controls:
+def _build_tuning() -> None:
     start = Settings(REFERENCE_PRESET).as_dict()
     reductions = [(_text("unreduced"), 1), *((f"1/{reduce}", reduce) for reduce in REDUCTIONS)]
-    with _section("tuning"), _fold("tuning") as fold:
-        controls: Controls = {
-            "tuning-fold": fold,
-            "tuning": _switch("tuning", start["tuning"], label="apply_tuning", info="tuning_info"),
-        }
+    with _section("tuning"), _fold("tuning"):
+        _switch("tuning", start["tuning"], label="apply_tuning", info="tuning_info")
         for name in (*NEUTRAL, "denoise"):
-            controls[name] = _slider(name, start[name])
-        controls["reduce"] = _choice("reduce", reductions, 1, info="reduce_info")
+            _slider(name, start[name])
+        _choice("reduce", reductions, 1, info="reduce_info")
         _button("reset")
-    return controls
 
 
-def _build_format() -> Controls:
+def _build_format() -> None:
     start = Encoding()
-    formats = [(form.name, name) for name, form in FORMATS.items()]
-    backgrounds = _pairs("background", BACKGROUNDS)
     with _section("format"):
         _part("format-title")
-        controls: Controls = {
-            "format": _menu("format", formats, start.format),
-            "metadata": _menu("metadata", _pairs("metadata", CHOICES), start.metadata),
-        }
+        _menu("format", [(form.name, name) for name, form in FORMATS.items()], start.format)
+        _menu("metadata", _pairs("metadata", CHOICES), start.metadata)
         _part("format-notice")
-        controls |= {
-            "quality": _slider("quality", start.quality),
-            "background": _choice("background", backgrounds, start.background),
-            "label": _switch("label", start.label, label="add_label"),
-            "largest": _switch("largest", True),
-        }
-    return controls
+        _slider("quality", start.quality)
+        _choice("background", _pairs("background", BACKGROUNDS), start.background)
+        _switch("label", start.label, label="add_label")
+        _switch("largest", True)
 
 
-def _build_advanced() -> Controls:
-    with _section("advanced"), _fold("advanced") as fold:
-        controls: Controls = {"advanced-fold": fold, "tile": _slider("tile", Settings().tile)}
+def _build_advanced() -> None:
+    with _section("advanced"), _fold("advanced"):
+        _slider("tile", Settings().tile)
         _part("link")
-    return controls
 
 
 def _control(
     kind: Any, name: str, value: Any, *, label: str = "", info: str = "", **options: Any
-) -> Any:
-    """Build a control with the texts of the keys `label` and `info`. Without a label, `name` is its
-    key."""
+) -> None:
+    """Build a control with its event, and with the texts of the keys `label` and `info`. Without a
+    label, `name` is its key."""
     if info:
         options["info"] = _text(info)
-    return kind(value=value, label=_text(label or name), elem_id=name, interactive=True, **options)
+    control = kind(
+        value=value, label=_text(label or name), elem_id=name, interactive=True, **options
+    )
+    script = f"(value) => enhance.set('{_NAMES.get(name, name)}', value)"
+    _in_browser(control.input, script, [control])
 
 
-def _number(name: str, value: float | None = None, **texts: str) -> gr.Number:
+def _number(name: str, value: float | None = None, **texts: str) -> None:
     precision = 0 if name in WHOLE else None
-    return _control(gr.Number, name, value, precision=precision, min_width=0, **texts)
+    _control(gr.Number, name, value, precision=precision, min_width=0, **texts)
 
 
-def _slider(name: str, value: float) -> gr.Slider:
+def _slider(name: str, value: float) -> None:
     low, high = LIMITS[name]
     step = SLIDER_STEPS.get(name, SLIDER_STEP)
     info = f"{name}_info"
     if info not in catalogue():
         info = ""
-    return _control(
-        gr.Slider, name, value, info=info, minimum=low, maximum=high, step=step, buttons=[]
-    )
+    _control(gr.Slider, name, value, info=info, minimum=low, maximum=high, step=step, buttons=[])
 
 
-def _switch(name: str, value: bool, **texts: str) -> gr.Checkbox:
-    return _control(gr.Checkbox, name, value, container=False, **texts)
+def _switch(name: str, value: bool, **texts: str) -> None:
+    _control(gr.Checkbox, name, value, container=False, **texts)
 
 
-def _choice(name: str, choices: Pairs, value: Any, **texts: str) -> gr.Radio:
-    return _control(gr.Radio, name, value, choices=choices, elem_classes="segments", **texts)
+def _choice(name: str, choices: Pairs, value: Any, **texts: str) -> None:
+    _control(gr.Radio, name, value, choices=choices, elem_classes="segments", **texts)
 
 
-def _menu(name: str, choices: Pairs, value: Any) -> gr.Dropdown:
-    return _control(gr.Dropdown, name, value, choices=choices, filterable=False, min_width=0)
+def _menu(name: str, choices: Pairs, value: Any) -> None:
+    _control(gr.Dropdown, name, value, choices=choices, filterable=False, min_width=0)
 
 
 def _pairs(prefix: str, values: Iterable[str]) -> Pairs:
