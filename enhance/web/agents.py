@@ -46,7 +46,6 @@ from ..store import Reservation
 from .api import add_endpoints
 from .calls import API, Endpoint, check_endpoint, check_parameters, is_uploaded
 from .gradio_changes import after_request, clean_up_after_request, client_request, root_url
-from .metrics import Metrics
 from .params import API_DEFAULTS, parameter_schema
 from .services import Services, create_services, services_of
 from .streams import last_outputs, listening
@@ -169,8 +168,9 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 def serve_stdio(enhancer: Enhancer) -> None:
     """Serve the tools until standard input ends."""
+    services = create_services(enhancer)
     # Photos are not cached, because local files can change between calls.
-    services = create_services(enhancer, Metrics(), ImageCache(max_bytes=0))
+    services.previews.images = ImageCache(max_bytes=0)
     call_regularly(CLEAN_SECONDS, enhancer.tasks.clean)
     call_regularly(SWEEP_SECONDS, services.previews.kept.sweep)
     with gr.Blocks(analytics_enabled=False):

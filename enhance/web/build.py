@@ -15,7 +15,7 @@ from .api import add_endpoints
 from .calls import API
 from .gradio_changes import add_page_head, change_gradio
 from .http_api import HTTP_ROUTES
-from .metrics import METRICS, Metrics, healthz
+from .metrics import METRICS, healthz
 from .page.assets import assets_route, language_script, page_head
 from .page.layout import build_page, page_texts
 from .page.theme import page_theme
@@ -50,7 +50,7 @@ def build(enhancer: Enhancer) -> gr.Blocks:
     tasks = enhancer.tasks
     enhancer.max_pixels = config.limits.pixels
     enhancer.max_bytes = config.limits.bytes
-    services = create_services(enhancer, Metrics())
+    services = create_services(enhancer)
     services.metrics.watch(enhancer.status, tasks.folder)
     # Without `delete_cache`: at its end, the server would delete the uploads that pages still show.
     with gr.Blocks(title="Enhance", analytics_enabled=False) as demo:

@@ -102,14 +102,10 @@ def read_files(call: JobCall) -> JobCall:
     if error and not call.is_batch:
         call.services.metrics.record("task", call.settings.preset, 0.0, "failed", error=error)
         raise error
-    file_checksums = [_file_checksum(file) for file in files]
-    entries = [
-        _entry(call, file, checksum)
-        for file, checksum in zip(files, file_checksums, strict=True)
-        if not file.error
-    ]
-    checksum = _job_checksum(call, file_checksums)
-    return replace(call, files=files, checksum=checksum, entries=tuple(entries))
+    checksums = {file: _file_checksum(file) for file in files}
+    entries = tuple(_entry(call, file, checksums[file]) for file in files if not file.error)
+    checksum = _job_checksum(call, list(checksums.values()))
+    return replace(call, files=files, checksum=checksum, entries=entries)
 
 
 def _read_file(call: JobCall, file: BatchFile) -> BatchFile:

@@ -54,10 +54,11 @@ class LocalJob(JobThread[None]):
         self._live_view: LiveView | None = None
         self._began = dict[str, float]()
         self._hold.enter_context(self.tasks.using(*(file.png for file in files if file.png)))
-        self.batch = RunningBatch(
+        self.batch = plan(files)
+        self._running = RunningBatch(
             call.services.enhancer,
             call.settings,
-            plan(files),
+            self.batch,
             stop=job.stop,
             on_change=self._handle_change,
             on_compute=self._watch if call.name else None,
@@ -72,7 +73,7 @@ class LocalJob(JobThread[None]):
     @property
     def rows(self) -> tuple[int, int, float | None]:
         """The finished and all rows of a run, or files of a batch, and the seconds left."""
-        batch = self.batch.batch
+        batch = self.batch
         if not self.call.is_batch:
             return *batch.rows_of_file, batch.seconds_left_of_file
         ended = batch.count("done") + batch.count("failed")
@@ -81,12 +82,12 @@ class LocalJob(JobThread[None]):
     @property
     def ahead(self) -> int:
         """The number of runs ahead of the job in the queue."""
-        return self.batch.ahead
+        return self._running.ahead
 
     @property
     def is_waiting(self) -> bool:
         """Whether the job is queued and no file has been started."""
-        return self.ahead > 0 and not self.batch.batch.share
+        return self.ahead > 0 and not self.batch.share
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -108,17 +109,16 @@ class LocalJob(JobThread[None]):
         done, total, left = self.rows
         facts: dict[str, Any] = {"done": done, "total": total}
         if self.call.is_batch:
-            batch = self.batch.batch
-            files = [self._file_progress(batch, file, language) for file in batch.files]
-            facts = {"files": files, "share": round(batch.share, 4)}
+            files = [self._file_progress(file, language) for file in self.batch.files]
+            facts = {"files": files, "share": round(self.batch.share, 4)}
         return facts | {"seconds_left": left, "ahead": self.ahead}
 
-    def _file_progress(self, batch: Batch, file: BatchFile, language: str) -> dict[str, Any]:
+    def _file_progress(self, file: BatchFile, language: str) -> dict[str, Any]:
         facts = file_facts(self.call.services, file, language)
         if file.state == "running":
-            done, total = batch.rows_of_file
+            done, total = self.batch.rows_of_file
             facts["share"] = round(done / max(total, 1), 4)
-            facts["seconds_left"] = batch.seconds_left_of_file
+            facts["seconds_left"] = self.batch.seconds_left_of_file
         return facts
 
     def news(self, call: JobCall, shown: set[float]) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class LocalJob(JobThread[None]):
             return
         id = id_of_file(self.call.name, number)
         self.entries[id] = replace(self.entries[id], state="cancelled")
-        self.batch.cancel(id)
+        self._running.cancel(id)
 
     def _run(self) -> None:
         """Process the files and record the end of the job."""
@@ -173,10 +173,10 @@ class LocalJob(JobThread[None]):
             with self.in_use(), self.tasks.using(*map(self.tasks.input_of, kept)):
                 for entry in kept:
                     self._keep_input(entry)
-                batch = self.batch.run()
+                self._running.run()
                 if any(entry.state == "running" for entry in self.entries.values()):
                     raise Cancelled("stopped")
-                error = batch.files[0].error
+                error = self.batch.files[0].error
                 if error and not self.call.is_batch:
                     raise error
                 self._end("done")

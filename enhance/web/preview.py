@@ -142,10 +142,10 @@ class View:
 class Previews:
     """Creates previews. Photos and network outputs are cached for the next ones."""
 
-    def __init__(self, enhancer: Enhancer, metrics: Metrics, images: ImageCache | None = None):
+    def __init__(self, enhancer: Enhancer, metrics: Metrics):
         self._enhancer = enhancer
         self._metrics = metrics
-        self.images = images or ImageCache()
+        self.images = ImageCache()
         self.kept = KeptPreviews()
 
     def image(self, path: Path) -> SourceImage:

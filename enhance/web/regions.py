@@ -119,15 +119,17 @@ def _requested_region(request: Request, width: int, height: int) -> tuple[Box, i
     """Return the region of a request in an image of this size, and the step. Raises
     HTTPException."""
     try:
-        left, top, across, down, step = (
+        *sides, step = (
             int(request.query_params[name]) for name in ("left", "top", "width", "height", "step")
         )
     except (KeyError, ValueError) as error:
         raise HTTPException(400) from error
-    inside = 0 <= left < left + across <= width and 0 <= top < top + down <= height
-    if not inside or not 1 <= step <= _MAX_STEP or across * down > _MAX_PIXELS * step * step:
+    box = Box(*sides)
+    is_inside = box == box.intersection(Box(0, 0, width, height))
+    is_small = box.width * box.height <= _MAX_PIXELS * step * step
+    if not (is_inside and is_small and 1 <= step <= _MAX_STEP):
         raise HTTPException(400)
-    return Box(left, top, across, down), step
+    return box, step
 
 
 def regions_route() -> Route:

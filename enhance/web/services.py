@@ -17,7 +17,6 @@ from ..config import Limits
 from ..enhancer import Enhancer
 from ..errors import EnhanceError, StorageError, WeightsError, expected_error
 from ..i18n import strip_direction_marks, translate
-from ..images import ImageCache
 from ..jobs.scheduler import JobKind
 from ..jobs.threads import JobThread, JobThreads, T
 from ..presets import PresetInfo
@@ -104,15 +103,14 @@ class Services:
             ) from raised
 
 
-def create_services(
-    enhancer: Enhancer, metrics: Metrics, images: ImageCache | None = None
-) -> Services:
+def create_services(enhancer: Enhancer) -> Services:
     """Return the services of an app, without endpoints, and prepare the folder of its files. Raises
     StorageError."""
     tasks = enhancer.tasks
     threads = JobThreads(enhancer.scheduler)
     folder = page_folder(enhancer.config, tasks, threads)
-    previews = Previews(enhancer, metrics, images)
+    metrics = Metrics()
+    previews = Previews(enhancer, metrics)
     shown = {"page": folder.root, "uploads": tasks.uploads, "processed": tasks.processed}
     addresses = Addresses(read_secret(tasks.folder), shown)
     planner = Planner(enhancer, previews, addresses)
