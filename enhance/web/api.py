@@ -289,17 +289,11 @@ class Endpoints:
         (shares of the width and height), and the `address` of its regions.
         """
         services = self._services
-        planner = self._services.planner
         with services.errors_as_messages(request):
             source = self._upload(image)
             known = owner_of(request), source, given, language_of(request)
-
-            def steps(_: Job) -> Iterator[Any]:
-                if not planner.has_times:
-                    yield planner.plan(*known, is_timed=False)
-                yield planner.plan(*known)
-
-            yield from self._follow_steps(request, steps, source)
+            plans = services.planner.plans(*known)
+            yield from self._follow_steps(request, lambda _: plans, source)
 
     def report(self, request: gr.Request, task_id: str) -> Iterator[Any]:
         """Return the PDF report of a finished run, for the file that the run returned."""

@@ -20,7 +20,7 @@ from ..jobs.threads import JobThread
 from ..pipeline import Run
 from ..restore.live_view import LiveView
 from ..store import RecentRun
-from ..store.job_records import JobStore, id_of_file
+from ..store.job_records import id_of_file
 from .job_calls import JobCall, file_facts, file_of, visible_info, with_states
 
 _IMAGE_SECONDS = 1.0
@@ -272,7 +272,8 @@ class LocalJob(JobThread[None]):
         """Record the end of a job with a name. Raises Cancelled if its owner has cancelled it."""
         if self.call.name:
             entries = list(self.entries.values())
-            if JobStore(self.tasks).end(*self.key, state, entries, error) == "cancelled":
+            jobs = self.call.services.jobs
+            if jobs.end(*self.key, state, entries, error) == "cancelled":
                 raise Cancelled("job_cancelled")
 
     def _release(self) -> None:

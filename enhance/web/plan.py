@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,15 @@ class Planner:
         self._previews = previews
         self._addresses = addresses
         self._facts: WeakKeyDictionary[SourceImage, dict[str, Any]] = WeakKeyDictionary()
-        self.has_times = False
+        self._has_times = False
         """Whether a plan has had times. For the first such plan, each network is timed, which takes
         seconds."""
 
-    def plan(
-        self, owner: Owner, path: Path, given: Values, language: str, *, is_timed: bool = True
-    ) -> dict[str, Any]:
-        """Return the plan of a run of the file with the settings of an API call, as JSON with texts
-        in this language, with its times or without them.
+    def plans(
+        self, owner: Owner, path: Path, given: Values, language: str
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the plan of a run of the file with the settings of an API call, as JSON with texts
+        in this language. If no plan has had times yet, yield it without times first.
 
         - `auto`: what Auto selects at this size, as in `info`, with the sentence `text` and the
           shorter `summary`.
@@ -81,15 +82,15 @@ class Planner:
             "problem": problem and asdict(problem),
             "signature": inputs and inputs.signature,
         }
-        if not is_timed:
-            return plan
+        if not self._has_times:
+            yield plan
         auto_seconds = self._seconds(analysis, chosen)
         preset = name_of(language, "preset", choice["preset"])
         time = format_duration(language, auto_seconds)
         seconds = self._seconds(analysis, settings)
         faster = enhancer.suggest_faster(analysis, settings)
-        self.has_times = True
-        return {
+        self._has_times = True
+        yield {
             **plan,
             "auto": {
                 **choice,

@@ -18,7 +18,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import Cancelled, EnhanceError, StorageError
-from ..store.job_records import JobRecord, JobStore
+from ..store.job_records import JobRecord
 from .calls import RecordedError, status_of
 from .job_calls import (
     JobCall,
@@ -79,13 +79,12 @@ def _begin(call: JobCall) -> LocalJob | JobRecord:
     if not call.name:
         with admission as admitted:
             return LocalJob(call, admitted)
-    jobs = JobStore(enhancer.tasks)
     with services.threads.starting:
         running = services.threads.named.get(call.key)
-        stored = jobs.find(call.job, call.entries)
+        stored = services.jobs.find(call.job, call.entries)
         if stored is None:
             with admission as admitted:
-                stored = jobs.begin(call.job, call.entries)
+                stored = services.jobs.begin(call.job, call.entries)
                 if stored is None:
                     started = LocalJob(call, admitted)
                     with suppress(StorageError):
@@ -161,8 +160,7 @@ def cancel_job(
     Return whether the job or the file is known, and its state. Raises SettingsError.
     """
     name = check_name(name)
-    jobs = JobStore(services.enhancer.tasks)
-    is_known, state = jobs.cancel(owner.digest, name, number)
+    is_known, state = services.jobs.cancel(owner.digest, name, number)
     with services.threads.starting:
         running = services.threads.named.get((owner.digest, name))
     if running is not None and state == "cancelled":
@@ -178,5 +176,5 @@ def check_jobs(services: Services) -> None:
     for key, job in list(services.threads.named.items()):
         is_unread = time.time() - job.last_read > UNREAD_JOB_SECONDS
         is_left = is_unread and (job.is_waiting or not job.call.owner.is_lasting)
-        if is_left or JobStore(services.enhancer.tasks).is_stopped(*key):
+        if is_left or services.jobs.is_stopped(*key):
             job.close()

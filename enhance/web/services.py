@@ -20,6 +20,7 @@ from ..i18n import strip_direction_marks, translate
 from ..jobs.scheduler import JobKind
 from ..jobs.threads import JobThread, JobThreads, T
 from ..presets import PresetInfo
+from ..store.job_records import JobStore
 from ..store.secret import read_secret
 from .addresses import Addresses
 from .calls import Endpoint
@@ -43,6 +44,7 @@ class Services:
     addresses: Addresses
     planner: Planner
     threads: JobThreads
+    jobs: JobStore
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
 
     @property
@@ -115,8 +117,9 @@ def create_services(enhancer: Enhancer) -> Services:
     addresses = Addresses(read_secret(tasks.folder), shown)
     planner = Planner(enhancer, previews, addresses)
     owners = TaskOwners(tasks)
+    jobs = JobStore(tasks)
     tasks.running = threads.named
-    return Services(enhancer, previews, folder, owners, metrics, addresses, planner, threads)
+    return Services(enhancer, previews, folder, owners, metrics, addresses, planner, threads, jobs)
 
 
 SERVICES: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()
