@@ -77,13 +77,13 @@ class Reporter(ProgressOutput):
             print_message(f"Skipped {batch.hidden} hidden and {batch.others} unsupported files.")
 
     def _print_file(self, file: BatchFile) -> None:
-        if file.state == "failed" and file.error and self._failures:
-            self._add_failure(file, file.error.message())
         self.clear()
         if file.info:
             self._print_notes(file, file.info)
         if file.error is not None:
             print_error(file.error, file.place)
+            if file.state == "failed" and self._failures:
+                self._add_failure(file, file.error.message())
         if self._is_json_wanted:
             self._print_json(_facts_of(file))
         elif file.info and self._out is sys.stdout:

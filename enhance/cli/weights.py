@@ -120,7 +120,7 @@ def _list(options: Namespace, store: WeightStore) -> Outcome:
 
 def _find(options: Namespace, store: WeightStore) -> Outcome:
     words = " ".join(options.text)
-    found = find(store.catalogue, words, photo=options.photo, commercial=options.commercial)
+    found = find(words, photo=options.photo, commercial=options.commercial)
     records = [_offer(model) for model in found]
     if records:
         columns = "name", "scale", "architecture", "size", "licence", "author", "purpose"
@@ -227,7 +227,7 @@ def _is_offer(path: Path) -> bool:
 
 
 def _add_offer(options: Namespace, store: WeightStore) -> Model:
-    offer = get(str(options.file), store.catalogue)
+    offer = get(str(options.file))
     if options.licence:
         raise WeightsError("weights_add_licence", name=offer.name)
     with _progress(offer.name) as progress:

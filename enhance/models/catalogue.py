@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import WeightsError
 from .download import DownloadProgress
-from .manifest import Model, allows_commercial_use
+from .manifest import Model, allows_commercial_use, catalogue
 from .user_models import add, check_name, own_models
 from .weights import WeightStore, ensure, locate
 from .weights_folder import folder_errors
 
 
-def find(
-    catalogue: Mapping[str, Model],
-    text: str = "",
-    *,
-    photo: bool = False,
-    commercial: bool = False,
-) -> list[Model]:
+def find(text: str, *, photo: bool, commercial: bool) -> list[Model]:
     """Return the models whose entry contains every word of `text`, ignoring case.
 
     `photo` selects models that were trained on photos, `commercial` models that permit commercial
     use.
     """
-
     words = text.lower().split()
     found: list[Model] = []
-    for model in catalogue.values():
+    for model in catalogue().values():
         if photo and not model.for_photos:
             continue
         if commercial and not allows_commercial_use(model.licence):
@@ -41,9 +33,9 @@ def find(
     return found
 
 
-def get(name: str, catalogue: Mapping[str, Model]) -> Model:
+def get(name: str) -> Model:
     """Return a model of the catalogue by its name, ignoring case. Raises WeightsError."""
-    for model in catalogue.values():
+    for model in catalogue().values():
         if model.name.lower() == name.lower():
             return model
     raise WeightsError("weights_find_unknown", name=name)

@@ -18,7 +18,7 @@ from typing import Literal
 from ..errors import WeightsError, check_stop
 from .download import DownloadProgress, fetch, installed_file
 from .graphs import Graph
-from .manifest import Located, Model, catalogue, manifest
+from .manifest import Located, Model, manifest
 from .networks import shipped_graph
 from .pairs import PAIRS, parts_of
 from .tensors import stored_graph
@@ -62,14 +62,10 @@ def folder() -> Path:
 
 @dataclass(frozen=True)
 class WeightStore:
-    """A weights folder, the models that ship and those that can be added by name.
-
-    The default is the program's own.
-    """
+    """A weights folder and the models that ship. The default is the program's own."""
 
     folder: Path = field(default_factory=folder)
     models: Mapping[str, Model] = field(default_factory=manifest)
-    catalogue: Mapping[str, Model] = field(default_factory=catalogue)
 
     def find(self, name: str) -> Model:
         """Return a shipped model or user model by name.

@@ -49,8 +49,9 @@ def offered(content):
 
 
 @pytest.fixture
-def store(tmp_path, offered):
-    return WeightStore(tmp_path / "weights", catalogue=offered)
+def store(tmp_path, offered, monkeypatch):
+    monkeypatch.setattr("enhance.models.catalogue.catalogue", lambda: offered)
+    return WeightStore(tmp_path / "weights")
 
 
 @pytest.fixture
