@@ -362,7 +362,7 @@ def _eltwise(reader: _Reader, layer: _Layer) -> Blob:
 
 
 def _interp(reader: _Reader, layer: _Layer) -> Blob:
-    factor = layer.get(1, 1)
+    factor = layer.get(1, 1.0)
     layer.require(layer.get(0) == 1 and factor == layer.get(2, 1))
     layer.require(factor >= 1 and factor.is_integer())
     layer.require_values({3: 0, 4: 0, 5: 0})  # no fixed size
