@@ -121,7 +121,7 @@ def _line_of(info: Info) -> str:
     output = info["output"]
     auto = info["auto"]
     time = "already done" if info["cached"] else f"{info['seconds']['total']:.1f} s"
-    line = f"{output['path']}  {output['width']} x {output['height']} px, {time}"
+    line = "{path}  {width} x {height} px, ".format(**output) + time
     if not auto:
         return line
     reason = translate("en", f"auto_{auto['reason']}").lower()

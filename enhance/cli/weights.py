@@ -113,8 +113,7 @@ def _list(options: Namespace, store: WeightStore) -> Outcome:
         text += "\n\nRun `enhance weights fetch NAME` to download a model, "
         text += f"or put its file into {store.folder}:"
     for record in missing:
-        file = record["by_hand"]
-        text += f"\n  {record['name']}: {file['file']} from {file['url']}"
+        text += "\n  {name}: {file} from {url}".format(name=record["name"], **record["by_hand"])
     return Outcome(records, text)
 
 
@@ -248,7 +247,7 @@ def _record(name: str, store: WeightStore) -> dict[str, Any]:
     files = verify_files(name, store)
     model = files.model
     located = files.located
-    description = f"User model: {model.network}, {model.scale}x, from {model.origin}."
+    description = "User model: {network}, {scale}x, from {origin}.".format(**vars(model))
     record: dict[str, Any] = {
         "name": model.name,
         "status": files.status,

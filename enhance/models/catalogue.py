@@ -11,6 +11,9 @@ from .user_models import add, check_name, own_models
 from .weights import WeightStore, ensure, locate
 from .weights_folder import folder_errors
 
+_ENTRY = "{name} {network} {scale}x {author} {licence} {purpose}"
+"""The text of a model that is searched."""
+
 
 def find(text: str, *, photo: bool, commercial: bool) -> list[Model]:
     """Return the models whose entry contains every word of `text`, ignoring case.
@@ -25,9 +28,7 @@ def find(text: str, *, photo: bool, commercial: bool) -> list[Model]:
             continue
         if commercial and not allows_commercial_use(model.licence):
             continue
-        scale = f"{model.scale}x"
-        fields = model.name, model.network, scale, model.author, model.licence, model.purpose
-        entry = " ".join(fields).lower()
+        entry = _ENTRY.format(**vars(model)).lower()
         if all(word in entry for word in words):
             found.append(model)
     return found
