@@ -21,9 +21,8 @@ from .graphs import Activate, Activation, Add, Affine, Conv, Graph, Multiply, Ne
 from .networks.span import SPAN_RANGE
 
 _MAGIC = "7767517"
-# The tags of ncnn's modelbin.cpp. Quantised weights have others.
-_FP16_TAG = 0x01306B47
-_FP32_TAGS = (0, 0x0002C056)
+_DTYPES = {0: "<f4", 0x0002C056: "<f4", 0x01306B47: "<f2"}
+"""The dtypes of kernels by the tags of ncnn's modelbin.cpp. Quantised weights have other tags."""
 _SAME_PADDING = -233
 
 Arrays = dict[str, np.ndarray]
@@ -38,12 +37,7 @@ def read_shipped(graph: Graph, data: bytes) -> Arrays:
     Only for files whose checksum is known: their layers are in the order of the graph.
     """
     weights = _Weights(data)
-    tensors: Arrays = {}
-    for name, shape in graph.shapes().items():
-        if len(shape) == 4:  # the kernels of a convolution
-            tensors[name] = weights.take_tagged(shape)
-        else:
-            tensors[name] = weights.take(shape)
+    tensors = {name: weights.take(shape) for name, shape in graph.shapes().items()}
     if "mean_shift" in tensors:
         tensors["mean_shift"] *= -SPAN_RANGE  # ncnn subtracts SPAN's mean before it scales
     return tensors
@@ -151,28 +145,25 @@ class _Weights:
     data: bytes
     offset: int = 0
 
-    def take(self, shape: tuple[int, ...], dtype: str = "<f4") -> np.ndarray:
+    def take(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Read values. Those of kernels [out, in, rows, columns] begin with a tag for their dtype.
+
+        Raises NotImplementedError for quantised values.
+        """
+        dtype = "<f4"
+        if len(shape) == 4:
+            tag = int.from_bytes(self.data[self.offset : self.offset + 4], "little")
+            self.offset += 4
+            if tag not in _DTYPES:
+                raise NotImplementedError
+            dtype = _DTYPES[tag]
         try:
             values = np.frombuffer(self.data, dtype, prod(shape), self.offset)
         except ValueError as error:
             raise WeightsError("ncnn_other_size", size=len(self.data)) from error
         self.offset += values.nbytes
+        self.offset += -values.nbytes % 4  # ncnn pads an odd number of fp16 values to 4 bytes.
         return values.astype(np.float32).reshape(shape)
-
-    def take_tagged(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Read values that begin with a tag for their dtype.
-
-        Raises NotImplementedError for quantised values.
-        """
-        tag = int.from_bytes(self.data[self.offset : self.offset + 4], "little")
-        self.offset += 4
-        if tag in _FP32_TAGS:
-            return self.take(shape)
-        if tag != _FP16_TAG:
-            raise NotImplementedError
-        values = self.take(shape, "<f2")
-        self.offset += -self.offset % 4  # ncnn pads an odd number of fp16 values to 4 bytes.
-        return values
 
     def check_end(self) -> None:
         if self.offset != len(self.data):
@@ -279,7 +270,7 @@ def _convolution(reader: _Reader, layer: _Layer) -> Blob:
     shape = graph.kernel_shape(cast(Conv, graph.nodes[index]))
     if channels < 1 or prod(shape) != layer.get(6):
         raise ValueError("wrong number of channels")
-    reader.store(f"{layer.name}.weight", reader.weights.take_tagged(shape))
+    reader.store(f"{layer.name}.weight", reader.weights.take(shape))
     if bias:
         reader.store(f"{layer.name}.bias", reader.weights.take((channels,)))
     return (index,)
