@@ -96,10 +96,8 @@ def _range(name: str) -> dict[str, Any]:
 @cache  # For the process, as `page_files`.
 def _version(config: Config) -> str:
     """Return the checksum of all files, which is a part of their addresses."""
-    checksum = hashlib.sha256()
-    for name, content in page_files(config).items():
-        checksum.update(f"{name} {len(content)} ".encode() + content)
-    return checksum.hexdigest()[:16]
+    files = repr(page_files(config))
+    return hashlib.sha256(files.encode()).hexdigest()[:16]
 
 
 def page_head(config: Config) -> str:
