@@ -3,7 +3,6 @@ this machine."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -42,16 +41,17 @@ class Estimator:
         self._paces: dict[tuple[str, torch.dtype], tuple[float, float]] = {}
         """The seconds per pixel, and the seconds of work in which they were measured, 0 if only a
         strip was timed."""
-        self._lock = threading.Lock()
 
     def record(self, model: str, dtype: torch.dtype, pixels: float, seconds: float) -> None:
-        """Record a run of `pixels` pixels. Earlier work has the weight of a minute at most."""
-        with self._lock:
-            known_pace, known_seconds = self._paces.get((model, dtype), (seconds / pixels, 0.0))
-            known_pixels = known_seconds / known_pace
-            total = known_seconds + seconds
-            pace = total / (known_pixels + pixels)
-            self._paces[model, dtype] = pace, min(total, _REMEMBERED_SECONDS)
+        """Record a run of `pixels` pixels. Earlier work has the weight of a minute at most.
+
+        A run that ends at the same time in another thread may not count.
+        """
+        known_pace, known_seconds = self._paces.get((model, dtype), (seconds / pixels, 0.0))
+        known_pixels = known_seconds / known_pace
+        total = known_seconds + seconds
+        pace = total / (known_pixels + pixels)
+        self._paces[model, dtype] = pace, min(total, _REMEMBERED_SECONDS)
 
     def seconds(self, model: str, dtype: torch.dtype, pixels: float) -> float:
         """Return the expected seconds of a run. A model that has not run is timed once."""

@@ -158,9 +158,9 @@ class PhasedStream:
             if on_gpu:
                 maps.append(torch.empty(shape, dtype=slot_dtype, device=device))
             else:
-                integer = f"int{8 * slot_dtype.itemsize}"  # NumPy has no bfloat16
-                pixels = allocate_pixels(shape, integer, folder)
-                maps.append(torch.from_numpy(pixels).view(slot_dtype))
+                row = slot.channels * slot_dtype.itemsize  # in bytes, as NumPy has no bfloat16
+                values = allocate_pixels((*shape[:2], row), "uint8", folder)
+                maps.append(torch.from_numpy(values).view(slot_dtype))
         return maps
 
 

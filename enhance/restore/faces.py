@@ -106,13 +106,13 @@ class FaceRestorer:
 
     name = RESTORER
 
-    def __init__(self, state: Mapping[str, torch.Tensor], device: torch.device | str = "cpu"):
+    def __init__(self, state: Mapping[str, torch.Tensor], device: torch.device):
         import torch
 
         with optional_packages("models"):
             from spandrel.architectures.GFPGAN import GFPGAN
 
-        self.device = torch.device(device)
+        self.device = device
         with torch.device("meta"):  # no time and memory for values that the weights replace
             network = GFPGAN()
         weights = {name: tensor.float() for name, tensor in state.items()}
