@@ -66,16 +66,6 @@ class OutputShape:
     def pixel_bytes(self) -> int:
         return 3 * np.dtype(self.dtype).itemsize
 
-    @property
-    def along(self) -> int:
-        """The length of all strips together, in pixels."""
-        return self.width if self.columns else self.height
-
-    @property
-    def across(self) -> int:
-        """The width of a strip, in pixels."""
-        return self.height if self.columns else self.width
-
 
 class NetworkOutput:
     """An image [height, width, 3] of uint8 or uint16 that grows by strips; a context manager.
@@ -86,7 +76,7 @@ class NetworkOutput:
 
     def __init__(self, shape: OutputShape, file: BinaryIO, part: AtomicFile | None = None):
         self.shape = shape
-        self.filled = 0
+        self._filled = 0
         self._file = file
         self._part = part
         self._starts: list[int] = []  # of the blocks, along the strips
@@ -131,7 +121,6 @@ class NetworkOutput:
             index = json.loads(file.read(length))
             output = cls(OutputShape(**index["shape"]), file)
             output._starts = index["starts"]
-            output.filled = output.shape.along
             if end != output.shape.bytes:
                 raise ValueError("the pixels have another size")
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -174,19 +163,20 @@ class NetworkOutput:
 
     def add(self, strip: np.ndarray) -> None:
         """Append the next strip. Raises StorageError if the disk is full."""
-        self._starts.append(self.filled)
-        self.filled += len(swap_axes(strip, self.shape.columns))
+        self._starts.append(self._filled)
+        self._filled += len(swap_axes(strip, self.shape.columns))
         with storage_errors(self._name):
             self._file.seek(0, os.SEEK_END)
             self._file.write(np.ascontiguousarray(strip).data)
 
     def rows(self, first: int, last: int) -> np.ndarray:
-        """Return the rows [first, last), [n, width, 3], which must have arrived."""
-        borders = [*self._starts, self.filled]
-        if not self.shape.columns:  # All blocks together are one.
-            borders = [0, self.shape.width]
+        """Return the rows [first, last), [n, width, 3], which must have arrived, and
+        with `columns` all others too."""
+        starts = [0]  # All blocks of whole rows are one.
+        if self.shape.columns:
+            starts = self._starts
         rows = np.empty((last - first, self.shape.width, 3), self.shape.dtype)
-        for start, end in pairwise(borders):
+        for start, end in pairwise([*starts, self.shape.width]):
             rows[:, start:end] = self._read(start, end - start, first, last)
         return rows
 
@@ -195,7 +185,7 @@ class NetworkOutput:
         pixel = self.shape.pixel_bytes
         with storage_errors(self._name), self._lock:
             # Writes buffered rows first.
-            self._file.seek((start * self.shape.across + first * width) * pixel)
+            self._file.seek((start * self.shape.height + first * width) * pixel)
             data = self._file.read((last - first) * width * pixel)
         return np.frombuffer(data, self.shape.dtype).reshape(last - first, width, 3)
 
