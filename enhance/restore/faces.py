@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,13 +62,20 @@ class FacePatch:
     """A restored face for an image that is upscaled 4x.
 
     `pixels` [n, n, 3] is the restored crop in the type of the image. `to_crop` is the 2x3 matrix
-    from the upscaled image to the 512 px crop. The patch changes only the pixels in `box` of that
-    image.
+    from the upscaled image to the 512 px crop.
     """
 
     pixels: np.ndarray
     to_crop: np.ndarray
-    box: Box
+
+    @cached_property
+    def box(self) -> Box:
+        """The box around the mask in the upscaled image, outside which no pixel changes."""
+        back = cv2.invertAffineTransform(self.to_crop)
+        (centre,) = transform(back, np.array([_CENTRE]))
+        # Half the size of the bounding box of the rotated ellipse.
+        reach = np.sqrt(((back[:, :2] * _OUTER) ** 2).sum(axis=1))
+        return box_around(centre - reach, centre + reach + 1)
 
 
 @dataclass(frozen=True)
@@ -85,14 +92,11 @@ class Faces:
 
 @dataclass
 class _CachedImage:
-    """The faces of an image of this checksum and size.
+    """The faces of an image.
 
     Each image has its own lock, so that images do not wait for each other.
     """
 
-    sha256: str
-    width: int
-    height: int
     faces: tuple[Face, ...] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     patches: dict[Face, FacePatch] = field(default_factory=dict)
@@ -159,7 +163,7 @@ class FaceCache:
         self._detector = detector
         self._restore = restore
         # Returns the same object for the same image, until it is used least recently.
-        self._image = lru_cache(_CACHED_IMAGES)(_CachedImage)
+        self._image = lru_cache(_CACHED_IMAGES)(lambda sha256, width, height: _CachedImage())
 
     def faces(self, image: SourceImage, box: Box, job: Any = None) -> Faces:
         """Return the faces of an image, those that are visible in `box` restored.
@@ -245,7 +249,7 @@ def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, output: np.nda
     shift = np.full(2, 0.5 / _SCALE - 0.5)
     linear = matrix[:, :2]
     to_crop = np.column_stack([linear / _SCALE, linear @ shift + matrix[:, 2]])
-    return FacePatch(pixels, to_crop, _extent(to_crop))
+    return FacePatch(pixels, to_crop)
 
 
 def _with_light_of(crop: np.ndarray, restored: np.ndarray) -> np.ndarray:
@@ -255,15 +259,6 @@ def _with_light_of(crop: np.ndarray, restored: np.ndarray) -> np.ndarray:
     difference = crop - restored
     light = cv2.GaussianBlur(difference, (0, 0), _LIGHT_SIGMA, borderType=cv2.BORDER_REFLECT_101)
     return restored + light
-
-
-def _extent(to_crop: np.ndarray) -> Box:
-    """Return the box around the mask, in the upscaled image."""
-    back = cv2.invertAffineTransform(to_crop)
-    (centre,) = transform(back, np.array([_CENTRE]))
-    # Half the size of the bounding box of the rotated ellipse.
-    reach = np.sqrt(((back[:, :2] * _OUTER) ** 2).sum(axis=1))
-    return box_around(centre - reach, centre + reach + 1)
 
 
 def _warp(patch: FacePatch, area: Box) -> tuple[np.ndarray, np.ndarray]:

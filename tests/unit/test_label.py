@@ -8,7 +8,6 @@ from skimage import data
 
 from enhance import Settings
 from enhance.formats.encoding import FORMATS, Encoding, export
-from enhance.images import Box
 from enhance.metadata import Metadata
 from enhance.metadata.source_type import with_source_type
 from enhance.restore.faces import FacePatch
@@ -26,7 +25,7 @@ TAG = "XMP-iptcExt:DigitalSourceType"
 PHOTO = np.ascontiguousarray(data.astronaut()[:30, :40])
 ENLARGED = PHOTO.repeat(4, 0).repeat(4, 1)
 NOISE = np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)
-FACE = FacePatch(np.zeros(0), np.eye(2, 3), Box(0, 0, 0, 0))
+FACE = FacePatch(np.zeros(0), np.array([[1.0, 0, -9999], [0, 1, -9999]]))  # outside the image
 
 
 def xmp_of(source_type):
