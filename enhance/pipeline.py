@@ -164,10 +164,13 @@ class Run:
     """For temporary files with large pixels."""
 
     def __post_init__(self) -> None:
-        self._stage_start = time.perf_counter()
-        wait = self.job.wait_seconds
-        self.seconds = {"wait": wait, "decode": self._stage_start - self.started - wait}
+        self._stage_start = self._working_time()
+        self.seconds = {"decode": self._stage_start - self.started}
         """The seconds of each stage."""
+
+    def _working_time(self) -> float:
+        """Return the current time, less the time in the queue."""
+        return time.perf_counter() - self.job.wait_seconds
 
     def create_result(self, path: Path, network_path: Path | None = None) -> Info:
         """Steps 3 to 7: write the result to `path` and return its info, without the id of a task.
@@ -261,6 +264,7 @@ class Run:
     def _facts(self) -> dict[str, Any]:
         seconds = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0)
         seconds |= self.seconds
+        seconds["wait"] = self.job.wait_seconds
         seconds["total"] = time.perf_counter() - self.started
         peak_memory = None
         if self.memory:
@@ -291,11 +295,8 @@ class Run:
     def _end_stage(self, name: str) -> None:
         """Record the time since the end of the last stage as stage `name`, without the time in the
         queue."""
-        now = time.perf_counter()
-        wait = self.job.wait_seconds
-        waited = wait - self.seconds["wait"]
-        self.seconds[name] = max(0.0, now - self._stage_start - waited)
-        self.seconds["wait"] = wait
+        now = self._working_time()
+        self.seconds[name] = max(0.0, now - self._stage_start)
         self._stage_start = now
 
     def _find_scene(self, box: Box) -> Scene:

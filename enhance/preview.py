@@ -14,7 +14,7 @@ import numpy as np
 
 from . import models
 from .errors import SettingsError
-from .images import Box, SourceImage
+from .images import Box, SourceImage, widen
 from .info import PreviewInfo
 from .restore.fidelity import METER_HALO, Fidelity
 from .restore.resample import Cut, Grid, enlarge, has_second_pass
@@ -118,14 +118,13 @@ def render(
     height, _ = result.size
     down, across = result.grid.window(region.box)
     halo = math.ceil((METER_HALO + 2) * height / result.photo.height)
-    low = max(down.start - halo, 0)
-    high = min(down.stop + halo, height)
+    low, high = widen(down.start, down.stop, halo, height)
     rows = result.rows(low, high)
     before = enlarge(_channels(result.image), result.grid, down.start, down.stop)[:, across]
     after = rows[down.start - low : down.stop - low, across]
     box = region.box
     outer = result.grid.cut.box
-    inside = Box(box.left - outer.left, box.top - outer.top, box.width, box.height)
+    inside = replace(box, left=box.left - outer.left, top=box.top - outer.top)
     meter = result.meter(inside.downscale(settings.reduce), low)
     if meter is None:
         return before, after, None
