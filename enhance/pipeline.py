@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -173,7 +174,7 @@ class Run:
         return time.perf_counter() - self.job.wait_seconds
 
     def create_result(self, path: Path, network_path: Path | None = None) -> Info:
-        """Steps 3 to 7: write the result to `path` and return its info, without the id of a task.
+        """Steps 3 to 7: write the result to `path` and return its info.
 
         The network's output is read from `network_path` or stored there.
         """
@@ -248,8 +249,8 @@ class Run:
     def info(
         self, output: OutputInfo, *, cached: bool = False, encoding: Encoding | None = None
     ) -> Info:
-        """Return the facts of a run with its output file; `cached` is True if the result existed
-        before.
+        """Return the facts of a run with its output file, and a new id; `cached` is True if the
+        result existed before.
 
         `encoding` describes the file, None for the PNG that the run wrote.
         """
@@ -259,7 +260,8 @@ class Run:
             notes = encoding.input_notes(notes, has_gain_map=image.gain_map is not None)
         if notes:
             output = {**output, "notes": list(dict.fromkeys([*notes, *output.get("notes", ())]))}
-        return cast(Info, self._facts() | {"output": output, "cached": cached})
+        id = secrets.token_hex(16)
+        return cast(Info, self._facts() | {"task_id": id, "output": output, "cached": cached})
 
     def _facts(self) -> dict[str, Any]:
         seconds = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0)
@@ -545,7 +547,6 @@ def run_to_path(
 
     For another format, the PNG is temporary. With `options.hold`, it exists until that is closed.
     """
-    task_id = tasks.new_id()
     is_remote = options.stored is not None
     # A held result needs its PNG, which an earlier file in another format does not have.
     if options.hold is None or encoding.is_stored or is_remote:
@@ -554,7 +555,7 @@ def run_to_path(
             png = None
             if encoding.is_stored and not is_remote:
                 png = output
-            return Result(output, {**info, "task_id": task_id}, png)
+            return Result(output, info, png)
     check_writable(output, source)
     check = partial(_check_replaced, run, output, encoding, options.replaces)
     check()
@@ -569,7 +570,7 @@ def run_to_path(
                 info = _find_stored(run, tasks, png) or run.create_result(png)
                 export(png, temporary, encoding, run.job.stop, marked=True)
         put_in_place(temporary, output, check)
-        return Result(output, {**info, "task_id": task_id}, png).exported_as(output, encoding)
+        return Result(output, info, png).exported_as(output, encoding)
 
 
 def _check_replaced(run: Run, output: Path, encoding: Encoding, replaces: Replaceable) -> None:
@@ -579,7 +580,7 @@ def _check_replaced(run: Run, output: Path, encoding: Encoding, replaces: Replac
         return
     origin = origin_of(output)
     is_replaced = origin.input_sha256 == run.inputs.image.sha256
-    if is_replaced and replaces == "request":
+    if replaces == "request":
         is_replaced = _is_result_of(origin, run.inputs, encoding)
     if not is_replaced:
         raise StorageError("name_taken", output=output)
