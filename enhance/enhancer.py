@@ -469,7 +469,7 @@ class Enhancer:
         chosen = settings.resolved(choice.preset, reduce=choice.reduce, **choice.tuning)
         facts = asdict(analysis)
         del facts["face"]  # No stored result has the position of a face.
-        return chosen, {"preset": choice.preset, "reason": choice.reason, "analysis": facts}
+        return chosen, AutoInfo(preset=choice.preset, reason=choice.reason, analysis=facts)
 
     def suggest_faster(self, analysis: Analysis, settings: Settings) -> Faster | None:
         """Return the preset to suggest for a run of more than two minutes, or None.
@@ -702,14 +702,14 @@ class Enhancer:
         """Return the state of the device and of the queue."""
         jobs = self.scheduler.count()
         running = min(jobs, 1)
-        status: Status = {
-            "device": self._device,
-            "precision": self._precision,
-            "model": None,
-            "model_memory_mb": 0.0,
-            "running": running,
-            "waiting": jobs - running,
-        }
+        status = Status(
+            device=self._device,
+            precision=self._precision,
+            model=None,
+            model_memory_mb=0.0,
+            running=running,
+            waiting=jobs - running,
+        )
         if self._engine is not None:
             status["device"] = str(self._engine.device)
             status["precision"] = self._engine.precision()

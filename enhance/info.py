@@ -290,25 +290,25 @@ class Result:
 
 def model_info(located: Located) -> ModelInfo:
     """Return the facts of a model."""
-    return {
-        "name": located.name,
-        "sha256": located.sha256,
-        "source": located.source,
-        "licence": located.licence,
-    }
+    return ModelInfo(
+        name=located.name,
+        sha256=located.sha256,
+        source=located.source,
+        licence=located.licence,
+    )
 
 
 def output_info(path: Path, size: tuple[int, int], sha256: str | None = None) -> OutputInfo:
     """Return the facts of a file of `size` (height, width). Its checksum is computed if it is not
     given."""
     height, width = size
-    return {
-        "path": str(path),
-        "sha256": sha256 or file_sha256(path),
-        "width": width,
-        "height": height,
-        "bytes": path.stat().st_size,
-    }
+    return OutputInfo(
+        path=str(path),
+        sha256=sha256 or file_sha256(path),
+        width=width,
+        height=height,
+        bytes=path.stat().st_size,
+    )
 
 
 def exported_output_info(output: OutputInfo, encoding: Encoding, notes: list[str]) -> OutputInfo:

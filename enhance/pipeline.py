@@ -476,13 +476,9 @@ def _find_at_path(
         return None
     if stored:
         height, width = run.inputs.size
-        output: OutputInfo = {
-            "path": str(path),
-            "sha256": "",
-            "width": width,
-            "height": height,
-            "bytes": stored.bytes,
-        }
+        output = OutputInfo(
+            path=str(path), sha256="", width=width, height=height, bytes=stored.bytes
+        )
     elif encoding.format == "png" and not is_intact(path):
         return None
     else:

@@ -102,21 +102,21 @@ def describe(preset: Preset, language: str) -> PresetInfo:
     if preset.model and not (preset.own and problem):
         usual = models.graph_of(PRESETS[REFERENCE_PRESET].model).work
         relative_time = round(models.graph_of(preset.model).work / usual, 3)
-    return {
-        "name": preset.name,
-        "own": preset.own,
-        "summary": _summary(preset, language),
-        "licence": _licence(preset, language),
-        "model": preset.model or None,
-        "network": _network_of(preset),
-        "settings": settings,
-        "denoises": preset.denoises,
-        "denoise_is_fixed": has_fixed_denoise(preset),
-        "scale": preset.scale,
-        "available": problem is None,
-        "reason": problem and problem.message(language),
-        "relative_time": relative_time,
-    }
+    return PresetInfo(
+        name=preset.name,
+        own=preset.own,
+        summary=_summary(preset, language),
+        licence=_licence(preset, language),
+        model=preset.model or None,
+        network=_network_of(preset),
+        settings=settings,
+        denoises=preset.denoises,
+        denoise_is_fixed=has_fixed_denoise(preset),
+        scale=preset.scale,
+        available=problem is None,
+        reason=problem and problem.message(language),
+        relative_time=relative_time,
+    )
 
 
 def _summary(preset: Preset, language: str) -> str:

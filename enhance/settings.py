@@ -226,9 +226,13 @@ class Settings:
         if self.reduce not in (None, 1):
             raise SettingsError("scale_reduced", setting="scale", reduce=self.reduce, largest=limit)
         if largest < _LARGEST_SCALE:
-            range_of_preset = {"low": "1", "high": limit, "value": f"{self.scale:g}"}
             raise SettingsError(
-                "scale_of_preset", setting="scale", preset=self.preset, **range_of_preset
+                "scale_of_preset",
+                setting="scale",
+                preset=self.preset,
+                low="1",
+                high=limit,
+                value=f"{self.scale:g}",
             )
 
     def _fill_in(self) -> None:

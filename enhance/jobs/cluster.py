@@ -8,6 +8,7 @@ a cluster is used.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import socket
@@ -69,10 +70,10 @@ def connect(address: str) -> Iterator[Any]:
     with optional_packages("ray"):
         import ray
         from ray.exceptions import RayError
-    options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
+    local = {}
     if address == "local":
         # The smallest memory that Ray accepts.
-        options |= {"include_dashboard": False, "object_store_memory": 80 << 20}
+        local = {"include_dashboard": False, "object_store_memory": 80 << 20}
     handler = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
     # A thread of Ray prints which workers died until the shutdown has ended it.
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
@@ -81,7 +82,7 @@ def connect(address: str) -> Iterator[Any]:
                 if host:
                     head_node = (host.strip("[]"), int(port))
                     socket.create_connection(head_node, _CONNECT_SECONDS).close()
-                ray.init(**options)
+                ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **local)
             except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
                 reason = str(error).split("\n")[0]
                 raise EnhanceError("cluster_unreached", address=address, reason=reason) from error
