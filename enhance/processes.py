@@ -46,31 +46,24 @@ def is_local_process(process: str) -> bool:
     return is_name and process.startswith(f"{_host()}-")
 
 
-def is_process_alive(process: str) -> bool:
-    """Return whether a process of this machine with this name is alive."""
+def has_ended(process: str, began: float = 0.0) -> bool:
+    """Return whether a process has ended.
+
+    One of another machine counts as ended a day after the time at which it `began` to use a file or
+    a lease.
+    """
     if not is_local_process(process):
-        return False
+        return time.time() - began > _OTHER_MACHINE_SECONDS
     _, pid, start = process.split("-")
     try:
         # A killed process stays a zombie in a container whose first process does not wait for it.
         if psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE:
-            return False
-        return _start_of(int(pid)) == int(start)
+            return True
+        return _start_of(int(pid)) != int(start)
     except psutil.NoSuchProcess:
-        return False
-    except (psutil.Error, OSError):  # a process of another user that cannot be read
         return True
-
-
-def has_ended(process: str, began: float) -> bool:
-    """Return whether the owner of a file or a lease has ended, by the time at which it began to use
-    it.
-
-    A process of another machine counts as ended after a day.
-    """
-    if is_local_process(process):
-        return not is_process_alive(process)
-    return time.time() - began > _OTHER_MACHINE_SECONDS
+    except (psutil.Error, OSError):  # a process of another user that cannot be read
+        return False
 
 
 def temporary_path(path: Path) -> Path:
@@ -92,7 +85,7 @@ def temporary_folder() -> TemporaryDirectory[str]:
     processes."""
     for path in Path(gettempdir()).glob("enhance-*"):
         match = _TEMPORARY_FOLDER.fullmatch(path.name)
-        if match and is_local_process(match[1]) and not is_process_alive(match[1]):
+        if match and is_local_process(match[1]) and has_ended(match[1]):
             shutil.rmtree(path, ignore_errors=True)
     return TemporaryDirectory(prefix=f"enhance-{this_process()}-", ignore_cleanup_errors=True)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import EnhanceError, PictureError, StorageError
 from ..files import file_sha256, link_or_copy, write_atomically
 from ..info import Info
-from ..processes import is_process_alive, this_process
+from ..processes import has_ended, this_process
 from .folder import DataFolder
 from .recent_runs import MAX_FILES, MAX_RESULTS, RecentRun, delete_entry, parse_entry, save_entry
 from .results import add_result, read_info
@@ -162,7 +162,7 @@ class TaskStore(DataFolder):
         its end."""
         if process == this_process():
             return (whose, job) in self.running
-        return is_process_alive(process)
+        return not has_ended(process)
 
     def runs(self, whose: str) -> list[list[RecentRun]]:
         """Return the recent results of a user, newest first, each batch as one list."""

@@ -61,13 +61,11 @@ def build(enhancer: Enhancer) -> gr.Blocks:
     SERVICES[demo] = services
     interval = CLEAN_SECONDS if config.max_disk is None else _TRIM_SECONDS
     previews = services.previews
-    mark_used = services.downloads.mark_used
     call_regularly(
         SWEEP_SECONDS, previews.images.sweep, previews.kept.sweep, enhancer.release_if_idle
     )
-    call_regularly(MARK_SECONDS, mark_used)
-    # Files that were read since the last call must not expire.
-    call_regularly(interval, mark_used, tasks.clean)
+    call_regularly(MARK_SECONDS, services.downloads.mark_used)
+    call_regularly(interval, tasks.clean)
     demo.queue(max_size=_MAX_EVENTS, default_concurrency_limit=8, api_open=False)
     return demo
 
