@@ -210,7 +210,11 @@ def _verify(options: Namespace, store: WeightStore) -> Outcome:
 
 def _add(options: Namespace, store: WeightStore) -> Outcome:
     if _is_offer(options.file):
-        model = _add_offer(options, store)
+        offer = get(str(options.file))
+        if options.licence:
+            raise WeightsError("weights_add_licence", name=offer.name)
+        with _progress(offer.name) as progress:
+            model = add_by_name(offer, options.name, store.folder, progress)
     else:
         licence = options.licence or UNKNOWN_LICENCE
         model = add(options.file, options.name, store.folder, licence=licence)
@@ -223,14 +227,6 @@ def _is_offer(path: Path) -> bool:
     """Return whether a text is the name of a model in the catalogue: no file, folder or
     extension."""
     return not (path.exists() or len(path.parts) > 1 or re.search(r"\.[A-Za-z]+$", str(path)))
-
-
-def _add_offer(options: Namespace, store: WeightStore) -> Model:
-    offer = get(str(options.file))
-    if options.licence:
-        raise WeightsError("weights_add_licence", name=offer.name)
-    with _progress(offer.name) as progress:
-        return add_by_name(offer, options.name, store.folder, progress)
 
 
 def _remove(options: Namespace, store: WeightStore) -> Outcome:
@@ -250,7 +246,7 @@ def _record(name: str, store: WeightStore) -> dict[str, Any]:
     description = "User model: {network}, {scale}x, from {origin}.".format(**vars(model))
     record: dict[str, Any] = {
         "name": model.name,
-        "status": files.status,
+        "status": "missing",
         "bytes": model.bytes,
         "path": None,
         "sha256": None,
@@ -260,8 +256,11 @@ def _record(name: str, store: WeightStore) -> dict[str, Any]:
         "commercial": allows_commercial_use(model.licence),
         "purpose": model.purpose or description,
     }
+    if files.corrupt:
+        record["status"] = "corrupt"
     if located:
         record |= {
+            "status": "verified",
             "bytes": located.path.stat().st_size,
             "path": str(located.path),
             "sha256": located.sha256,

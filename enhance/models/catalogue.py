@@ -67,12 +67,9 @@ def add_by_name(
     try:
         located = ensure(model.name, progress, store)
     except WeightsError as error:
-        tried = error.values.get("tried", error)
+        tried = error.values["tried"]
         raise WeightsError(
-            "weights_find_failed",
-            name=model.name,
-            tried=tried,
-            url=source.url,
+            "weights_find_failed", name=model.name, tried=tried, url=source.url
         ) from error
     added = add(
         located.path,

@@ -59,7 +59,11 @@ def read_network(path: Path) -> Detected:
     if suffix == ".param" and not path.with_suffix(".bin").is_file():
         raise WeightsError("weights_add_no_bin", file=file, bin=path.with_suffix(".bin").name)
     try:
-        detected = _read_ncnn(path) if suffix == ".param" else _read_pytorch(path)
+        if suffix == ".param":
+            _check_file(path.with_suffix(".bin"))
+            detected = Detected("ncnn", *read_ncnn(path))
+        else:
+            detected = _read_pytorch(path)
     except WeightsError as error:
         if error.key.startswith("weights_add_"):
             raise
@@ -82,11 +86,6 @@ def _check_result(detected: Detected, file: str) -> None:
     for name, values in detected.tensors.items():
         if not np.isfinite(values).all():
             raise WeightsError("weights_add_not_finite", file=file, tensor=name)
-
-
-def _read_ncnn(path: Path) -> Detected:
-    _check_file(path.with_suffix(".bin"))
-    return Detected("ncnn", *read_ncnn(path))
 
 
 def _read_state(path: Path) -> dict[str, torch.Tensor]:

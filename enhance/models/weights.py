@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from ..errors import WeightsError, check_stop
 from .download import DownloadProgress, fetch, installed_file
@@ -33,14 +32,6 @@ class ModelFiles:
     model: Model
     located: Located | None
     corrupt: tuple[Path, ...]
-
-    @property
-    def status(self) -> Literal["verified", "missing", "corrupt"]:
-        if self.located:
-            return "verified"
-        if self.corrupt:
-            return "corrupt"
-        return "missing"
 
 
 def folder() -> Path:
