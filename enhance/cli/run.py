@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import terminal_language
 from ..errors import SettingsError, optional_packages
 from ..files import is_folder
+from ..processes import remove_leftovers, temporary_folder
 from ..settings import RANGES, Settings
 from .arguments import path_or_address, size_of
 from .reporter import PIPE, Reporter
@@ -29,7 +30,6 @@ def run(options: Namespace) -> int:
     """Run the command and return its exit status."""
     from ..enhancer import Enhancer
     from ..jobs.inputs import Shard
-    from ..processes import temporary_folder
 
     if options.report:
         with optional_packages("report"):
@@ -139,7 +139,6 @@ def _plan(options: Namespace, shard: Shard) -> tuple[Batch, Encoding]:
     """
     from ..jobs.batch import plan
     from ..jobs.inputs import find_images
-    from ..processes import remove_leftovers
     from ..store.remote import RemoteFile, check_bucket
 
     output = None
@@ -164,7 +163,6 @@ def _plan_folder(
     """Return the files whose results go into a folder, or beside their photos if `output` is
     None."""
     from ..jobs.inputs import find_images, read_list
-    from ..processes import remove_leftovers
 
     encoding = _encoding(options)
     if isinstance(output, Path) and os.path.lexists(output) and not is_folder(output):
