@@ -95,17 +95,20 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
         quality = quality_of_size(samples, image.format, _bytes_per_pixel(image, rgb))
         if quality is not None:
             qualities.append(quality)
-        measured["blur"] = round(_blur(samples), 2)
-        measured["coherence"] = round(coherence_of(samples), 3)
-        measured["smoothness"] = round(smoothness_of(samples), 2)
+        measured |= {
+            "blur": round(_blur(samples), 2),
+            "coherence": round(coherence_of(samples), 3),
+            "smoothness": round(smoothness_of(samples), 2),
+            "haze": round(haze_amount(rgb), 3),
+        }
         if min(image.width, image.height) >= SIDES[0]:
             measured["softness"] = softness_of(samples)
-        measured["haze"] = round(haze_amount(rgb), 3)
     if detector:
         faces = find_faces(image.rgb, detector, precise=False)
         measured["faces"] = len(faces)
         if faces:
-            measured["face"] = faces[0].place_in(image.width, image.height)
+            place = faces[0].nose / (image.width, image.height)
+            measured["face"] = tuple(np.clip(place, 0, 1).tolist())
     return Analysis(
         **measured,
         noise=round(noise, 2),

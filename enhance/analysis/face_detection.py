@@ -87,10 +87,10 @@ class Face:
         """Whether the face is neither tiny nor sharper than a restored one."""
         return self.size >= SMALLEST_FACE and scale_of(self._to_template) >= _WORST_SCALE
 
-    def place_in(self, width: int, height: int) -> tuple[float, float]:
-        """Return where the tip of the nose is in an image of this size, as shares of its sides."""
-        x, y = np.clip(self.landmarks[2] / (width, height), 0, 1).tolist()
-        return x, y
+    @property
+    def nose(self) -> np.ndarray:
+        """The tip of the nose, x and y."""
+        return self.landmarks[2]
 
     def is_visible(self, box: Box) -> bool:
         """Return whether a restoration can change pixels in `box`."""

@@ -67,9 +67,10 @@ def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool) -> int | None:
     """
     light = samples @ np.array([0.299, 0.587, 0.114], np.float32)
     # The blocks of a crop, or of an earlier compression, do not begin at the edge of the image.
+    grid = (_grid_across(light.swapaxes(1, 2)), _grid_across(light))
     found = [
         _quality_on_grid(samples[:, top:, left:], light[:, top:, left:])
-        for top, left in {(0, 0), _grid_of(light)}
+        for top, left in {(0, 0), grid}
     ]
     qualities = list(filter(None, found))
     if not qualities and not is_jpeg and _is_blocky(samples):
@@ -141,14 +142,9 @@ def _quality(scale: float) -> int:
     return round(min(max(quality, 1), 100))
 
 
-def _grid_of(light: np.ndarray) -> tuple[int, int]:
-    """Return the row and column, 0 to 7, at which blocks of 8 px begin: where the steps are
-    largest."""
-    return _grid_across(light.swapaxes(1, 2)), _grid_across(light)
-
-
 def _grid_across(light: np.ndarray) -> int:
-    """Return the column, 0 to 7, at which blocks of 8 px begin, in squares [n, h, w]."""
+    """Return the column, 0 to 7, at which blocks of 8 px begin, in squares [n, h, w]: where the
+    steps are largest."""
     steps = np.abs(np.diff(light))
     neighbours = (steps[..., :-2] + steps[..., 2:]) / 2
     excess = np.maximum(steps[..., 1:-1] - neighbours, 0).mean((0, 1))

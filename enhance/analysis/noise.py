@@ -116,12 +116,10 @@ def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple
     """
     small = _blocks(samples, _SMALL_SIDE, is_photo)
     white = _white_noise(small, is_photo, is_jpeg)
-    if is_photo:
-        large = _blocks(samples, _SIDE, is_photo)
-        grain, length = _correlated_noise(large, small)
-        if grain > white:
-            return grain, length
-    return white, 0.0
+    if not is_photo:
+        return white, 0.0
+    large = _blocks(samples, _SIDE, is_photo)
+    return max((white, 0.0), _correlated_noise(large, small))
 
 
 def smoothness_of(samples: np.ndarray) -> float:

@@ -334,11 +334,10 @@ def version_segment(gain_map: bytes) -> bytes:
 
     The result is empty if the map has none.
     """
-    start = gain_map.find(ISO_SEGMENT)
-    if start < 0:
+    _, found, rest = gain_map.partition(ISO_SEGMENT)
+    if not found:
         return b""
-    end = start + len(ISO_SEGMENT) + _ISO_VERSION
-    return segment(0xE2, gain_map[start:end])
+    return segment(0xE2, found + rest[:_ISO_VERSION])
 
 
 def index_segment(photo: int, start: int, length: int) -> bytes:

@@ -83,18 +83,12 @@ def origin_in(file: BinaryIO) -> Origin:
     size = file.seek(0, 2)
     file.seek(max(0, size - _LONGEST_ENDING))
     end = file.read(_LONGEST_ENDING)
-    for found in _MARK.finditer(end):
-        if end.endswith(marked_ending(start, found[0])):
-            return _read_mark(found[0])
+    with suppress(TypeError):  # The file has a field that `Origin` does not have.
+        for found in _MARK.finditer(end):
+            if end.endswith(marked_ending(start, found[0])):
+                _, *stated = found[0].decode("ascii").split()
+                return Origin(**dict(word.split("=", 1) for word in stated))
     return Origin()
-
-
-def _read_mark(mark: bytes) -> Origin:
-    _, *stated = mark.decode("ascii").split()
-    try:
-        return Origin(**dict(word.split("=", 1) for word in stated))
-    except TypeError:  # The file has a field that `Origin` does not have.
-        return Origin()
 
 
 def check_replaceable(path: Path) -> None:

@@ -126,10 +126,10 @@ class ReportDocument(FPDF):
         self.paragraph(date, NOTE, colour=GREY)
         self.ln(3)
 
-    def heading(self, text: str) -> None:
+    def heading(self, key: str) -> None:
         """Write a section heading with a line below it."""
         self.ln(4)
-        self.paragraph(text, HEADING, style="B")
+        self.paragraph(self.translate(key), HEADING, style="B")
         self.line(self.l_margin, self.y + 0.6, self.w - self.r_margin, self.y + 0.6)
         self.ln(1.6)
 

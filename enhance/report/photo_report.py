@@ -68,14 +68,14 @@ def make_report(
     _draw_images(document, image, result, focus)
     _write_facts(document, _summary(document, info, result.size), (30, 144))
     document.add_page()
-    document.heading(document.translate("report_files"))
+    document.heading("report_files")
     headings = "", document.translate("before"), document.translate("after")
     rows = _file_rows(document, info, image, result)
     document.rows([headings, *rows], (42, 66, 66))
     for note in info["output"].get("notes", ()):
         text = document.translate(f"note_{note}", format=_format(info).name)
         document.paragraph(text, NOTE, colour=GREY)
-    document.heading(document.translate("report_made"))
+    document.heading("report_made")
     _write_facts(document, _run_facts(document, info), (42, 132))
     return bytes(document.output())
 
