@@ -121,8 +121,8 @@ def find_faces(rgb: np.ndarray, detector: Path | str, *, precise: bool = True) -
     found: list[Face] = []
     for matrix, view in _views(eight_bit):
         found += _detect(network, view, matrix)
-    faces = sorted(_remove_duplicates(found), key=lambda face: face.size, reverse=True)
-    faces = faces[:MOST_FACES]
+    distinct = _remove_duplicates(found)
+    faces = sorted(distinct, key=lambda face: face.size, reverse=True)[:MOST_FACES]
     for index, face in enumerate(faces):
         if precise and face.is_restorable:
             faces[index] = _refine(face, eight_bit, network)
@@ -301,8 +301,7 @@ def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def compose(first: np.ndarray, then: np.ndarray) -> np.ndarray:
     """Return the 2x3 transform that applies two, one after the other."""
-    linear = then[:, :2]
-    return np.column_stack([linear @ first[:, :2], linear @ first[:, 2] + then[:, 2]])
+    return then @ np.vstack([first, [0, 0, 1]])
 
 
 def align(rgb: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -333,17 +332,16 @@ def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
     end = (corners.max(axis=0) + margin).clip(first + 1, last + 1)
     box = box_around(first, end)
     part = box.cut(pixels)
-    matrix = compose(np.array([[1.0, 0.0, box.left], [0.0, 1.0, box.top]]), matrix)
+    size = (box.width, box.height)
     if scale < _SMOOTH_BELOW:
         size = scaled_size(box.width, box.height, scale)
         part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-        across = size[0] / box.width
-        down = size[1] / box.height
-        # The centre of a pixel has integer coordinates.
-        to_original = np.array(
-            [[1 / across, 0.0, 0.5 / across - 0.5], [0.0, 1 / down, 0.5 / down - 0.5]],
-        )
-        matrix = compose(to_original, matrix)
+    across = box.width / size[0]
+    down = box.height / size[1]
+    # The centre of a pixel has integer coordinates.
+    left = box.left + across / 2 - 0.5
+    top = box.top + down / 2 - 0.5
+    matrix = compose(np.array([[across, 0.0, left], [0.0, down, top]]), matrix)
     return cv2.warpAffine(
         part.astype(np.float32),
         matrix,

@@ -3,6 +3,8 @@ memory."""
 
 from __future__ import annotations
 
+from itertools import product
+
 import cv2
 import numpy as np
 
@@ -39,11 +41,9 @@ def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
     fewer = max(1.0, (rows * columns / _MOST) ** 0.5)
     down = max(1, min(int(rows / fewer), _MOST))
     across = max(1, min(int(columns / fewer), _MOST // down))
-    samples: list[np.ndarray] = []
-    for top in _starts(height - reach, down):
-        for left in _starts(width - reach, across):
-            square = rgb[top : top + reach, left : left + reach]
-            samples.append(cv2.resize(square, (side, side), interpolation=cv2.INTER_AREA))
+    corners = product(_starts(height - reach, down), _starts(width - reach, across))
+    parts = [rgb[top : top + reach, left : left + reach] for top, left in corners]
+    samples = [cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA) for part in parts]
     return np.stack(samples).astype(np.float32) * np.float32(255 / np.iinfo(rgb.dtype).max)
 
 

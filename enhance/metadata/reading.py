@@ -32,8 +32,11 @@ def pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     """Return the metadata of an image that Pillow has opened."""
     info: dict[Any, Any] = image.info
     segments: _Segments = getattr(image, "applist", [])
-    contents = [content for _, content in segments if content.startswith(_RESOURCES)]
-    resources = b"".join(content.removeprefix(_RESOURCES) for content in contents)
+    resources = b"".join(
+        content.removeprefix(_RESOURCES)
+        for _, content in segments
+        if content.startswith(_RESOURCES)
+    )
     exif = without_prefix(info.get("exif"))
     return Metadata(
         exif,

@@ -117,14 +117,7 @@ def _row(document: ReportDocument, number: int, file: BatchFile) -> list[str]:
     name = strip_direction_marks(file.name)
     if not file.info:
         state = name_of(document.language, "summary_state", file.state)
-        return [
-            str(number),
-            f"{name}\n{_reason(document.language, file)}".strip(),
-            state,
-            "",
-            "",
-            "",
-        ]
+        return [str(number), f"{name}\n{_reason(document.language, file)}".strip(), state]
     auto = file.info.get("auto")
     if auto:
         name += f"\n{describe_preset(document.language, file.info['preset'], auto)}"
