@@ -31,7 +31,6 @@ from .errors import (
     EnhanceError,
     PictureError,
     SettingsError,
-    StorageError,
     WeightsError,
     check_stop,
     expected_error,
@@ -650,9 +649,7 @@ class Enhancer:
 
         path = Path(path)
         image = self.read(source, path)
-        if result.png is None:
-            raise StorageError("result_png_gone", name=result.path.name)
-        with PngReader(result.png) as rows:
+        with PngReader(result.existing_png()) as rows:
             report = make_report(result.info, rows, image, self.focus(image), language=language)
         check_stop(stop)
         write_atomically(path, lambda temporary: temporary.write_bytes(report))
