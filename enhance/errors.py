@@ -6,7 +6,6 @@ The text states the problem and the solution. The command line and the page show
 
 from __future__ import annotations
 
-import errno
 import logging
 import re
 import threading
@@ -116,8 +115,7 @@ _MEMORY_SHORT = re.compile(
 
 def is_memory_short(error: BaseException) -> bool:
     """Return whether an error of any library reports a lack of memory."""
-    short = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
-    return short or bool(_MEMORY_SHORT.search(str(error)))
+    return isinstance(error, MemoryError) or bool(_MEMORY_SHORT.search(str(error)))
 
 
 @contextmanager

@@ -418,9 +418,9 @@ class Settings:
         return translate(language, "scale_of", scale=f"{scale:.3g}")
 
     def _describe_print(self, language: str) -> str:
-        width = f"{self.print_width:.3g}" if self.print_width else "…"
-        height = f"{self.print_height:.3g}" if self.print_height else "…"
-        return translate(language, "print_sides", sides=f"{width} × {height}")
+        given = self.print_width, self.print_height
+        sides = [f"{side:.3g}" if side else "…" for side in given]
+        return translate(language, "print_sides", sides=" × ".join(sides))
 
 
 _RANGES: dict[str, Range] = {
@@ -445,8 +445,7 @@ def print_sides(text: str) -> tuple[float | None, float | None]:
     match = _PRINT.fullmatch(size.replace(" ", "").replace("×", "x"))
     if match is None:
         raise SettingsError("print_unknown", value=text, papers=", ".join(PAPERS))
-    width = float(match[1]) if match[1] else None
-    height = float(match[2]) if match[2] else None
+    width, height = (float(side) if side else None for side in match.groups())
     return width, height
 
 

@@ -58,7 +58,7 @@ def find_images(
     """
     addresses = [path for path in inputs if is_address(path)]
     paths = [Path(path) for path in inputs if not is_address(path)]
-    listing = list_images(paths, _is_earlier_result)
+    listing = list_images(paths, lambda path: origin_of(path).signature is not None)
     files = [BatchFile(image.path, image.relative_path) for image in listing.images]
     files += _list_addresses(addresses, output, listing)
     files += listed
@@ -107,11 +107,11 @@ def read_list(path: Path) -> list[BatchFile]:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeError) as error:
         raise SettingsError("list_unreadable", file=path, reason=str(error)) from error
-    files = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            files.append(_listed_file(path, number, line.strip()))
-    return files
+    return [
+        _listed_file(path, number, line.strip())
+        for number, line in enumerate(lines, 1)
+        if line.strip()
+    ]
 
 
 def _listed_file(path: Path, number: int, line: str) -> BatchFile:
@@ -152,7 +152,3 @@ def _list_addresses(
         for found, path, size in list_address(address, is_result, listing):
             files[found] = BatchFile(Path(path.name), path, address=found, bytes=size)
     return list(files.values())
-
-
-def _is_earlier_result(path: Path) -> bool:
-    return origin_of(path).signature is not None
