@@ -57,20 +57,19 @@ class Cell:
 
     def facts(self, language: str) -> dict[str, Any]:
         """Return the preset's entry in the comparison's `info`."""
-        facts = {
-            "name": self.settings.preset,
-            "status": "done",
-            "error": None,
-            "seconds": self.seconds,
-            **dict.fromkeys(_FROM_PREVIEW),
-        }
-        if self.preview:
-            known: Mapping[str, Any] = self.preview.info
-            facts |= {name: known[name] for name in _FROM_PREVIEW}
+        status = "done"
         if self.error:
-            facts["status"] = "failed"
-            facts["error"] = self.error.message(language)
-        return facts
+            status = "failed"
+        known: Mapping[str, Any] = {}
+        if self.preview:
+            known = self.preview.info
+        return {
+            "name": self.settings.preset,
+            "status": status,
+            "error": self.error and self.error.message(language),
+            "seconds": self.seconds,
+            **{name: known.get(name) for name in _FROM_PREVIEW},
+        }
 
 
 @dataclass(frozen=True, eq=False)
