@@ -7,6 +7,7 @@ coded in absolute colours, and only sRGB is possible.
 
 from __future__ import annotations
 
+import re
 import struct
 from importlib.util import find_spec
 from typing import BinaryIO
@@ -15,7 +16,13 @@ import numpy as np
 
 from ..images import ceil_div
 from ..images.colour import in_srgb, to_8_bits
-from ..images.jxl_reader import CONTAINER_START, BitReader, codestream_of, load_library
+from ..images.jxl_reader import (
+    CONTAINER_START,
+    SIZE_FIELDS,
+    codestream_of,
+    header_bits,
+    load_library,
+)
 from .format import FinishedImage, Format
 
 _START = CONTAINER_START + struct.pack(">I4s4sI4s", 20, b"ftyp", b"jxl ", 0, b"jxl ")
@@ -109,30 +116,23 @@ def _with_profile(codestream: bytes, icc: bytes, values: np.ndarray) -> bytes:
     """
     channels = values.shape[2]
     depth = values.dtype.itemsize
-    reader = BitReader(codestream)
-    reader.read_size()
-    size = _lowest_bits(reader.value, reader.position)
     alpha = _NO_ALPHA
     if channels in (2, 4):
         alpha = _ALPHAS[depth]
     # Not all defaults, no additional fields, then the depth and the channels, and no absolute
     # colours.
-    start = f"{size}00{_DEPTHS[depth]}{_ARE_16_BITS_ENOUGH[depth]}{alpha}0"
+    start = f"{SIZE_FIELDS}00{_DEPTHS[depth]}{_ARE_16_BITS_ENOUGH[depth]}{alpha}0"
     without_profile = _RGB
     with_profile = _RGB_PROFILE
     if channels < 3:
         without_profile = _GREY
         with_profile = _GREY_PROFILE
-    header = start + without_profile + _END
-    if _lowest_bits(reader.value, len(header)) != header:
+    found = re.match(f"({start}){without_profile}{_END}", header_bits(codestream))
+    if found is None:
         raise ValueError("another header than expected")
-    frames = codestream[_bytes_for(header) :]
-    bits = start + with_profile + _END + _profile_bits(icc)
-    return int(bits[::-1], 2).to_bytes(_bytes_for(bits), "little") + frames
-
-
-def _bytes_for(bits: str) -> int:
-    return ceil_div(len(bits), 8)
+    frames = codestream[ceil_div(found.end(), 8) :]
+    header = found[1] + with_profile + _END + _profile_bits(icc)
+    return int(header[::-1], 2).to_bytes(ceil_div(len(header), 8), "little") + frames
 
 
 def _lowest_bits(number: int, count: int) -> str:

@@ -7,6 +7,7 @@ PictureErrors raised here lack the file's name; the caller adds it.
 from __future__ import annotations
 
 import importlib
+import re
 import struct
 from typing import Any
 
@@ -16,40 +17,18 @@ _CODESTREAM_START = b"\xff\x0a"
 CONTAINER_START = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A)
 STARTS = (_CODESTREAM_START, CONTAINER_START)
 """The first bytes of a bare codestream and of a container."""
-_SIDE_BITS = (9, 13, 18, 30)
-"""The bits of a height or width, by the number before it."""
 _HEADER_BYTES = 256
 
-
-class BitReader:
-    """A reader of the header of a codestream, the lowest bit of a byte first.
-
-    `value` has all bits as one number, and `position` is that of the next bit.
-    """
-
-    def __init__(self, codestream: bytes) -> None:
-        self.value = int.from_bytes(codestream[:_HEADER_BYTES], "little")
-        self.position = 16  # after the signature
-
-    def read(self, count: int) -> int:
-        """Return the number in the next `count` bits."""
-        mask = (1 << count) - 1
-        number = (self.value >> self.position) & mask
-        self.position += count
-        return number
-
-    def read_size(self) -> None:
-        """Skip height and width."""
-        is_small = self.read(1)
-        self._read_side(is_small)
-        if self.read(3) == 0:  # no fixed aspect ratio
-            self._read_side(is_small)
-
-    def _read_side(self, is_small: int) -> None:
-        if is_small:
-            self.read(5)
-        else:
-            self.read(_SIDE_BITS[self.read(2)])
+# Parts of the header of a codestream, as patterns for `header_bits` (ISO/IEC 18181-1, annex D).
+_SIDE = "(00.{9}|10.{13}|01.{18}|11.{30})"
+"""A height or width, after two bits that state its length."""
+_SIZE = f"(1.{{5}}(000.{{5}}|(?!000)...)|0{_SIDE}(000{_SIDE}|(?!000)...))"
+"""Whether both sides have only 5 bits, then the height, and 0 and the width or an aspect ratio."""
+SIZE_FIELDS = ".{16}" + _SIZE
+"""The signature and the size."""
+_ANIMATED = re.compile(f"{SIZE_FIELDS}01...(0|1{_SIZE})(1|01)")
+"""Not only defaults but additional fields: the orientation, possibly an intended size, and then a
+preview frame or an animation."""
 
 
 def load_library() -> Any:
@@ -79,23 +58,15 @@ def codestream_of(data: bytes) -> bytes:
     raise EOFError("no codestream")
 
 
+def header_bits(codestream: bytes) -> str:
+    """Return the first bits of a codestream, the lowest bit of a byte first."""
+    number = int.from_bytes(codestream[:_HEADER_BYTES], "little")
+    return f"{number:0{8 * _HEADER_BYTES}b}"[::-1]
+
+
 def is_animated(data: bytes) -> bool:
     """Return whether the file has several frames, or a preview frame.
 
     pyjpegxl supports neither.
     """
-    bits = BitReader(codestream_of(data))
-    bits.read_size()
-    has_only_defaults = bits.read(1)
-    if has_only_defaults:
-        return False
-    has_additional_fields = bits.read(1)
-    if not has_additional_fields:
-        return False
-    bits.read(3)  # the orientation
-    has_intended_size = bits.read(1)
-    if has_intended_size:
-        bits.read_size()
-    has_preview = bits.read(1)
-    is_animation = bits.read(1)
-    return bool(has_preview or is_animation)
+    return _ANIMATED.match(header_bits(codestream_of(data))) is not None
