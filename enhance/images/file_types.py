@@ -8,6 +8,7 @@ read.
 
 from __future__ import annotations
 
+import re
 from typing import BinaryIO
 
 from PIL import (
@@ -22,25 +23,21 @@ from PIL import (
 )
 from pillow_heif import HeifImageFile
 
-from ..metadata.jpeg_segments import START_OF_IMAGE
-from ..metadata.png_chunks import SIGNATURE
-from . import jxl_reader, raw
-
-_STARTS = {
-    "JPEG": START_OF_IMAGE,
-    "PNG": SIGNATURE,
-    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    "GIF": (b"GIF87a", b"GIF89a"),
-    "BMP": b"BM",
-    "JXL": jxl_reader.STARTS,
-    "RAW": raw.STARTS,
+_PATTERNS = {
+    "JPEG": rb"\xff\xd8\xff",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "GIF": rb"GIF8[79]a",
+    "BMP": rb"BM",
+    "WEBP": rb"RIFF....WEBP",
+    "JXL": rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
+    # Olympus, Panasonic, Fujifilm, Sigma, Minolta and Canon. Others are TIFF.
+    "RAW": rb"IIR[OS]|MMOR|IIU\0|FUJIFILMCCD-RAW|FOVb|\0MRM|II\x1a\0\0\0HEAPCCDR|....ftypcrx ",
+    # ISO media: one of the names in the first box.
+    "AVIF": rb"....ftyp(....)*?avi[fs]",
+    "HEIF": rb"....ftyp(....)*?(hei[cxms]|hev[cx]|m[is]f1)",
 }
-_BRANDS = {
-    "RAW": (b"crx ",),
-    "AVIF": (b"avif", b"avis"),
-    "HEIF": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
-}
-"""The names of kinds of files in the first box of ISO media."""
+"""The first bytes of each format."""
 _CLASSES: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -55,16 +52,9 @@ _CLASSES: dict[str, type[ImageFile.ImageFile]] = {
 
 def detect_format(start: bytes) -> str | None:
     """Return the format that the first 64 bytes of a file indicate, or None."""
-    for kind, known in _STARTS.items():
-        if start.startswith(known):
+    for kind, pattern in _PATTERNS.items():
+        if re.match(pattern, start, re.DOTALL):
             return kind
-    if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
-        return "WEBP"
-    if start[4:8] == b"ftyp":
-        box = start[8 : start[3]]
-        for kind, brands in _BRANDS.items():
-            if any(brand in box for brand in brands):
-                return kind
     return None
 
 

@@ -13,10 +13,8 @@ from typing import Any
 
 from ..errors import PictureError
 
-_CODESTREAM_START = b"\xff\x0a"
 CONTAINER_START = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A)
-STARTS = (_CODESTREAM_START, CONTAINER_START)
-"""The first bytes of a bare codestream and of a container."""
+"""The first box of a file that is not a bare codestream."""
 _HEADER_BYTES = 256
 
 # Parts of the header of a codestream, as patterns for `header_bits` (ISO/IEC 18181-1, annex D).

@@ -16,18 +16,6 @@ from PIL import JpegImagePlugin
 from ..errors import PictureError
 
 SUFFIXES = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw")
-STARTS = (
-    b"IIRO",
-    b"IIRS",
-    b"MMOR",
-    b"IIU\0",
-    b"FUJIFILMCCD-RAW",
-    b"FOVb",
-    b"\0MRM",
-    b"II\x1a\0\0\0HEAPCCDR",
-)
-"""First bytes of raw files that are neither TIFF nor ISO media: Olympus, Panasonic, Fujifilm,
-Sigma, Minolta, Canon."""
 ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 """The EXIF orientation by the value `flip` of LibRaw."""
 _SRGB_CURVE = (2.4, 12.92)
