@@ -72,25 +72,16 @@ class Encoding:
     background: str = "white"
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
-            raise SettingsError("format_unknown", value=self.format, formats=", ".join(FORMATS))
+        allowed = {"format": FORMATS, "metadata": CHOICES, "background": BACKGROUNDS}
+        for name, choices in allowed.items():
+            value = getattr(self, name)
+            if value not in choices:
+                known = ", ".join(choices)
+                raise SettingsError(f"{name}_unknown", setting=name, value=value, choices=known)
         if isinstance(self.quality, bool) or self.quality not in range(1, 101):
             raise SettingsError("quality_range", setting="quality", value=repr(self.quality))
-        if self.metadata not in CHOICES:
-            choices = ", ".join(CHOICES)
-            raise SettingsError(
-                "metadata_unknown", setting="metadata", value=self.metadata, choices=choices
-            )
         if not isinstance(self.label, bool):
             raise SettingsError("setting_switch", setting="label", value=repr(self.label))
-        if self.background not in BACKGROUNDS:
-            backgrounds = ", ".join(BACKGROUNDS)
-            raise SettingsError(
-                "background_unknown",
-                setting="background",
-                value=self.background,
-                choices=backgrounds,
-            )
         object.__setattr__(self, "quality", int(self.quality))
 
     @staticmethod

@@ -15,7 +15,6 @@ from __future__ import annotations
 import atexit
 import logging
 import math
-import mmap
 import os
 import pickle
 import subprocess
@@ -319,8 +318,7 @@ def allocate_pixels(shape: tuple[int, ...], dtype: str, folder: Path | None) -> 
         check_disk_space(folder, size)
         with tempfile.TemporaryFile(dir=folder) as file:
             _reserve(file.fileno(), size)
-            mapped = mmap.mmap(file.fileno(), size)
-    return np.frombuffer(mapped, dtype).reshape(shape)
+            return np.asarray(np.memmap(file, dtype, "r+", shape=shape))
 
 
 def _reserve(file: int, size: int) -> None:

@@ -41,6 +41,7 @@ COMPUTED = {
         *API_SETTINGS,
     ),
     "{}_title": ("report", "summary"),
+    "{}_unknown": ("format", "metadata", "background"),
     "tried_{}": ("hub", "release", "pypi", "npm"),
     "{}": NEUTRAL,
 }
