@@ -146,7 +146,7 @@ class FinishedImage:
         if not as_colour:
             return whole, self.png.icc
         if self.png.icc:
-            return in_srgb(to_8_bits(whole), self.png.icc), None
+            return in_srgb(whole, self.png.icc), None
         return grey_as_rgb(whole), None
 
     def ending(self, start: bytes | memoryview) -> bytes:

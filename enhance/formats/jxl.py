@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..images import ceil_div
-from ..images.colour import in_srgb, to_8_bits
+from ..images.colour import in_srgb
 from ..images.jxl_reader import (
     CONTAINER_START,
     SIZE_FIELDS,
@@ -62,7 +62,7 @@ def _write(file: BinaryIO, image: FinishedImage) -> None:
     """
     values, icc = image.whole()
     if image.form.converts_to_srgb(image.quality, icc):
-        values = in_srgb(to_8_bits(values), icc)
+        values = in_srgb(values, icc)
     library = load_library()
     if image.is_lossless:
         speed = library.EncoderSpeed.Falcon

@@ -14,7 +14,7 @@ import hashlib
 import io
 import struct
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -162,7 +162,7 @@ def create_png(path: Path, header: PngHeader) -> Iterator[PngWriter]:
     Raises StorageError.
     """
     with AtomicFile(path) as part, part.write_errors():
-        with closing(part.open()) as file:
+        with part.open() as file:
             writer = PngWriter(file, header)
             yield writer
             writer.finish()

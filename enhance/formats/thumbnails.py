@@ -134,7 +134,7 @@ def srgb_image(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
 
     A damaged profile is ignored.
     """
-    image = Image.fromarray(in_srgb(to_screen(pixels), icc))
+    image = Image.fromarray(in_srgb(pixels, icc))
     if image.mode == "RGB":
         return image
     shown = Image.new("RGB", image.size, "white")

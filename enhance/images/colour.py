@@ -12,10 +12,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
 from operator import methodcaller
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import cv2
 import numpy as np
@@ -41,49 +39,31 @@ CONVERTED_MODES = ("CMYK", "LAB")
 """Pillow's modes of the images that are converted to sRGB."""
 
 
-@dataclass(frozen=True, eq=False)
-class Pixels:
-    """Pixels of a file as stored, read on demand.
-
-    `part` returns those in a box as uint8 or, of an image of 16 bits, uint16 [h, w, C]: grey or
-    RGB, then alpha if there is any.
-    """
-
-    height: int
-    width: int
-    part: Callable[[Box], np.ndarray]
-
-    @cached_property
-    def channels(self) -> int:
-        return self.part(Box(0, 0, 1, 1)).shape[2]
-
-    @property
-    def grey(self) -> bool:
-        return self.channels < 3
-
-    @property
-    def has_alpha(self) -> bool:
-        return self.channels in (2, 4)
+Part: TypeAlias = Callable[[Box], np.ndarray]
+"""A function that returns the pixels of a file in a box, as stored: uint8 or, of an image of 16
+bits, uint16 [h, w, C], grey or RGB, then alpha if there is any."""
+_Decoded: TypeAlias = tuple[tuple[int, ...], Part]
+"""Height and width, and the pixels."""
 
 
-def decode_pixels(header: Header, file: BinaryIO) -> Pixels:
+def decode_pixels(header: Header, file: BinaryIO) -> Part:
     """Return the pixels of an open file.
 
     Raises PictureError if it is a camera raw file of an unusual sensor, and ValueError or any
     exception of a decoder if they are damaged.
     """
-    if header.format == "JXL":
-        return _jxl_pixels(header, file)
-    if header.format == "RAW":
-        return _raw_pixels(header, file)
+    decoders = {"JXL": _jxl_pixels, "RAW": _raw_pixels}
+    if header.bits > 8:
+        decoders |= {"PNG": _deep_pixels, "TIFF": _deep_pixels}
     if header.format == "PNG":
         file = io.BytesIO(pixel_chunks(file))
-    if header.bits > 8 and header.format in ("PNG", "TIFF"):
-        return _deep_pixels(header, file)
-    return _pillow_pixels(header, file)
+    size, part = decoders.get(header.format, _pillow_pixels)(header, file)
+    if size != (header.height, header.width):
+        raise ValueError("the header states another size")
+    return part
 
 
-def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
+def _pillow_pixels(header: Header, file: BinaryIO) -> _Decoded:
     """Decode an image in any of Pillow's modes."""
     image = open_with_pillow(header.format, file)
     image.load()
@@ -102,7 +82,7 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> Pixels:
         cropped = image.crop((box.left, box.top, box.right, box.bottom))
         return np.asarray(convert(cropped)).reshape(box.height, box.width, -1)
 
-    return Pixels(image.height, image.width, part)
+    return (image.height, image.width), part
 
 
 def _conversion_to_srgb(header: Header, image: Image.Image) -> Callable[[Image.Image], Image.Image]:
@@ -132,7 +112,7 @@ def _conversion_to_srgb(header: Header, image: Image.Image) -> Callable[[Image.I
     return convert
 
 
-def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
+def _deep_pixels(header: Header, file: BinaryIO) -> _Decoded:
     """Decode an image of 16 bits. OpenCV applies the orientation of a TIFF."""
     file.seek(0)
     stored = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
@@ -149,11 +129,10 @@ def _deep_pixels(header: Header, file: BinaryIO) -> Pixels:
             return values
         return cv2.cvtColor(values[..., :3], cv2.COLOR_BGR2RGB)
 
-    height, width = stored.shape[:2]
-    return Pixels(height, width, part)
+    return stored.shape[:2], part
 
 
-def _jxl_pixels(header: Header, file: BinaryIO) -> Pixels:
+def _jxl_pixels(header: Header, file: BinaryIO) -> _Decoded:
     file.seek(0)
     library = jxl_reader.load_library()
     library.set_num_threads(1)
@@ -162,7 +141,7 @@ def _jxl_pixels(header: Header, file: BinaryIO) -> Pixels:
     return _array_pixels(stored)
 
 
-def _raw_pixels(header: Header, file: BinaryIO) -> Pixels:
+def _raw_pixels(header: Header, file: BinaryIO) -> _Decoded:
     with raw.open_raw(file) as opened:
         stored = raw.develop(opened)
     # LibRaw stretches or rotates the images of a few sensors.
@@ -171,9 +150,8 @@ def _raw_pixels(header: Header, file: BinaryIO) -> Pixels:
     return _array_pixels(stored)
 
 
-def _array_pixels(stored: np.ndarray) -> Pixels:
-    height, width, _ = stored.shape
-    return Pixels(height, width, lambda box: box.cut(stored))
+def _array_pixels(stored: np.ndarray) -> _Decoded:
+    return stored.shape[:2], lambda box: box.cut(stored)
 
 
 def fill_transparent(rows: Callable[[int, int], np.ndarray], height: int) -> Iterator[np.ndarray]:
@@ -209,8 +187,9 @@ def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
 def in_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:
     """Convert grey or colour from a profile that fits it to RGB in sRGB; alpha stays.
 
-    `pixels` are uint8 [H, W, C]. A damaged profile is ignored.
+    `pixels` are uint8 or uint16 [H, W, C], the result is uint8. A damaged profile is ignored.
     """
+    pixels = to_8_bits(pixels)
     channels = pixels.shape[2]
     stored = pixels[..., :3]
     if channels < 3:

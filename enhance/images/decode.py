@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,7 +37,7 @@ from ..metadata.profiles import fitting_profile, profile_name
 from .colour import (
     BLOCK,
     CONVERTED_MODES,
-    Pixels,
+    Part,
     decode_pixels,
     fill_transparent,
     grey_as_rgb,
@@ -126,42 +127,47 @@ def decode(
 ) -> Iterator[Any]:
     """Decode an image; of an animation or a file with several pages, the first.
 
-    Yield the shape and a SourceImage without pixels as one tuple; then strips from top to bottom,
-    uint8 or uint16 [n, W, 3 or 4], RGB and alpha if there is any. `begin` is called before a
-    decoder receives the file. `max_bytes` None is the size of `max_pixels` pixels without
-    compression. Raises PictureError.
+    Yield height, width and whether there is alpha, together with a SourceImage without pixels; then
+    strips from top to bottom, uint8 or uint16 [n, W, 3 or 4], RGB and alpha if there is any.
+    `begin` is called before a decoder receives the file. `max_bytes` None is the size of
+    `max_pixels` pixels without compression. Raises PictureError.
     """
     with _picture_errors(), _open_checked(path, max_pixels, max_bytes) as (file, size):
         before = os.fstat(file.fileno())
         header = read_header(file, max_pixels=max_pixels)
         begin(_budget(header, size))
         sha256 = _sha256(file)
-        pixels = decode_pixels(header, file)
-        if (pixels.width, pixels.height) != (header.width, header.height):
-            raise ValueError("the header states another size")
+        part = decode_pixels(header, file)
+        pixel = part(Box(0, 0, 1, 1))
+        channels = pixel.shape[2]
+        grey = channels < 3
+        has_alpha = channels in (2, 4)
         height, width = header.upright_size
-        channels = 4 if pixels.has_alpha else 3
-        dtype = "uint16" if header.bits > 8 else "uint8"
         icc = None
         if header.mode not in CONVERTED_MODES:
-            icc = fitting_profile(header.icc, pixels.grey)
+            icc = fitting_profile(header.icc, grey)
         image = SourceImage(
             name=path.name,
             sha256=sha256,
             bytes=size,
             format=header.format,
             mode=header.mode,
-            rgb=np.empty((0, 0, 3), dtype),
+            rgb=np.empty((0, 0, 3), pixel.dtype),
             alpha=None,
-            grey=pixels.grey,
+            grey=grey,
             icc=icc,
             variants=header.metadata.upright().variants(),
             jpeg_tables=_upright_tables(header),
             first_block=_first_block(header),
             gain_map=_gain_map(header, file),
         )
-        yield (height, width, channels), image
-        yield from _upright_strips(pixels, header)
+        yield (height, width, has_alpha), image
+        rows = partial(_upright_rows, part, header)
+        if has_alpha:
+            yield from fill_transparent(rows, height)
+        else:
+            for first, last in spans(height, max(1, _STRIP_PIXELS // width)):
+                yield rows(first, last)
         _check_unchanged(file, before, sha256)
 
 
@@ -203,25 +209,19 @@ def _sha256(file: BinaryIO) -> str:
     return hashlib.sha256(map_file(file)).hexdigest()
 
 
-def _upright_strips(pixels: Pixels, header: Header) -> Iterator[np.ndarray]:
-    """Yield strips [n, W, 3 or 4] with the EXIF orientation of the decoded pixels applied."""
-    height, width = header.upright_size
-
-    def rows(first: int, last: int) -> np.ndarray:
-        start = first
-        if header.orientation in _REVERSED_ROWS:
-            start = height - last
-        box = Box(0, start, pixels.width, last - first)
-        if header.orientation >= 5:
-            box = Box(start, 0, last - first, pixels.height)
-        values = _upright(pixels.part(box), header.orientation)
-        if pixels.grey:
-            values = grey_as_rgb(values)
-        return values
-
-    if pixels.has_alpha:
-        return fill_transparent(rows, height)
-    return (rows(*span) for span in spans(height, max(1, _STRIP_PIXELS // width)))
+def _upright_rows(part: Part, header: Header, first: int, last: int) -> np.ndarray:
+    """Return the rows [first, last) of the upright image, [n, W, 3 or 4]."""
+    height, _ = header.upright_size
+    start = first
+    if header.orientation in _REVERSED_ROWS:
+        start = height - last
+    box = Box(0, start, header.width, last - first)
+    if header.orientation >= 5:
+        box = Box(start, 0, last - first, header.height)
+    values = _upright(part(box), header.orientation)
+    if values.shape[2] < 3:
+        return grey_as_rgb(values)
+    return values
 
 
 def _budget(header: Header, size: int) -> DecodeBudget:

@@ -338,11 +338,11 @@ def _receive_image(worker: _Worker, folder: Path | None) -> SourceImage:
 
     Raises PictureError if that is the answer, and ValueError if rows are missing.
     """
-    (height, width, channels), image = worker.receive()
+    (height, width, has_alpha), image = worker.receive()
     dtype = image.rgb.dtype.name
     rgb = allocate_pixels((height, width, 3), dtype, folder)
     alpha = None
-    if channels == 4:
+    if has_alpha:
         alpha = allocate_pixels((height, width), dtype, folder)
     row = 0
     while (strip := worker.receive()) is not None:
