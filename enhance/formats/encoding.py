@@ -266,4 +266,4 @@ def notes_of(png: Path, encoding: Encoding, input_notes: Iterable[str] = ()) -> 
     """
     with PngReader(png) as image:
         notes = encoding.notes(image, has_alpha=image.channels in (2, 4))
-        return encoding.input_notes(input_notes, has_gain_map=image.has_gain_map) + notes
+        return encoding.input_notes(input_notes, has_gain_map=image.gain_map is not None) + notes

@@ -12,7 +12,7 @@ import numpy as np
 from isal import isal_zlib
 
 from ..errors import PictureError
-from ..images import Box, ceil_div, spans
+from ..images import Box, spans
 from ..images.downscaling import block_means
 from ..images.worker import WORKERS
 from ..metadata import Metadata
@@ -70,7 +70,9 @@ class PngReader:
         """The number of bytes of a row's pixels."""
         self._dtype = np.dtype(f">u{bits // 8}")
         self._idat = [chunk for chunk in self.chunks if chunk.kind == b"IDAT"]
-        if len(self._idat) != ceil_div(height, rows_per_chunk(self.row_bytes)):
+        self._spans = [*spans(height, rows_per_chunk(self.row_bytes))]
+        """The rows of each IDAT chunk."""
+        if len(self._idat) != len(self._spans):
             raise ValueError("the chunks have other rows")
         self._cached: tuple[int, np.ndarray] | None = None
 
@@ -94,10 +96,6 @@ class PngReader:
         return WORKERS.request("variants", self._path, None, None)
 
     @property
-    def has_gain_map(self) -> bool:
-        return GAIN_MAP_CHUNK in first_chunks(self.chunks)
-
-    @property
     def gain_map(self) -> bytes | None:
         """The gain map for files in other formats, as a JPEG."""
         found = first_chunks(self.chunks).get(GAIN_MAP_CHUNK)
@@ -111,12 +109,11 @@ class PngReader:
 
         Only the chunks that contain the rows are inflated.
         """
-        count = rows_per_chunk(self.row_bytes)
         parts = []
-        for index in range(first // count, ceil_div(last, count)):
-            top = index * count
-            chunk = self._chunk(index)
-            parts.append(chunk[max(first - top, 0) : last - top, columns])
+        for index, (top, bottom) in enumerate(self._spans):
+            if top < last and bottom > first:
+                chunk = self._chunk(index)
+                parts.append(chunk[max(first - top, 0) : last - top, columns])
         return np.concatenate(parts)
 
     def _chunk(self, index: int) -> np.ndarray:
@@ -137,17 +134,15 @@ class PngReader:
     def _inflate(self, index: int) -> np.ndarray:
         """Return the rows of an IDAT chunk as stored, uint8 [n, 1 + B]: the filter and the filtered
         bytes."""
-        count = rows_per_chunk(self.row_bytes)
-        height, _ = self.size
-        rows = min(count, height - index * count)
+        top, bottom = self._spans[index]
         stride = 1 + self.row_bytes
         content = self._read(self._idat[index])[8:-4]
         if index == 0:
             content = content[_ZLIB_HEADER_BYTES:]
         inflater = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)
         try:
-            inflated = inflater.decompress(content, rows * stride)
-            return np.frombuffer(inflated, np.uint8).reshape(rows, stride)
+            inflated = inflater.decompress(content, (bottom - top) * stride)
+            return np.frombuffer(inflated, np.uint8).reshape(bottom - top, stride)
         except (ValueError, isal_zlib.error) as error:  # pyright: ignore[reportGeneralTypeIssues]
             raise self._error("png_damaged") from error
 
