@@ -201,9 +201,6 @@ def export(
     with PngReader(png) as reader:
         height, width = reader.size
         origin = origin_of(png)
-        gain_map = None
-        if form.keeps_gain_map:
-            gain_map = reader.gain_map
         mark = b""
         if marked or encoding.metadata != "none":
             mark = replace(origin, encoding=encoding.mark()).mark()
@@ -214,7 +211,6 @@ def export(
             background=BACKGROUNDS[encoding.background],
             metadata=_exported_metadata(reader.variants, encoding, origin),
             mark=mark,
-            gain_map=gain_map,
             stop=stop,
         )
 

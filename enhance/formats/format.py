@@ -105,7 +105,6 @@ class FinishedImage:
     background: int
     metadata: Metadata
     mark: bytes
-    gain_map: bytes | None
     stop: threading.Event | None
 
     @property

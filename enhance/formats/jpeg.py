@@ -34,9 +34,10 @@ def _write(file: BinaryIO, image: FinishedImage) -> None:
     """Write a JPEG, and the gain map behind it."""
     ending = image.ending(_START_OF_IMAGE) or _END_OF_IMAGE
     attached = b""
-    if image.gain_map:
+    gain_map = image.png.gain_map
+    if gain_map:
         # The mark is at the end of the file, so it belongs to the gain map.
-        attached = image.gain_map.removesuffix(_END_OF_IMAGE) + ending
+        attached = gain_map.removesuffix(_END_OF_IMAGE) + ending
     head = _write_photo(file, image, attached)
     if not attached:
         file.write(ending)

@@ -38,17 +38,9 @@ compressed."""
 _LEVEL = 1
 _STRIP_OFFSETS = 273
 _STRIP_BYTES = 279
-_PIXEL_TAGS = {
-    *range(0x0100, 0x0107),
-    0x0111,
-    *range(0x0115, 0x011A),
-    0x011C,
-    0x013D,
-    *range(0x0140, 0x0146),
-    0x014A,
-    *range(0x0200, 0x0215),
-}
-"""EXIF tags that describe how the pixels of the original are stored."""
+_PIXEL_TAGS = {0x0118, 0x0119, *range(0x0140, 0x0146), 0x014A, *range(0x0200, 0x0215)}
+"""EXIF tags that describe how the pixels of the original are stored, except those that every TIFF
+of a result has."""
 
 _Entry: TypeAlias = tuple[int, bytes]
 """The type and the bytes of a value."""
