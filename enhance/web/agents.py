@@ -98,8 +98,9 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
             ):
                 check_endpoint(name, services.endpoints)
                 endpoint = services.endpoints[name]
-                properties = _input_schema(name, endpoint, local)["properties"]
-                known = [*properties, *endpoint.ignored]
+                known = [*endpoint.parameters]
+                if local and name == "enhance":
+                    known.append("output")
                 check_parameters(name, known, endpoint.required, arguments)
                 given = await _convert(services, arguments, partial(_image_path, local=local))
                 output = given.pop("output", None)
@@ -202,6 +203,14 @@ def _local_request() -> gr.Request:
 
 
 def _tool(name: str, endpoint: Endpoint, local: bool) -> types.Tool:
+    inputs = {
+        one: parameter_schema(one) for one in endpoint.parameters if one not in endpoint.ignored
+    }
+    if local:
+        if name == "enhance":
+            inputs["output"] = {"type": "string"}
+        for one in _PATHS.keys() & inputs:
+            inputs[one]["description"] = _PATHS[one]
     outputs = {
         label: {"type": ["string", "null"]} if is_file else {}
         for label, is_file in endpoint.outputs.items()
@@ -209,7 +218,7 @@ def _tool(name: str, endpoint: Endpoint, local: bool) -> types.Tool:
     return types.Tool(
         name=name,
         description=getdoc(endpoint.function),
-        inputSchema=_input_schema(name, endpoint, local),
+        inputSchema={"type": "object", "properties": inputs, "required": [*endpoint.required]},
         outputSchema={"type": "object", "properties": outputs, "required": [*outputs]},
         annotations=types.ToolAnnotations(
             readOnlyHint=name not in _WRITING,
@@ -218,22 +227,6 @@ def _tool(name: str, endpoint: Endpoint, local: bool) -> types.Tool:
             openWorldHint=False,
         ),
     )
-
-
-def _input_schema(name: str, endpoint: Endpoint, local: bool) -> dict[str, Any]:
-    properties = {
-        one: parameter_schema(one) for one in endpoint.parameters if one not in endpoint.ignored
-    }
-    if local:
-        if name == "enhance":
-            properties["output"] = {"type": "string"}
-        for one in _PATHS.keys() & properties:
-            properties[one]["description"] = _PATHS[one]
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [*endpoint.required],
-    }
 
 
 async def _call(

@@ -84,11 +84,6 @@ class LocalJob(JobThread[None]):
         """The number of runs ahead of the job in the queue."""
         return self._running.ahead
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether the job is queued and no file has been started."""
-        return self.ahead > 0 and not self.batch.share
-
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Keep the results inside the block."""
@@ -188,7 +183,11 @@ class LocalJob(JobThread[None]):
             self._end("failed", self._recorded(error))
             raise error from raised
         finally:
-            self._release()
+            threads = self.call.services.threads
+            with threads.starting:
+                # An interrupted job can have been started again.
+                if threads.named.get(self.key) is self:
+                    del threads.named[self.key]
 
     def _keep_input(self, entry: RecentRun) -> None:
         """Copy an input into the store, because its upload can be deleted. Raises EnhanceError."""
@@ -275,13 +274,3 @@ class LocalJob(JobThread[None]):
             jobs = self.call.services.jobs
             if jobs.end(*self.key, state, entries, error) == "cancelled":
                 raise Cancelled("job_cancelled")
-
-    def _release(self) -> None:
-        """Record that this process no longer runs the job.
-
-        Nothing changes if the job was interrupted and has already been started again.
-        """
-        threads = self.call.services.threads
-        with threads.starting:
-            if threads.named.get(self.key) is self:
-                del threads.named[self.key]

@@ -175,6 +175,7 @@ def check_jobs(services: Services) -> None:
     """Cancel the jobs that another process has cancelled, and those without a reader."""
     for key, job in list(services.threads.named.items()):
         is_unread = time.time() - job.last_read > UNREAD_JOB_SECONDS
-        is_left = is_unread and (job.is_waiting or not job.call.owner.is_lasting)
+        is_waiting = job.ahead > 0 and not job.batch.share
+        is_left = is_unread and (is_waiting or not job.call.owner.is_lasting)
         if is_left or services.jobs.is_stopped(*key):
             job.close()
