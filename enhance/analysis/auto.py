@@ -1,4 +1,4 @@
-"""The choice of a preset for an image from its analysis, by the rules in `RULES`."""
+"""The choice of a preset for an image from its analysis, by `RULES`."""
 
 from __future__ import annotations
 
@@ -62,10 +62,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class Rule:
-    """The preset for images of a kind that meet a condition, and settings that differ from those of
-    the preset."""
+    """The preset for images that meet a condition, and settings that differ from those of the
+    preset."""
 
-    kind: str
     condition: Callable[[Analysis], bool]
     preset: str
     reason: str
@@ -125,35 +124,36 @@ _COMPRESSED = {"strength": 0.5, "fidelity": 0.0, "sharpen": 0.0}
 _NEARLY_CLEAN = {"strength": 0.7, "fidelity": 1.0}
 """With the values of `balanced`, such a photo loses detail that `precise` keeps."""
 
-RULES = (
-    Rule("drawing", is_compressed, "anime", "compressed_drawing"),
+RULES = {
+    "drawing": (
+        Rule(is_compressed, "anime", "compressed_drawing"),
+        Rule(_is_noisy, "fast", "noisy_drawing"),
+        Rule(lambda analysis: True, "precise", "clean_drawing"),
+    ),
     # All text gets `precise`, because the other networks change more characters (docs/fidelity.md).
     # However, `precise` keeps the noise.
-    Rule("text", is_compressed, "precise", "compressed_text"),
-    Rule("drawing", _is_noisy, "fast", "noisy_drawing"),
-    Rule("text", _is_noisy, "precise", "noisy_text"),
-    Rule("drawing", lambda analysis: True, "precise", "clean_drawing"),
-    Rule("text", lambda analysis: True, "precise", "clean_text"),
-    Rule("photo", _has_grain, "gentle", "grainy_photo"),
-    Rule("photo", _is_slightly_compressed, BALANCED, "slightly_compressed_photo"),
-    Rule(
-        "photo",
-        _has_compressed_lines,
-        "gentle",
-        "compressed_lines",
-        _COMPRESSED | {"strength": 0.75},
+    "text": (
+        Rule(is_compressed, "precise", "compressed_text"),
+        Rule(_is_noisy, "precise", "noisy_text"),
+        Rule(lambda analysis: True, "precise", "clean_text"),
     ),
-    # Compression removes noise. Strong noise in a compressed photo is therefore texture that
-    # `gentle` would replace.
-    Rule("photo", is_compressed, "fast", "compressed_photo", _COMPRESSED),
-    Rule("photo", lambda analysis: analysis.noise >= STRONG_NOISE, "gentle", "noisy_photo"),
-    Rule("photo", _is_slightly_noisy, BALANCED, "slightly_noisy_photo"),
-    Rule("photo", _is_noisy, "fast", "slightly_noisy_photo"),
-    Rule("photo", _is_soft, "fast", "soft_photo"),
-    Rule("photo", _was_compressed, BALANCED, "slightly_compressed_photo", _NEARLY_CLEAN),
-    Rule("photo", lambda analysis: True, "precise", "clean_photo"),
-)
-"""The first rule that applies decides. If `balanced` is not available, its rules do not apply."""
+    "photo": (
+        Rule(_has_grain, "gentle", "grainy_photo"),
+        Rule(_is_slightly_compressed, BALANCED, "slightly_compressed_photo"),
+        Rule(_has_compressed_lines, "gentle", "compressed_lines", _COMPRESSED | {"strength": 0.75}),
+        # Compression removes noise. Strong noise in a compressed photo is therefore texture that
+        # `gentle` would replace.
+        Rule(is_compressed, "fast", "compressed_photo", _COMPRESSED),
+        Rule(lambda analysis: analysis.noise >= STRONG_NOISE, "gentle", "noisy_photo"),
+        Rule(_is_slightly_noisy, BALANCED, "slightly_noisy_photo"),
+        Rule(_is_noisy, "fast", "slightly_noisy_photo"),
+        Rule(_is_soft, "fast", "soft_photo"),
+        Rule(_was_compressed, BALANCED, "slightly_compressed_photo", _NEARLY_CLEAN),
+        Rule(lambda analysis: True, "precise", "clean_photo"),
+    ),
+}
+"""The first rule for the kind of an image that applies decides. If `balanced` is not available, its
+rules do not apply."""
 
 
 def choose(
@@ -172,8 +172,11 @@ def choose(
     reduce = 1
     if analysis.softness >= SOFT and width <= 4 / REDUCE * analysis.width:
         reduce = REDUCE
-    rules = (rule for rule in RULES if rule.preset != BALANCED or BALANCED in available)
-    rule = next(rule for rule in rules if analysis.kind == rule.kind and rule.condition(analysis))
+    rule = next(
+        rule
+        for rule in RULES[analysis.kind]
+        if rule.condition(analysis) and (rule.preset != BALANCED or BALANCED in available)
+    )
     if rule.preset in available:
         return Choice(rule.preset, rule.reason, reduce, rule.tuning)
     return Choice(REFERENCE_PRESET, rule.reason, reduce)
