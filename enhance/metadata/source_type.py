@@ -38,10 +38,8 @@ def read_source_type(xmp: bytes | None) -> str | None:
     The result is None if it states none of the vocabulary.
     """
     stated = _PROPERTY.search(xmp or b"")
-    if stated is None:
-        return None
-    name = _NAME.search(stated[0])
-    if name is None:
+    name = stated and _NAME.search(stated[0])
+    if not name:
         return None
     return name[1].decode()
 

@@ -120,9 +120,7 @@ class ReportDocument(FPDF):
         self.add_page()
         self.paragraph(self._heading, TITLE, style="B")
         month = self.translate("report_months").split()[when.month - 1]
-        date = self.translate(
-            "report_date", day=when.day, month=month, year=when.year, time=f"{when:%H:%M}"
-        )
+        date = self.translate("report_date", day=when.day, month=month, year=when.year, time=when)
         self.paragraph(date, NOTE, colour=GREY)
         self.ln(3)
 
