@@ -106,7 +106,9 @@ def _is_drawing(blocks: np.ndarray, flat: np.ndarray, constant: float) -> bool:
     """
     if not flat.any():
         return False
-    background = _most_frequent(blocks[flat].mean(2))
+    colours = blocks[flat].mean(2)
+    cells = np.rint(colours / 4).astype(int) @ np.array([1, 128, 128**2])
+    background = _most_frequent(colours, cells)
     is_background = np.abs(blocks - background[:, None]).max(1) <= _BACKGROUND_RANGE
     is_inside = is_background.mean(1) < _MOST_BACKGROUND
     light = _LUMA @ blocks[is_inside]
@@ -139,12 +141,10 @@ def _is_flat(flat: np.ndarray, constant: float) -> bool:
     return constant >= _CONSTANT and float(flat.mean()) >= least_share
 
 
-def _most_frequent(colours: np.ndarray) -> np.ndarray:
-    """Return the median of the colours [n, 3] in the cell of 4 levels that contains most of
-    them."""
-    cells = np.rint(colours / 4).astype(int) @ np.array([1, 128, 128**2])
-    _, places, counts = np.unique(cells, return_inverse=True, return_counts=True)
-    return np.median(colours[places == counts.argmax()], axis=0)
+def _most_frequent(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Return the median of the values [n, ...] in the cell that contains most of them, by the
+    number of the cell of each value [n]."""
+    return np.median(values[cells == np.bincount(cells).argmax()], axis=0)
 
 
 def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
@@ -156,7 +156,9 @@ def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
     text = 0
     inked = 0
     for light in samples @ _LUMA:
-        distance = np.abs(light - _paper_of(light))
+        values = light.ravel()
+        paper = _most_frequent(values, (values / 8).astype(int))
+        distance = np.abs(light - paper)
         ink = (distance > _INK).astype(np.uint8)
         _, _, shapes, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
         _, _, width, height, area = shapes[1:].T  # The first one is the background.
@@ -170,14 +172,6 @@ def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
         text += has_glyphs and is_mostly_glyphs and has_little_ink and has_paper
         inked += area.sum() > _BLOCK
     return text, inked
-
-
-def _paper_of(light: np.ndarray) -> np.floating:
-    """Return the median of the brightnesses of a square in the range of 8 levels that contains most
-    of them."""
-    bins = (light / 8).astype(int)
-    most_frequent = np.bincount(bins.ravel()).argmax()
-    return np.median(light[bins == most_frequent])
 
 
 def _is_between(values: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
