@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Generic, Literal, TypeVar
 
 from ..errors import Cancelled, EnhanceError, check_stop
@@ -188,61 +189,48 @@ class Scheduler:
 class FairQueue(Generic[T]):
     """A queue that serves its callers in rotation. The items of one caller keep their order.
 
-    Each waiting caller, and each prefix of its tuple, has a place: when it came, or when it was
-    served. A caller who was served is behind all who come before the next item is taken.
+    Each caller, and each prefix of its tuple, has a place in the rotation, which begins at the end.
+    A caller who was served is behind all who come before the next item is taken.
     """
 
     def __init__(self) -> None:
-        self._arrivals = dict[T, _Arrival]()
-        self._places = dict[tuple[Hashable, ...], int]()
+        self._prefixes = dict[T, list[tuple[Hashable, ...]]]()  # of the callers of the items
+        self._rotation = list[tuple[Hashable, ...]]()
         self._served = list[tuple[Hashable, ...]]()
-        self._number = 0
 
     def __len__(self) -> int:
-        return len(self._arrivals)
+        return len(self._prefixes)
 
     def __contains__(self, item: object) -> bool:
-        return item in self._arrivals
+        return item in self._prefixes
 
     def add(self, caller: Hashable, item: T) -> None:
-        self._number += 1
-        self._arrivals[item] = _Arrival(_prefixes(caller), self._number)
+        prefixes = _prefixes(caller)
+        self._prefixes[item] = prefixes
+        self._rotation += [prefix for prefix in prefixes if prefix not in self._rotation]
 
     def take(self) -> T:
         """Remove and return the next item, of the caller who was served the longest time ago."""
-        self._number += 1
-        before = self._places | dict.fromkeys(self._served, self._number)
-        places = dict[tuple[Hashable, ...], int]()
-        for arrival in self._arrivals.values():
-            for prefix in arrival.prefixes:
-                places.setdefault(prefix, max(arrival.number, before.get(prefix, 0)))
-
-        def place(item: T) -> list[int]:
-            return [places[prefix] for prefix in self._arrivals[item].prefixes]
-
-        item = min(self._arrivals, key=place)
-        self._places = places
-        self._served = self._arrivals.pop(item).prefixes
+        others = [prefix for prefix in self._rotation if prefix not in self._served]
+        waiting = set(chain.from_iterable(self._prefixes.values()))
+        self._rotation = [prefix for prefix in others + self._served if prefix in waiting]
+        item = min(self._prefixes, key=self._places)
+        self._served = self._prefixes.pop(item)
         return item
+
+    def _places(self, item: T) -> list[int]:
+        return [self._rotation.index(prefix) for prefix in self._prefixes[item]]
 
     def remove(self, item: T) -> bool:
         """Remove an item. Return False if it was not there."""
-        return self._arrivals.pop(item, None) is not None
+        return self._prefixes.pop(item, None) is not None
 
     def in_order(self) -> Iterator[T]:
         """Yield the items in the order in which they will be taken."""
         later = copy(self)
-        later._arrivals = self._arrivals.copy()
+        later._prefixes = self._prefixes.copy()
         while later:
             yield later.take()
-
-
-@dataclass(frozen=True)
-class _Arrival:
-    """The prefixes of an item's caller, and when the item came."""
-
-    prefixes: list[tuple[Hashable, ...]]
-    number: int
 
 
 @dataclass
