@@ -82,7 +82,7 @@ class BatchFile:
 
     @property
     def pixels(self) -> int:
-        return math.prod(self.size) if self.size else self.bytes
+        return math.prod(self.size or [self.bytes])
 
     @property
     def place(self) -> str:
