@@ -52,7 +52,7 @@ from .preview import View
 from .recent import describe_runs
 from .run_jobs import CHECK_SECONDS, cancel_job, check_jobs, finish_job, run_job
 from .services import Services
-from .streams import JOB_EVENTS, follow
+from .streams import follow
 
 _POLL_SECONDS = 0.2
 """Gradio ends a call whose client has left when the call yields."""
@@ -398,17 +398,18 @@ def add_endpoints(services: Services) -> None:
         )
 
     with hidden:
-        add("enhance", [result, info], **JOB_EVENTS)
-        add("preview", [before, after, info], **JOB_EVENTS)
-        add("compare", [result, info], **JOB_EVENTS)
+        # Jobs without a limit here wait in the app's own queue.
+        add("enhance", [result, info], concurrency_limit=None)
+        add("preview", [before, after, info], concurrency_limit=None)
+        add("compare", [result, info], concurrency_limit=None)
         add("presets", [answer], queue=False)
         add("status", [answer], queue=False)
-        add("batch", [archive, info], **JOB_EVENTS)
+        add("batch", [archive, info], concurrency_limit=None)
         add("analyse", [answer], concurrency_limit=2)
         add("report", [pdf], concurrency_limit=1)
         add("cancel", [answer], queue=False)
         add("runs", [answer], queue=False)
-        add("export", [result, info], **JOB_EVENTS)
+        add("export", [result, info], concurrency_limit=None)
         add("forget", [answer], queue=False)
     call_regularly(CHECK_SECONDS, lambda: check_jobs(services))
 

@@ -197,6 +197,6 @@ def _response(request: Request, file: Path, info: Mapping[str, Any], media_type:
 
 HTTP_ROUTES = [
     Route(HTTP_API, enhance_form, methods=["POST"]),
-    Route(f"{API}/openapi.json", describe, methods=["GET"]),
-    Route("/api/results/{folder}/{name}", send_result, methods=["GET"]),
+    Route(f"{API}/openapi.json", describe),
+    Route("/api/results/{folder}/{name}", send_result),
 ]

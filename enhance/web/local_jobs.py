@@ -23,8 +23,6 @@ from ..store import RecentRun
 from ..store.job_records import id_of_file
 from .job_calls import JobCall, file_facts, file_of, visible_info, with_states
 
-_IMAGE_SECONDS = 1.0
-
 
 class LocalJob(JobThread[None]):
     """A run or a batch of this process, its entries as they are now, and its readers.
@@ -128,7 +126,7 @@ class LocalJob(JobThread[None]):
         live = self._live_view
         if live is None or not live.share:
             return {}
-        marks = {live.share, time.monotonic() // _IMAGE_SECONDS}
+        marks = {live.share, int(time.monotonic())}
         if marks & shown:
             return {}
         shown |= marks

@@ -38,7 +38,6 @@ from .streams import LONGEST_POLL_SECONDS, POLL_SECONDS, EventReader, follow
 UNREAD_JOB_SECONDS = 120.0
 """How long a job without a reader stays in the queue, or runs if its owner is only a session."""
 CHECK_SECONDS = 1.0
-_TOO_MANY = 429
 
 
 def run_job(call: JobCall, progress: gr.Progress | None = None) -> Generator[Any, None, None]:
@@ -143,7 +142,7 @@ def finish_job(call: JobCall) -> Iterator[Any]:
         try:
             job = call.services.start(call.request, "preview", lambda _: work(call))
         except EnhanceError as error:
-            if status_of(error) != _TOO_MANY:
+            if status_of(error) != 429:
                 raise
             # The job is done, so its client must wait instead of being rejected.
             reader.is_reading()

@@ -19,8 +19,6 @@ LONGEST_POLL_SECONDS = 0.5
 """Every poll is an event for the client, so long jobs are polled less often."""
 _LONGEST_PAUSE_SECONDS = 0.5
 """The time between two checks for a reader counts at most as this long."""
-JOB_EVENTS: dict[str, Any] = {"concurrency_limit": None}
-"""Jobs wait in the app's own queue."""
 UNREAD_SECONDS = 2.0
 """How long a call continues while no client reads its events."""
 _streams = list[str]()
