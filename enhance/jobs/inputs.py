@@ -72,7 +72,11 @@ def find_images(
     for folder in listing.unreadable:  # They have failed in all shards.
         error = PictureError("folder_closed", name=folder.relative_path.as_posix())
         files.append(BatchFile(folder.path, folder.relative_path, state="failed", error=error))
-    batch = plan(files, _result_names(output))
+    names = ResultNames(Path(output or ""))
+    if is_address(output):
+        check_bucket(output)
+        names = RemoteNames(output)
+    batch = plan(files, names)
     return replace(batch, hidden=listing.hidden, others=listing.others)
 
 
@@ -87,13 +91,6 @@ def with_targets(files: Sequence[BatchFile], ending: str = ".png") -> list[Batch
     names = [(file.named_after, file.relative_path.suffix) for file in files]
     targets = plan_names(names, ending)
     return [replace(file, target=target) for file, target in zip(files, targets, strict=True)]
-
-
-def _result_names(output: Path | str | None) -> ResultNames:
-    if not is_address(output):
-        return ResultNames(Path(output or ""))
-    check_bucket(output)
-    return RemoteNames(output)
 
 
 def read_list(path: Path) -> list[BatchFile]:
