@@ -147,7 +147,8 @@ class Scheduler:
     def _check_limits(self, job: Job, limit: int) -> None:
         jobs = [one for one in self._holders if one.kind == job.kind]
         own = sum(one.caller == job.caller for one in jobs)
-        of_address = sum(_parts(one.caller)[0] == _parts(job.caller)[0] for one in jobs)
+        address = _prefixes(job.caller)[0]
+        of_address = sum(_prefixes(one.caller)[0] == address for one in jobs)
         share = max(2, limit // 4)
         reached = {
             # One more than can wait, because one job has the device.
@@ -242,12 +243,8 @@ class _JobQueue:
     waiting: FairQueue[Job] = field(default_factory=FairQueue)
 
 
-def _parts(caller: Hashable) -> tuple[Hashable, ...]:
-    if isinstance(caller, tuple):
-        return caller
-    return (caller,)
-
-
 def _prefixes(caller: Hashable) -> list[tuple[Hashable, ...]]:
-    parts = _parts(caller)
+    parts = caller
+    if not isinstance(parts, tuple):
+        parts = (parts,)
     return [parts[: count + 1] for count in range(len(parts))]
