@@ -103,7 +103,7 @@ def to_pixels(image: np.ndarray | torch.Tensor) -> np.ndarray:
     low = float(array.min())
     high = float(array.max())
     if not (low >= -_MARGIN and high <= 1 + _MARGIN):  # also for NaN
-        raise PictureError("array_range", low=f"{low:g}", high=f"{high:g}")
+        raise PictureError("array_range", low=low, high=high)
     levels = np.clip(array, 0, 1) * np.float32(65535)
     return np.rint(levels).astype(np.uint16)
 

@@ -64,12 +64,10 @@ def _write(file: BinaryIO, image: FinishedImage) -> None:
     if image.form.converts_to_srgb(image.quality, icc):
         values = in_srgb(values, icc)
     library = load_library()
+    options = {"quality": _distance(image.quality), "speed": library.EncoderSpeed.Squirrel}
     if image.is_lossless:
-        speed = library.EncoderSpeed.Falcon
-        coded = library.encode_from_numpy(values, lossless=True, speed=speed)
-    else:
-        speed = library.EncoderSpeed.Squirrel
-        coded = library.encode_from_numpy(values, quality=_distance(image.quality), speed=speed)
+        options = {"lossless": True, "speed": library.EncoderSpeed.Falcon}
+    coded = library.encode_from_numpy(values, **options)
     codestream = codestream_of(coded)
     if icc and image.is_lossless:
         codestream = _with_profile(codestream, icc, values)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from .downscaling import Span, block_means, ceil_div, spans
+from .downscaling import block_means, ceil_div, spans, widen
 
 _LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _LAPLACIAN_NORM = 6
@@ -82,12 +82,10 @@ def _noise(rgb: np.ndarray, weights: np.ndarray, reduction: int = 1) -> float:
     """
     counts = np.zeros(_BINS, np.int64)
     kernel = _LAPLACIANS * (_BINS_PER_LEVEL * 255 / np.iinfo(rgb.dtype).max)
-    for first, last in _strips(rgb):
-        low = max(first - reduction, 0)
-        rows = rgb[low : last + reduction].astype(np.float32)
+    for rows, inside in _strips(rgb, reduction):
         plane = block_means(cv2.transform(rows, weights), reduction)
-        start = (first - low) // reduction
-        end = ceil_div(last - low, reduction)
+        start = inside.start // reduction
+        end = ceil_div(inside.stop, reduction)
         response = np.abs(cv2.filter2D(plane, -1, kernel)[start:end])
         counts += np.bincount(response.astype(np.int32).ravel(), minlength=_BINS)
     median = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
@@ -128,11 +126,8 @@ def _softness(rgb: np.ndarray) -> float:
     """
     fine = 0.0
     coarse = 0.0
-    for first, last in _strips(rgb):
-        low = max(first - BLUR_MARGIN, 0)
-        rows = rgb[low : last + BLUR_MARGIN].astype(np.float32)
+    for rows, inside in _strips(rgb, BLUR_MARGIN):
         rows *= np.float32(255 / np.iinfo(rgb.dtype).max)
-        inside = slice(first - low, last - low)
         fine_energy, coarse_energy = edge_energies(rows)
         fine += float(fine_energy[inside].sum(dtype=float))
         coarse += float(coarse_energy[inside].sum(dtype=float))
@@ -140,12 +135,15 @@ def _softness(rgb: np.ndarray) -> float:
     return blur_of(fine, coarse, height * width)
 
 
-def _strips(rgb: np.ndarray) -> Iterator[Span]:
-    """Return (first, last) rows of strips from top to bottom; `first` is even."""
+def _strips(rgb: np.ndarray, margin: int) -> Iterator[tuple[np.ndarray, slice]]:
+    """Yield strips from top to bottom, float32 with `margin` more rows above and below, and the
+    slice of their own rows. The first one of these is even in the image."""
     height, width, _ = rgb.shape
     fitting = min(_STRIP_ROWS, _STRIP_PIXELS // width)
     count = max(_MIN_STRIP_ROWS, fitting)
-    return spans(height, count // 2 * 2)
+    for first, last in spans(height, count // 2 * 2):
+        low, high = widen(first, last, margin, height)
+        yield rgb[low:high].astype(np.float32), slice(first - low, last - low)
 
 
 def edge_energies(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

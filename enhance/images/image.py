@@ -37,8 +37,8 @@ class FileFacts:
     profile: str | None
     has_alpha: bool
     frames: int
-    has_location: bool = False
-    dpi: float | None = None
+    has_location: bool
+    dpi: float | None
 
 
 @dataclass(frozen=True)

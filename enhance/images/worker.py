@@ -200,10 +200,10 @@ class Workers:
         Yields False if this image alone needs too much.
         """
         with self._changed:
-            is_enough = self._is_free(budget)
-            while self._granted and not is_enough:  # Without other images, waiting would not help.
+            # Without other images, waiting would not help.
+            while self._granted and not self._is_free(budget):
                 self._changed.wait(0.5)  # Other processes free memory without notice.
-                is_enough = self._is_free(budget)
+            is_enough = self._is_free(budget)
             self._granted.append(budget.memory)
         try:
             yield is_enough
