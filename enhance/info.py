@@ -299,13 +299,12 @@ def model_info(located: Located) -> ModelInfo:
     )
 
 
-def output_info(path: Path, size: tuple[int, int], sha256: str | None = None) -> OutputInfo:
-    """Return the facts of a file of `size` (height, width). Its checksum is computed if it is not
-    given."""
+def output_info(path: Path, size: tuple[int, int]) -> OutputInfo:
+    """Return the facts of a file of `size` (height, width)."""
     height, width = size
     return OutputInfo(
         path=str(path),
-        sha256=sha256 or file_sha256(path),
+        sha256=file_sha256(path),
         width=width,
         height=height,
         bytes=path.stat().st_size,

@@ -193,7 +193,7 @@ class Run:
             thumbnail = None
             if self.watch:
                 thumbnail = self.watch.create_thumbnail(rows)
-            sha256, seconds = write_png(
+            self.seconds |= write_png(
                 rows,
                 path,
                 signature=self.inputs.signature,
@@ -201,9 +201,8 @@ class Run:
                 thumbnail=thumbnail,
                 stop=self.job.stop,
             )
-            self.seconds |= seconds
             self._record_fidelity(meter and meter.fidelity())
-            return self.info(output_info(path, self.inputs.size, sha256))
+            return self.info(output_info(path, self.inputs.size))
 
     def _record_fidelity(self, fidelity: Fidelity | None) -> None:
         self.measurements |= fidelity_info(fidelity)

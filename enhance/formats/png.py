@@ -10,12 +10,11 @@ read at once.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -70,17 +69,15 @@ class PngHeader:
 
 
 class PngWriter:
-    """Writes rows as a PNG into an open file, and counts its `length` and `sha256`.
+    """Writes rows as a PNG into an open file.
 
-    `mark` and `xmp` can be set until `finish`; for `mark` see `enhance.metadata.provenance`. `xmp`
-    replaces the XMP of `header` and has its length. The `sha256` does not cover it.
+    `mark` and `header` can be set until `finish`; for `mark` see `enhance.metadata.provenance`. The
+    chunks of another header need the same length.
     """
 
     def __init__(self, sink: BinaryIO, header: PngHeader, mark: bytes | None = None) -> None:
+        self.header = header
         self.mark = mark
-        self.xmp: bytes | None = None
-        self.length = 0
-        self.sha256 = hashlib.sha256()
         self._sink = sink
         self._rows_left = header.height
         self._dtype = np.dtype(f"u{header.bits // 8}")
@@ -90,9 +87,7 @@ class PngWriter:
         self._row_above: np.ndarray | int = 0
         self._deflate = isal_zlib.compressobj(_LEVEL)
         self._packed: list[bytes] = []
-        self._header = header
-        for part in header.head():
-            self._push(part)
+        sink.writelines(header.head())
 
     def write(self, rows: np.ndarray) -> None:
         """Add rows from top to bottom: [n, W, C], uint8 or uint16 according to `bits`."""
@@ -100,14 +95,13 @@ class PngWriter:
         if not has_format or len(rows) > self._rows_left:
             raise ValueError(f"rows of {rows.dtype} {rows.shape} do not fit into the rest")
         self._rows_left -= len(rows)
-        first = 0
-        while first < len(rows):
+        while len(rows):
             if self._chunk_rows == self._rows_of_chunk:
                 # The next chunk must not refer to the bytes of this one.
                 self._end_chunk(self._deflate.flush(isal_zlib.Z_FULL_FLUSH))
             count = self._rows_of_chunk - self._chunk_rows
-            self._write_block(rows[first : first + count])
-            first += count
+            self._write_block(rows[:count])
+            rows = rows[count:]
 
     def finish(self) -> None:
         """Write the rest of the file. Raises ValueError if rows are missing."""
@@ -117,11 +111,9 @@ class PngWriter:
         ending = END
         if self.mark:
             ending = marked_ending(SIGNATURE, self.mark)
-        self._push(ending)
-        if self.xmp is not None:
-            metadata = replace(self._header.metadata, xmp=self.xmp)
-            self._sink.seek(0)
-            self._sink.writelines(replace(self._header, metadata=metadata).head())
+        self._sink.write(ending)
+        self._sink.seek(0)
+        self._sink.writelines(self.header.head())
 
     def _write_block(self, rows: np.ndarray) -> None:
         """Add rows of one chunk with the filter Up (section 9).
@@ -144,15 +136,10 @@ class PngWriter:
         self._chunk_rows += len(rows)
 
     def _end_chunk(self, deflated: bytes) -> None:
-        self._push(make_chunk(b"IDAT", b"".join([*self._packed, deflated])))
+        self._sink.write(make_chunk(b"IDAT", b"".join([*self._packed, deflated])))
         self._packed = []
         self._chunk_rows = 0
         self._row_above = 0
-
-    def _push(self, data: bytes) -> None:
-        self._sink.write(data)
-        self.sha256.update(data)
-        self.length += len(data)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ import numpy as np
 
 from ..analysis.haze import Haze
 from ..errors import check_stop
-from ..files import file_sha256
 from ..formats.png import PngHeader, create_png
 from ..formats.thumbnails import Thumbnail
 from ..images import NO_DEGRADATION, Box, Degradation, Size, SourceImage, spans
@@ -129,14 +128,13 @@ def write_png(
     meter: FidelityMeter | None = None,
     thumbnail: Thumbnail | None = None,
     stop: threading.Event | None = None,
-) -> tuple[str, dict[str, float]]:
+) -> dict[str, float]:
     """Write the result to `path` atomically.
 
-    Returns its SHA-256, and the seconds of `tuning` and of `encode`. `meter` and `thumbnail`
-    receive the same rows. The file states its origin: `signature`, the input's checksum and the
-    measured fidelity. Its XMP labels the result of a network as machine-enhanced: as a composite
-    with generated content if faces were restored or the fidelity is low. Raises StorageError, and
-    Cancelled if `stop` is set.
+    Returns the seconds of `tuning` and of `encode`. `meter` and `thumbnail` receive the same rows.
+    The file states its origin: `signature`, the input's checksum and the measured fidelity. Its XMP
+    labels the result of a network as machine-enhanced: as a composite with generated content if
+    faces were restored or the fidelity is low. Raises StorageError, and Cancelled if `stop` is set.
     """
     image = result.image
     dpi = result.settings.dpi
@@ -177,11 +175,10 @@ def write_png(
             # The label is at the start of the file, but depends on the fidelity. The new label has
             # the same length.
             if is_labelled and fidelity_grade(measured.worst_db) == "free":
-                png.xmp = _labelled(xmp, generated=True)
+                metadata = replace(metadata, xmp=_labelled(xmp, generated=True))
+                png.header = replace(header, metadata=metadata)
         png.mark = Origin(signature, image.sha256, **facts).mark()
-    if png.xmp is None:
-        return png.sha256.hexdigest(), seconds
-    return file_sha256(path), seconds  # The checksum of the writer does not cover the new label.
+    return seconds
 
 
 def _labelled(xmp: bytes | None, *, generated: bool) -> bytes | None:
