@@ -7,7 +7,6 @@ pixels equal a JPEG encoded in one piece.
 from __future__ import annotations
 
 import io
-import math
 import struct
 from typing import Any, BinaryIO
 
@@ -25,7 +24,6 @@ _STRIP = 16
 _RESOURCE_BYTES = 65_000
 _START_OF_FRAME = b"\xff\xc0"
 _START_OF_SCAN = b"\xff\xda"
-_RESTART_INTERVAL = 0xDD
 _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = b"\xff\xd9"
 
@@ -68,7 +66,7 @@ def _write_photo(file: BinaryIO, image: FinishedImage, attached: bytes) -> bytes
     Each strip of whole blocks is a restart interval. `attached` is the gain map behind the JPEG; it
     can be empty.
     """
-    height, width = image.png.size
+    height, _ = image.png.size
     subsampling = "4:2:0"
     block = 16
     if image.is_fine:
@@ -77,13 +75,18 @@ def _write_photo(file: BinaryIO, image: FinishedImage, attached: bytes) -> bytes
         block = 8
     blocks_high = min(image.strip_rows // _STRIP, 64)
     step = _STRIP * max(1, blocks_high)
-    interval = math.ceil(width / block) * (step // block)
 
     def encode(strip: np.ndarray, **metadata: Any) -> tuple[bytes, bytes]:
         coded = io.BytesIO()
-        photo = Image.fromarray(squeeze(strip))
-        photo.save(coded, "JPEG", quality=image.quality, subsampling=subsampling, **metadata)
-        return _split(coded.getvalue(), height, interval)
+        Image.fromarray(squeeze(strip)).save(
+            coded,
+            "JPEG",
+            quality=image.quality,
+            subsampling=subsampling,
+            restart_marker_rows=step // block,
+            **metadata,
+        )
+        return _split(coded.getvalue(), height)
 
     strips = image.strips(step)
     # Without `optimize`, Pillow uses the standard Huffman tables, so the head of the first strip
@@ -127,16 +130,11 @@ def _pillow_options(image: FinishedImage, attached: bytes) -> dict[str, Any]:
     }
 
 
-def _split(coded: bytes, height: int, interval: int) -> tuple[bytes, bytes]:
-    """Return a JPEG's head and its scan.
-
-    The head has another height, and a restart interval; the scan has no end marker.
-    """
+def _split(coded: bytes, height: int) -> tuple[bytes, bytes]:
+    """Return a JPEG's head, with another height, and its scan without the end marker."""
     # In a scan, only 0 and the restart markers follow 0xFF.
     scan = coded.rindex(_START_OF_SCAN)
     frame = coded.rindex(_START_OF_FRAME, 0, scan)
-    restart = segment(_RESTART_INTERVAL, struct.pack(">H", interval))
     pixels = scan + 2 + int.from_bytes(coded[scan + 2 : scan + 4], "big")
-    frame_start = coded[: frame + 5] + struct.pack(">H", height)
-    head = frame_start + coded[frame + 7 : scan] + restart + coded[scan:pixels]
+    head = coded[: frame + 5] + struct.pack(">H", height) + coded[frame + 7 : pixels]
     return head, coded[pixels:-2]
