@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .samples import blocks_of, cosines
+from .samples import blocks_of, dct
 
 # Table K.1 of ITU-T T.81, by vertical and horizontal frequency.
 _TABLE = """
@@ -112,8 +112,7 @@ def _quality_of_blocks(blocks: np.ndarray) -> int | None:
     blocks = np.unique(blocks.reshape(-1, 64), axis=0).reshape(-1, 8, 8)
     if len(blocks) < _FEWEST_BLOCKS:
         return None
-    transform = cosines(8)
-    coefficients = np.abs(transform @ blocks @ transform.T) * _BINS_PER_LEVEL
+    coefficients = np.abs(dct(blocks)) * _BINS_PER_LEVEL
     bins = np.minimum(np.rint(coefficients), _BINS - 1).astype(int)
     found: list[float] = []
     tested = 0

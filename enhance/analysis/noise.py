@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .samples import blocks_of, cosines
+from .samples import blocks_of, dct
 
 _SIDE = 16
 _SMALL_SIDE = 8
@@ -211,8 +211,7 @@ def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float
 
     `light` is the mean brightness of each plane [n].
     """
-    transform = cosines(_SMALL_SIDE)
-    power = np.square(transform @ planes @ transform.T)
+    power = np.square(dct(planes))
     vertical, horizontal = np.indices(power.shape[1:])
     radius = np.hypot(vertical, horizontal)
     total = vertical + horizontal
@@ -283,9 +282,8 @@ def _correlated_noise(large: _Blocks, small: _Blocks) -> tuple[float, float]:
 def _smoothest_powers(planes: np.ndarray) -> np.ndarray:
     """Return the mean power of the smoothest planes [n, side, side] in each ring."""
     side = planes.shape[1]
-    transform = cosines(side)
     rings = _rings(side).reshape(-1, side**2)
-    power = np.square(transform @ planes @ transform.T).reshape(-1, side**2)
+    power = np.square(dct(planes)).reshape(-1, side**2)
     count = int(_SMOOTHEST[side] * len(planes))
     in_rings = power @ rings.any(0).astype(np.float32)
     smoothest = power[np.argsort(in_rings)[:count]]

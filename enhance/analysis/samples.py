@@ -99,6 +99,12 @@ def blocks_of(samples: np.ndarray, side: int) -> np.ndarray:
     return blocks.reshape(-1, *blocks.shape[3:])
 
 
+def dct(blocks: np.ndarray) -> np.ndarray:
+    """Return the orthonormal DCT-II of blocks [..., side, side]."""
+    transform = cosines(blocks.shape[-1])
+    return transform @ blocks @ transform.T
+
+
 def cosines(side: int) -> np.ndarray:
     """Return the matrix of the orthonormal DCT-II [side, side], one frequency a row."""
     # The inverse transform of a single frequency is its cosine.

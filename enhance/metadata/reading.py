@@ -51,8 +51,7 @@ def pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
 def _comments(info: Mapping[Any, Any], segments: _Segments) -> tuple[tuple[str, str], ...]:
     """Return the comments of a GIF or JPEG as texts."""
     comments = [content for name, content in segments if name == "COM"]
-    if not comments:
-        comments = [info.get("comment", b"")]
+    comments = comments or [info.get("comment", b"")]
     return tuple(("Comment", _decoded(comment)) for comment in comments[:MAX_TEXTS] if comment)
 
 
