@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .samples import blocks_of, dct
+from .samples import LUMA, blocks_of, dct
 
 # Table K.1 of ITU-T T.81, by vertical and horizontal frequency.
 _TABLE = """
@@ -27,7 +27,7 @@ _TABLE = """
     72 92 95 98 112 100 103  99
 """
 _LUMINANCE = np.array(_TABLE.split(), int).reshape(8, 8)
-_FREQUENCIES = [(down, across) for down, across in np.ndindex(8, 8) if 0 < down + across <= 6]
+_FREQUENCIES = [place for place in np.ndindex(8, 8) if 0 < sum(place) <= 6]
 _STEPS = np.arange(2, 128)
 _BINS_PER_LEVEL = 4
 _BINS = 2048
@@ -65,7 +65,7 @@ def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool) -> int | None:
     If the image `is_jpeg`, only traces that show their quality count: those of its own file need no
     estimate.
     """
-    light = samples @ np.array([0.299, 0.587, 0.114], np.float32)
+    light = samples @ LUMA
     # The blocks of a crop, or of an earlier compression, do not begin at the edge of the image.
     grid = (_grid_across(light.swapaxes(1, 2)), _grid_across(light))
     found = [

@@ -8,7 +8,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from .samples import blocks_of
+from .samples import LUMA, blocks_of
 
 Kind = Literal["photo", "drawing", "text"]
 
@@ -61,7 +61,6 @@ _FEWEST_TILES = 3
 _FEWEST_SQUARES = 4
 _TEXT_OF_FLAT = 0.1
 _TEXT = 0.5
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None]) -> Kind:
@@ -111,7 +110,7 @@ def _is_drawing(blocks: np.ndarray, flat: np.ndarray, constant: float) -> bool:
     background = _most_frequent(colours, cells)
     is_background = np.abs(blocks - background[:, None]).max(1) <= _BACKGROUND_RANGE
     is_inside = is_background.mean(1) < _MOST_BACKGROUND
-    light = _LUMA @ blocks[is_inside]
+    light = LUMA @ blocks[is_inside]
     edges = light[np.ptp(light, axis=1) > _TONE_EDGE]
     if len(edges) < _FEWEST_EDGES:
         return _is_flat(flat, constant)
@@ -155,7 +154,7 @@ def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
     """
     text = 0
     inked = 0
-    for light in samples @ _LUMA:
+    for light in samples @ LUMA:
         values = light.ravel()
         paper = _most_frequent(values, (values / 8).astype(int))
         distance = np.abs(light - paper)

@@ -12,6 +12,8 @@ from ..images import ceil_div
 
 SIDES = 64, 32, 16
 """The sides of the squares in pixels: the largest that fits into the image."""
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+"""The shares of the channels in the brightness."""
 _MOST = 400
 _GRID = 8
 _BORDER_RANGE = 3

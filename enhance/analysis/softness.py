@@ -8,8 +8,9 @@ a blurred background does not make a photo soft.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+
+from .samples import LUMA
 
 REDUCTIONS = (2, 3, 4)
 
@@ -36,7 +37,7 @@ def softness_of(samples: np.ndarray) -> int:
     The softness is the largest reduction that removes little power, compared to the octave below
     the removed frequencies.
     """
-    grey = np.stack([cv2.cvtColor(square, cv2.COLOR_RGB2GRAY) for square in samples])
+    grey = samples @ LUMA
     side = grey.shape[1]
     window = np.hanning(side + 2)[1:-1].astype(np.float32)
     contrast = grey - grey.mean((1, 2), keepdims=True)
