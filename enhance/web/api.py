@@ -322,8 +322,7 @@ class Endpoints:
         with self._services.errors_as_messages(request):
             return cancel_job(self._services, owner_of(request), job, call_file(file))
 
-    @gradio_changes.name_parameters(("id",), API_DEFAULTS)
-    def runs(self, request: gr.Request, **given: Any) -> list[dict[str, Any]]:
+    def runs(self, request: gr.Request, id: str = "") -> list[dict[str, Any]]:
         """List your recent results, newest first, with their names, states, times, sizes, settings
         and task_ids.
 
@@ -335,8 +334,7 @@ class Endpoints:
         further calls.
         """
         with self._services.errors_as_messages(request):
-            language = language_of(request)
-            return describe_runs(self._services, owner_of(request), language, given["id"])
+            return describe_runs(self._services, owner_of(request), language_of(request), id)
 
     @gradio_changes.name_parameters(ENCODING_PARAMETERS, API_DEFAULTS)
     def export(self, request: gr.Request, id: str, **given: Any) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -208,7 +209,7 @@ def output_of_run(call: JobCall) -> Outputs:
     """Return the outputs of a call whose run is done. Raises EnhanceError."""
     (file,) = call.files
     with ExitStack() as hold:
-        result = _export(call, file, hold)
+        result = export_file(call, file, hold)
         name = result_name(result.info, call.encoding.file_format.ending, file.name)
         link = call.services.downloads.link(result.path, name)
     return str(link), visible_info(call, result.info)
@@ -220,7 +221,7 @@ def output_of_batch(call: JobCall) -> Outputs:
     archive: str | None = None
     links: dict[int, dict[str, Any]] = {}
     with ExitStack() as hold:
-        batch = plan(_export_file(call, file, hold) for file in call.files)
+        batch = plan(_exported(call, file, hold) for file in call.files)
         info: dict[str, Any] = {state: batch.count(state) for state in states}
         info["error"] = None
         try:
@@ -244,12 +245,12 @@ def output_of_batch(call: JobCall) -> Outputs:
     return archive, info
 
 
-def _export_file(call: JobCall, file: BatchFile, hold: ExitStack) -> BatchFile:
+def _exported(call: JobCall, file: BatchFile, hold: ExitStack) -> BatchFile:
     """Return a file of a batch that has ended: a finished one in the format of the call, or as
     failed."""
     try:
         if file.state == "done":
-            return replace(file, info=_export(call, file, hold).info)
+            return replace(file, info=export_file(call, file, hold).info)
     except EnhanceError as error:
         file = replace(file, state="failed", info=None, error=error)
     if file.error:
@@ -257,13 +258,19 @@ def _export_file(call: JobCall, file: BatchFile, hold: ExitStack) -> BatchFile:
     return file
 
 
-def _export(call: JobCall, file: BatchFile, hold: ExitStack) -> Result:
-    """Return the result of a file in the format of a call. Raises EnhanceError."""
+def export_file(
+    call: JobCall, file: BatchFile, hold: ExitStack, stop: threading.Event | None = None
+) -> Result:
+    """Return the result of a file in the format of a call. Raises EnhanceError.
+
+    The result is not deleted until `hold` is closed.
+    """
     if file.info is None or file.png is None:
         raise EnhanceError("result_gone")
     enhancer = call.services.enhancer
     hold.enter_context(enhancer.tasks.using(file.png))
-    return enhancer.export(Result(file.png, file.info, file.png), call.encoding, hold=hold)
+    result = Result(file.png, file.info, file.png)
+    return enhancer.export(result, call.encoding, stop=stop, hold=hold)
 
 
 def _pack(call: JobCall, batch: Batch) -> Path:

@@ -13,7 +13,6 @@ from typing import Any
 from ..errors import Cancelled, EnhanceError, StorageError, expected_error
 from ..formats.thumbnails import data_url, thumbnail_of
 from ..i18n import LANGUAGES
-from ..info import Result
 from ..jobs.batch import Batch, BatchFile, RunningBatch, plan
 from ..jobs.scheduler import Job
 from ..jobs.threads import JobThread
@@ -21,7 +20,14 @@ from ..pipeline import Run
 from ..restore.live_view import LiveView
 from ..store import RecentRun
 from ..store.job_records import id_of_file
-from .job_calls import JobCall, file_facts, file_of, visible_info, with_states
+from .job_calls import (
+    JobCall,
+    export_file,
+    file_facts,
+    file_of,
+    visible_info,
+    with_states,
+)
 
 
 class LocalJob(JobThread[None]):
@@ -231,10 +237,8 @@ class LocalJob(JobThread[None]):
     def _finish_file(self, file: BatchFile, entry: RecentRun) -> None:
         """Set the result or the error of a file. A cancelled file keeps its entry."""
         if file.info and file.png:
-            result = Result(file.png, file.info, file.png)
-            export = self.call.services.enhancer.export
             with suppress(EnhanceError):  # Each client exports the files again and then uses these.
-                export(result, self.call.encoding, stop=self.job.stop, hold=self._hold)
+                export_file(self.call, file, self._hold, self.job.stop)
             visible = self.call.services.owners.remember(self.call.owner, file.info)
             entry = replace(
                 entry,
