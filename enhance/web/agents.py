@@ -47,7 +47,7 @@ from .api import add_endpoints
 from .calls import API, Endpoint, check_endpoint, check_parameters, is_uploaded
 from .gradio_changes import after_request, clean_up_after_request, client_request, root_url
 from .params import API_DEFAULTS, parameter_schema
-from .services import Services, create_services, services_of
+from .services import Services, services_of
 from .streams import last_outputs, listening
 
 _INSTRUCTIONS = (
@@ -169,7 +169,7 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 def serve_stdio(enhancer: Enhancer) -> None:
     """Serve the tools until standard input ends."""
-    services = create_services(enhancer)
+    services = Services(enhancer)
     # Photos are not cached, because local files can change between calls.
     services.previews.images = ImageCache(max_bytes=0)
     call_regularly(CLEAN_SECONDS, enhancer.tasks.clean)

@@ -21,7 +21,7 @@ from .page.layout import build_page, page_texts
 from .page.theme import page_theme
 from .regions import regions_route
 from .security import Security
-from .services import SERVICES, create_services, services_of
+from .services import SERVICES, Services, services_of
 from .storage import MARK_SECONDS
 
 _NO_STATISTICS = {
@@ -50,7 +50,7 @@ def build(enhancer: Enhancer) -> gr.Blocks:
     tasks = enhancer.tasks
     enhancer.max_pixels = config.limits.pixels
     enhancer.max_bytes = config.limits.bytes
-    services = create_services(enhancer)
+    services = Services(enhancer)
     services.metrics.watch(enhancer.status, tasks.folder)
     # Without `delete_cache`: at its end, the server would delete the uploads that pages still show.
     with gr.Blocks(title="Enhance", analytics_enabled=False) as demo:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -29,23 +28,31 @@ from .owners import owner_of
 from .params import language_of
 from .plan import Planner
 from .preview import Previews
-from .storage import PageFolder, TaskOwners, page_folder
+from .storage import TaskOwners, page_folder
 
 
-@dataclass(frozen=True)
 class Services:
-    """The enhancer and the files of one app."""
+    """The enhancer and the files of one app, and its `endpoints` once they are added."""
 
-    enhancer: Enhancer
-    previews: Previews
-    downloads: PageFolder
-    owners: TaskOwners
-    metrics: Metrics
-    addresses: Addresses
-    planner: Planner
-    threads: JobThreads
-    jobs: JobStore
-    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    def __init__(self, enhancer: Enhancer):
+        """Prepare the folder of the app's files. Raises StorageError."""
+        tasks = enhancer.tasks
+        self.enhancer = enhancer
+        self.threads = JobThreads(enhancer.scheduler)
+        self.downloads = page_folder(enhancer.config, tasks, self.threads)
+        self.metrics = Metrics()
+        self.previews = Previews(enhancer, self.metrics)
+        shown = {
+            "page": self.downloads.root,
+            "uploads": tasks.uploads,
+            "processed": tasks.processed,
+        }
+        self.addresses = Addresses(read_secret(tasks.folder), shown)
+        self.planner = Planner(enhancer, self.previews, self.addresses)
+        self.owners = TaskOwners(tasks)
+        self.jobs = JobStore(tasks)
+        self.endpoints = dict[str, Endpoint]()
+        tasks.running = self.threads.named
 
     @property
     def limits(self) -> Limits:
@@ -103,23 +110,6 @@ class Services:
                 title=error.key,
                 print_exception=False,
             ) from raised
-
-
-def create_services(enhancer: Enhancer) -> Services:
-    """Return the services of an app, without endpoints, and prepare the folder of its files. Raises
-    StorageError."""
-    tasks = enhancer.tasks
-    threads = JobThreads(enhancer.scheduler)
-    folder = page_folder(enhancer.config, tasks, threads)
-    metrics = Metrics()
-    previews = Previews(enhancer, metrics)
-    shown = {"page": folder.root, "uploads": tasks.uploads, "processed": tasks.processed}
-    addresses = Addresses(read_secret(tasks.folder), shown)
-    planner = Planner(enhancer, previews, addresses)
-    owners = TaskOwners(tasks)
-    jobs = JobStore(tasks)
-    tasks.running = threads.named
-    return Services(enhancer, previews, folder, owners, metrics, addresses, planner, threads, jobs)
 
 
 SERVICES: WeakKeyDictionary[gr.Blocks, Services] = WeakKeyDictionary()
