@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import prod
+from math import ceil, prod
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 if TYPE_CHECKING:
@@ -455,19 +455,13 @@ class Graph:
 
     @property
     def receptive_radius(self) -> int:
-        """The number of image rows above and below that an output row depends on, and equally of
-        columns."""
-        # The rows of each node that are needed for row 0 of the grid, from the output back to the
-        # input.
-        low = [0] * len(self.nodes)
-        high = [node.scale for node in self.nodes]
-        for index, node in reversed([*enumerate(self.nodes)]):
-            first, last = node.source_rows(low[index], high[index])
-            for source in node.sources:
-                low[source] = min(low[source], first)
-                high[source] = max(high[source], last)
-        above = self.nodes[0].extra // 2  # rows of the input above the image
-        return max(above - low[0], high[0] - above - 1) * self.unshuffle
+        """The number of image rows above and below that an output row of a network without barriers
+        depends on, and equally of columns."""
+        reach: list[float] = []  # the rows of the grid above and below that each node depends on
+        for node in self.nodes:
+            before = max((reach[source] for source in node.sources), default=0.0)
+            reach.append(before + node.radius * node.enlarge / node.scale)
+        return ceil(reach[-1]) * self.unshuffle
 
     def node_work(self) -> list[int]:
         """Return the multiply-adds of each node for one pixel of the grid."""
