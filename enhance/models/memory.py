@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from math import prod
+from operator import mul
 
 from .graphs import Add, Conv, Gate, Graph, Multiply, Node, value_bytes
 from .phases import split
@@ -72,8 +73,7 @@ def _phase_bytes(graph: Graph, width: int, rows: int, bytes_each: int, strips: i
             if max(readers[source]) == index:
                 unread -= produced[source]
     times = graph.node_work()
-    total_over_time = sum(size * time for size, time in zip(in_step, times, strict=True))
-    average = total_over_time / (sum(times) or 1)
+    average = sum(map(mul, in_step, times)) / (sum(times) or 1)
     buffers = strips * _buffer_bytes(graph, width, rows, bytes_each)
     return int(between_steps + max(in_step) + (strips - 1) * average + buffers)
 
