@@ -61,7 +61,6 @@ from .settings import (
     Settings,
     all_presets,
     as_settings,
-    find_preset,
 )
 from .store import TaskStore
 from .store.names import ResultNames
@@ -273,10 +272,8 @@ class Enhancer:
             for source, future in ended:
                 try:
                     yield future.result()
-                except Cancelled:
-                    raise
                 except EnhanceError as error:
-                    if on_error is None:
+                    if on_error is None or isinstance(error, Cancelled):
                         raise
                     on_error(source, error)
 
@@ -596,7 +593,7 @@ class Enhancer:
         inputs = self._inputs_of(region.rows.image, settings, region.rows.cut)
         has_other_output = inputs.network_key != region.network_key
         # The output is without the faces of another preset.
-        has_other_scene = settings.scene != find_preset(info["preset"]).scene
+        has_other_scene = settings.scene != region.rows.settings.scene
         if has_other_output or has_other_scene:
             raise SettingsError("new_preview", preset=settings.preset)
         before, after, fidelity = render(region, settings)
