@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from .graphs import Barrier, Graph, Input, Node, StoredMap, is_rounded
 
@@ -34,15 +35,13 @@ def split(graph: Graph) -> tuple[list[Phase], list[StoredMap]]:
 
     A slot is the node of the feature maps that it stores, one at a time.
     """
-    starts = _phase_starts(graph)
-    ends = [*starts[1:], len(graph.nodes)]
     readers = graph.readers()
     last_reader = [max(indices, default=-1) for indices in readers]
     phases: list[Phase] = []
     slots: list[StoredMap] = []
     stored: dict[int, int] = {}
     """The slot of each stored feature map that is still needed, by its place."""
-    for start, end in zip(starts, ends, strict=True):
+    for start, end in pairwise([*_phase_starts(graph), len(graph.nodes)]):
         part, places = _part_of(graph, start, end)
         loads = {places.index(place): slot for place, slot in stored.items() if place in places}
         # The slots of the feature maps that this phase reads last.
