@@ -93,8 +93,7 @@ def _start(centre: float | None, size: int, length: int) -> int:
         centre = length / 2
     if not (isinstance(centre, Real) and math.isfinite(centre)):
         raise SettingsError("place_number", value=repr(centre))
-    start = max(round(centre - size / 2), 0)
-    return min(start, length - size)
+    return min(max(round(centre - size / 2), 0), length - size)
 
 
 def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:

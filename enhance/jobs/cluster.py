@@ -151,8 +151,14 @@ class ClusterBatch(RunningBatch):
             (name, value) for name, value in os.environ.items() if name.startswith("ENHANCE_")
         )
         worker = self.device, self.precision, Path.cwd(), variables
-        options = {name: getattr(self, name) for name in ("settings", "encoding", "report")}
-        task = self._process_file.remote(file, self.batch.names, worker, **options)
+        task = self._process_file.remote(
+            file,
+            self.batch.names,
+            worker,
+            settings=self.settings,
+            encoding=self.encoding,
+            report=self.report,
+        )
         while not self.ray.wait([task], timeout=_POLL_SECONDS)[0]:
             if self.stop.is_set():
                 self.ray.cancel(task)

@@ -181,9 +181,7 @@ class Scheduler:
 
     def _advance(self, queue: _JobQueue) -> None:
         while len(queue.active) < _ACTIVE_JOBS and queue.waiting:
-            job = queue.waiting.take()
-            if not job.stop.is_set():  # A cancelled job leaves the queue by itself.
-                queue.active.append(job)
+            queue.active.append(queue.waiting.take())  # A cancelled job leaves by itself.
         self._changed.notify_all()
 
 
