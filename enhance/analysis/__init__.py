@@ -135,8 +135,7 @@ def _blur(samples: np.ndarray) -> float:
     margin = min(BLUR_MARGIN, side // 4)
     inside = slice(margin, -margin)
     energies = np.stack([edge_energies(square) for square in samples])  # [n, 2, side, side]
-    fine, coarse = energies[..., inside, inside].sum((0, 2, 3), dtype=float)
-    pixels = len(samples) * (side - 2 * margin) ** 2
-    if coarse < _FEW_EDGES * pixels:
+    fine, coarse = energies[..., inside, inside].mean((0, 2, 3), dtype=float)
+    if coarse < _FEW_EDGES:
         return 0.0
-    return blur_of(fine, coarse, pixels)
+    return blur_of(fine, coarse, pixels=1)

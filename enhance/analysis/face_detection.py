@@ -110,9 +110,8 @@ def find_faces(rgb: np.ndarray, detector: Path | str, *, precise: bool = True) -
     2023). `precise` refines the landmarks; without it they are good enough to count faces. Raises
     WeightsError if the file is missing or is no such detector.
     """
-    height, width = rgb.shape[:2]
     network = _load(Path(detector))
-    if max(height, width) < SMALLEST_FACE:
+    if max(rgb.shape[:2]) < SMALLEST_FACE:
         return ()
     eight_bit = rgb
     if rgb.dtype == np.uint16:  # its high bytes, without a temporary array of that size

@@ -132,7 +132,7 @@ def smoothness_of(samples: np.ndarray) -> float:
     median = float(np.median(_noise_by_laplacians(planes)))
     if median == 0:
         return 1.0
-    return min(_noise_of_smoothest(planes, None) / median, 1.0)
+    return min(_noise_of_smoothest(planes) / median, 1.0)
 
 
 def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> _Blocks:
@@ -159,7 +159,7 @@ def _white_noise(blocks: _Blocks, is_photo: bool, is_jpeg: bool) -> float:
     """
     planes = blocks.planes
     if not is_photo:
-        return _noise_of_smoothest(planes, None)
+        return _noise_of_smoothest(planes)
     light = planes.mean((1, 2))
     noise = _noise_of_smoothest(planes, light)
     if is_jpeg or noise < _LEAST_TEXTURE:
@@ -182,7 +182,7 @@ def _relative_variance(light: np.ndarray) -> np.ndarray:
     return light / light.mean()
 
 
-def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None) -> float:
+def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None = None) -> float:
     """Return the noise of the smoothest planes, measured by crossed Laplacians.
 
     If the mean brightness `light` of each plane is given, the noise is also measured as shot noise.
