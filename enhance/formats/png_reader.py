@@ -17,7 +17,7 @@ from ..images.downscaling import block_means
 from ..images.worker import WORKERS
 from ..metadata import Metadata
 from ..metadata.containers import Chunk, chunk_content, first_chunks
-from ..metadata.png_chunks import COLOUR_TYPES, SIGNATURE, read_chunk, read_profile, scan_chunks
+from ..metadata.png_chunks import COLOUR_TYPES, read_chunk, read_profile, scan_chunks
 
 GAIN_MAP_CHUNK = b"enGM"
 """The name of the chunk that stores the gain map. Other programs ignore it."""
@@ -56,12 +56,10 @@ class PngReader:
             raise self._error("png_foreign") from error
 
     def _read_header(self) -> None:
-        if self._file.read(len(SIGNATURE)) != SIGNATURE:
-            raise ValueError("no PNG signature")
         self.chunks = scan_chunks(self._file)
         header = chunk_content(self._file, self.chunks[0])
         width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-        if bits not in (8, 16) or interlaced or width < 1 or height < 1:
+        if bits not in (8, 16) or interlaced or width < 1:
             raise ValueError("a PNG that this program does not write")
         self.size = (height, width)
         self.channels = _CHANNELS[kind]

@@ -65,16 +65,14 @@ def list_images(inputs: Iterable[Path], is_result: Callable[[Path], bool]) -> Li
     folders are not followed, to avoid cycles.
     """
     listing = Listing()
-    known = set[str]()
+    found: dict[str, ListedPath] = {}
     for path in inputs:
         images = [ListedPath(path, Path(path.name))]
         if is_folder(path):
             images = _list_folder(path, is_result, listing)
         for one in images:
-            real = os.path.realpath(one.path)
-            if real not in known:
-                known.add(real)
-                listing.images.append(one)
+            found.setdefault(os.path.realpath(one.path), one)
+    listing.images += found.values()
     return listing
 
 
@@ -90,12 +88,11 @@ def _list_folder(
     while waiting:
         directory = waiting.pop()
         try:
-            with os.scandir(directory) as found:
-                entries = list(found)
+            entries = list(os.scandir(directory))
         except OSError:
             unreadable.append(ListedPath(directory, directory.relative_to(folder.parent)))
             continue
-        if directory != folder and any(entry.name == MARKER for entry in entries):
+        if directory != folder and (directory / MARKER).exists():
             continue  # a data folder of this program
         for entry in entries:
             path = directory / entry.name
