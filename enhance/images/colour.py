@@ -3,7 +3,7 @@
 Profiles are passed on, not applied, if the result can carry them: an RGB profile with RGB pixels, a
 grey one with grey pixels. Only what a PNG cannot hold (CMYK, Lab) is converted, to sRGB.
 
-Pillow holds 8 bits per channel at most, so OpenCV decodes 16-bit PNGs and TIFFs. PictureErrors lack
+Pillow holds colour of 8 bits at most, so OpenCV decodes 16-bit PNGs and TIFFs. PictureErrors lack
 the file's name; the caller adds it.
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -129,7 +129,7 @@ class SourceImage:
     alpha: np.ndarray | None
     grey: bool
     icc: bytes | None
-    variants: Mapping[str, Metadata] = field(default_factory=Metadata().variants)
+    variants: Mapping[str, Metadata]
     jpeg_tables: tuple[tuple[int, ...], ...] = ()
     """The quantisation tables of a JPEG for luminance and, unless it is grey, for chrominance, each
     64 steps row by row; empty for other formats."""

@@ -13,6 +13,7 @@ from PIL import Image
 
 from enhance import Enhancer, Settings
 from enhance.images import SourceImage
+from enhance.metadata import Metadata
 from enhance.presets import with_installed_models
 from enhance.restore.result import Scene
 from enhance.restore.tuning import ResultRows
@@ -33,7 +34,8 @@ class Case:
     @cached_property
     def image(self) -> SourceImage:
         file = "photo", "0" * 64, 0, "JPEG" if self.tables else "PNG", "RGB"
-        return SourceImage(*file, self.degraded, None, False, None, jpeg_tables=self.tables)
+        pixels = self.degraded, None, False, None
+        return SourceImage(*file, *pixels, Metadata().variants(), jpeg_tables=self.tables)
 
 
 def case_of_file(reference: Pixels, file: bytes) -> Case:

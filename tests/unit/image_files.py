@@ -84,6 +84,7 @@ def cmyk_profile():
 def source_image(rgb, alpha=None, **fields):
     """Return a decoded image with these pixels."""
     pixels = np.ascontiguousarray(rgb)
+    fields.setdefault("variants", Metadata().variants())
     return SourceImage("a.png", "0" * 64, 0, "PNG", "RGB", pixels, alpha, False, None, **fields)
 
 
