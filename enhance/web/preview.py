@@ -154,6 +154,7 @@ class Previews:
 
     def run(self, image: SourceImage, settings: Settings, box: Box, job: Job) -> Preview:
         """Return a preview of a region. Raises EnhanceError."""
+        job.wait_seconds = 0.0  # Each preview states its own time, also the one after a quick one.
         work = partial(self._enhancer.preview_region, image, settings, box, job)
         return self._metrics.follow("preview", settings.preset, work)
 

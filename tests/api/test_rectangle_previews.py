@@ -8,11 +8,13 @@ import pytest
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from enhance import Settings
 from enhance.images import Box
 from enhance.images.downscaling import block_means
+from enhance.jobs.scheduler import Job
 from enhance.web import streams
 from enhance.web.owners import Owner
-from enhance.web.preview import KeptPreviews, Key
+from enhance.web.preview import KeptPreviews, Key, Previews
 
 from ..site import wait_until
 from .calls import begin, upload, values_for
@@ -125,6 +127,15 @@ def test_a_quick_preview_comes_first_without_the_signature(site, owner, monkeypa
     quick = next(info for _, _, info in job.outputs() if "preview" in info)
     assert (quick["quick"], quick["preset"], quick["signature"]) == (True, "precise", None)
     assert (exact["quick"], exact["preset"]) == (False, "anime")
+
+
+def test_a_preview_after_a_quick_one_states_only_its_own_time_in_the_queue(site):
+    previews = Previews(site.enhancer, Mock(follow=lambda kind, preset, work: work()))
+    image = previews.image(site.photo("time.png", 24, 24))
+    after_another = Job("preview", wait_seconds=60.0)
+    preview = previews.run(image, Settings("precise"), Box(0, 0, 24, 24), after_another)
+    assert preview.info["seconds"]["decode"] >= 0
+    assert preview.info["seconds"]["wait"] < 60
 
 
 @pytest.mark.parametrize("is_opened", [True, False])
