@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from timeit import repeat
 
 import torch
 
@@ -88,12 +89,8 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
         while not stream.finished:
             steps.step(network, lambda: DEVICE_THREAD.check(job))
 
-    best = float("inf")
-    for _ in range(_TRIAL_TIMES):
-        started = time.perf_counter()
-        run_in_threads(threads.strips, run)
-        best = min(best, time.perf_counter() - started)
-    return best / (threads.strips * rows * _WIDTH)
+    trials = repeat(lambda: run_in_threads(threads.strips, run), repeat=_TRIAL_TIMES, number=1)
+    return min(trials) / (threads.strips * rows * _WIDTH)
 
 
 def run_clock(rows: int, expected: float) -> Callable[[float], tuple[int, int, float]]:

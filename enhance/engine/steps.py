@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from enhance.models.graphs import Graph, State
+from enhance.models.graphs import Graph
 from enhance.models.memory import weight_bytes
 
 from .. import models
@@ -67,7 +67,8 @@ class RowNetwork:
             weights = dict(ChainMap(*states))
         else:
             first, second = states
-            weights = _interpolate(first, second, recipe.share)
+            share = recipe.share
+            weights = {name: share * first[name] + (1 - share) * second[name] for name in first}
         log.info("Loaded %s in %.1f s", " and ".join(recipe.models), time.perf_counter() - started)
         return cls(recipe, models.graph_of(recipe.model), weights)
 
@@ -217,11 +218,6 @@ class Steps:
             raise MemoryShortError("memory_short") from error
         self.rows //= 2
         log.info("Memory is full: continuing with strips of %d rows", self.rows)
-
-
-def _interpolate(first: State, second: State, share: float) -> dict[str, Tensor]:
-    """Return `share` of the first tensors and the rest of the second ones."""
-    return {name: share * tensor + (1 - share) * second[name] for name, tensor in first.items()}
 
 
 def _all_finite(windows: Sequence[Window], rows: Tensor) -> bool:

@@ -87,17 +87,16 @@ class Scene:
         if self.haze is None:
             return image.rgb
         photo = self.photo(image, settings, box=box)
-        pixels = image.rgb
-        return collect(photo.rows, pixels.shape, pixels.dtype.name, folder)
+        return collect(photo.rows, (image.height, image.width), image.rgb.dtype.name, folder)
 
 
-def collect(rows: Rows, shape: tuple[int, ...], dtype: str, folder: Path | None) -> np.ndarray:
+def collect(rows: Rows, size: Size, dtype: str, folder: Path | None) -> np.ndarray:
     """Return the colour of an image as one array; a large one is an unnamed file in `folder`.
 
     Raises StorageError.
     """
-    pixels = allocate_pixels((*shape[:2], 3), dtype, folder)
-    for first, last in spans(shape[0], _STRIP):
+    pixels = allocate_pixels((*size, 3), dtype, folder)
+    for first, last in spans(size[0], _STRIP):
         pixels[first:last] = rows(first, last)[..., :3]
     return pixels
 

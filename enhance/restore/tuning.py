@@ -151,20 +151,19 @@ class ResultRows:
         return rows + weight * (colour - rows)
 
     def _mixed(self, first: int, last: int) -> np.ndarray:
-        """Return rows of the output mixed with the base layer, float32 in the photo's levels."""
+        """Return rows of the output mixed with the base layer and the faces, float32 in the photo's
+        levels."""
+        settings = self.settings
+        factor = settings.factor
         rows = self._smooth_network(first, last).astype(np.float32)
         if self._base is not None:
-            base = enlarge_rows(self._base, self.photo.height, self.settings.factor, first, last)
+            base = enlarge_rows(self._base, self.photo.height, factor, first, last)
             scale = self.photo.levels / 255
-            rows = cv2.addWeighted(rows, self.settings.blend, base, scale, 0, dst=rows)
-        return self._with_faces(rows, first)
-
-    def _with_faces(self, rows: np.ndarray, first: int) -> np.ndarray:
-        settings = self.settings
+            rows = cv2.addWeighted(rows, settings.blend, base, scale, 0, dst=rows)
         seen = self.grid.cut.box.downscale(settings.reduce)
-        top = settings.factor * seen.top
-        left = settings.factor * seen.left
-        return blend_faces(rows, top + first, self.patches, settings.strength, left=left)
+        top = factor * seen.top + first
+        left = factor * seen.left
+        return blend_faces(rows, top, self.patches, settings.strength, left=left)
 
 
 def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
