@@ -74,6 +74,9 @@ class Engine:
                 known=", ".join(PRECISIONS),
             )
         self._precision = precision
+        # A GPU runs the next step while the strip of the last one is written. On a CPU, both would
+        # need the same cores.
+        self._runs_ahead = self.device.type != "cpu"
         self._estimates = Estimator(self.device)
         self._used = time.monotonic()
         self._model: Any = None  # with `name` and `bytes`
@@ -253,11 +256,13 @@ class Engine:
             while not finished:
                 strip = DEVICE_THREAD.wait_for(submitted)
                 finished = stream.finished
-                if not finished:  # The next step runs while this strip is written.
+                if self._runs_ahead and not finished:
                     submitted = DEVICE_THREAD.submit(step, job)
                 report(stream.work_done())
                 if strip.size:
                     yield swap_axes(strip, columns)
+                if not (self._runs_ahead or finished):
+                    submitted = DEVICE_THREAD.submit(step, job)
         finally:
             submitted.cancel()
             del submitted  # The traceback of an error would keep its rows in memory.

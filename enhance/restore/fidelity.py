@@ -320,7 +320,7 @@ class FidelityMeter:
         self._extra_columns = math.ceil(width) - size[1]
         self._blocks = list(spans(box.bottom, _MEASURED_ROWS, box.top))
         # The rows of the result that are still needed, averaged to the width of the photo.
-        self._rows = np.empty((0, photo.width, 3), np.float32)
+        self._strips: list[np.ndarray] = []
         self._squares = 0.0
         # A histogram by ratio in dB, because the worst hundredth is known only at the end and all
         # ratios would need too much memory.
@@ -331,24 +331,23 @@ class FidelityMeter:
         """Add the result's next rows, uint8 or uint16 [n, W, C] with 1 to 4 channels."""
         if rows.shape[2] < 3:
             rows = grey_as_rgb(rows)
-        border = (0, 0, 0, self._extra_columns)
-        colour = rows[..., :3].astype(np.float32)
-        wide = cv2.copyMakeBorder(colour, *border, cv2.BORDER_REPLICATE)
+        border = (0, 0, 0, self._extra_columns, cv2.BORDER_REPLICATE)
+        wide = cv2.copyMakeBorder(rows[..., :3].astype(np.float32), *border)
         share = self._share_across
-        narrow = cv2.resize(wide, None, fx=share, fy=1, interpolation=cv2.INTER_AREA)
-        self._rows = np.concatenate([self._rows, narrow])
+        self._strips.append(cv2.resize(wide, None, fx=share, fy=1, interpolation=cv2.INTER_AREA))
         while self._blocks:
             top, bottom = self._blocks[0]
             low, high = widen(top, bottom, METER_HALO, self._photo.height)
             positions = self._positions[low:high]
-            if positions.max() >= len(self._rows):
+            if positions.max() >= sum(map(len, self._strips)):
                 return
-            averages = weighted_sums(self._rows, positions, self._shares[low:high], 0)
+            kept = np.concatenate(self._strips)
+            averages = weighted_sums(kept, positions, self._shares[low:high], 0)
+            passed = positions.min()
+            self._strips = [kept[passed:]]
+            self._positions -= passed
             self._measure(top, bottom, low, self._photo.in_8_bits(averages))
             del self._blocks[0]
-            passed = positions.min()
-            self._rows = self._rows[passed:]
-            self._positions -= passed
 
     def _measure(self, top: int, bottom: int, low: int, averages: np.ndarray) -> None:
         """Measure the rows [top, bottom) of the photo by the averages from row `low` on."""

@@ -108,7 +108,11 @@ def test_a_preview_runs_between_the_steps_of_a_run(engine, tall):
     assert ended_first[-1], "the preview waited for the whole run"
 
 
-def test_an_abandoned_or_cancelled_run_does_not_disturb_the_next(engine, tall):
+@pytest.mark.parametrize("runs_ahead", [True, False])
+def test_an_abandoned_or_cancelled_run_does_not_disturb_the_next(
+    engine, tall, monkeypatch, runs_ahead
+):
+    monkeypatch.setattr(engine, "_runs_ahead", runs_ahead)
     job = Job()
     left = engine.stream(tall, FAST)
     stopped = engine.stream(tall, FAST, job=job)
