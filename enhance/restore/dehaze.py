@@ -26,13 +26,12 @@ def remove_haze(
     """
     levels = np.iinfo(rgb.dtype).max
     height, width, _ = rgb.shape
-    rows = slice(top, top + height)
     columns = slice(left, left + width)
     light = rgb.astype(np.float32)
     mean = np.full((1, 3), 1 / (3 * levels), np.float32)
     guide = cv2.transform(light, mean)
-    slope = _upscale(haze.slope, haze, rows, columns)
-    offset = _upscale(haze.offset, haze, rows, columns)
+    slope = _upscale(haze.slope, haze, top, height)[:, columns]
+    offset = _upscale(haze.offset, haze, top, height)[:, columns]
     veil = np.clip(slope * guide + offset, 0, 1)
     transmission = np.maximum(1 - strength * veil, _LEAST_TRANSMISSION)
     airlight = haze.airlight * levels
@@ -42,14 +41,14 @@ def remove_haze(
     return rounded(light, levels)
 
 
-def _upscale(reduced: np.ndarray, haze: Haze, rows: slice, columns: slice) -> np.ndarray:
-    """Return rows and columns of a map that is upscaled to the size of the image, bilinearly."""
+def _upscale(reduced: np.ndarray, haze: Haze, top: int, height: int) -> np.ndarray:
+    """Return `height` rows from `top` on of a map that is upscaled to the size of the image,
+    bilinearly."""
     last = len(reduced) - 1
-    positions = (np.arange(rows.start, rows.stop) + 0.5) * (len(reduced) / haze.height) - 0.5
+    positions = (np.arange(top, top + height) + 0.5) * (len(reduced) / haze.height) - 0.5
     positions = np.clip(positions, 0, last)
     above = positions.astype(np.intp)
     below = np.minimum(above + 1, last)
     weight = (positions - above).astype(np.float32)[:, None]
     tall = reduced[above] * (1 - weight) + reduced[below] * weight
-    size = haze.width, len(tall)
-    return cv2.resize(tall, size, interpolation=cv2.INTER_LINEAR)[:, columns]
+    return cv2.resize(tall, (haze.width, height), interpolation=cv2.INTER_LINEAR)
