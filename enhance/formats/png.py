@@ -57,10 +57,10 @@ class PngHeader:
     def head(self) -> Iterator[bytes]:
         """Yield the signature and the chunks before the pixels."""
         yield SIGNATURE
-        size_and_depth = struct.pack(">IIB", self.width, self.height, self.bits)
-        # The colour type, then the only compression, the only filter method and no interlacing.
-        methods = bytes([COLOUR_TYPES[self.channels], 0, 0, 0])
-        yield make_chunk(b"IHDR", size_and_depth + methods)
+        colour_type = COLOUR_TYPES[self.channels]
+        # The last bytes are the only compression, the only filter method and no interlacing.
+        header = struct.pack(">IIBB3x", self.width, self.height, self.bits, colour_type)
+        yield make_chunk(b"IHDR", header)
         if self.icc:
             yield profile_chunk(self.icc)
         yield from metadata_chunks(self.metadata)

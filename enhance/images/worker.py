@@ -142,9 +142,7 @@ class Workers:
         Raises PictureError about the image called `name`, StorageError.
         """
         name = name or path.name or str(path)
-        if max_pixels is None:
-            max_pixels = DEFAULT_MAX_PIXELS
-        message = (task, path.absolute(), max_pixels, max_bytes)
+        message = (task, path.absolute(), max_pixels or DEFAULT_MAX_PIXELS, max_bytes)
         with self._slots[task]:
             worker = self._take(name)
             try:
@@ -228,8 +226,8 @@ class _Worker:
             start_new_session=True,  # Ctrl-C must not reach the worker.
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
+        assert self.process.stdin
+        assert self.process.stdout
         self._requests = self.process.stdin
         self._answers = self.process.stdout
         self._owner = os.getpid()
