@@ -98,11 +98,10 @@ def small_size(width: int, height: int, limit: int) -> Size:
 
 def whole_image(image: SourceImage, size: Size) -> np.ndarray:
     """Return the image at `size`, uint8 RGB or RGBA, without a copy at its own size."""
-    if image.alpha is None:
-        return resize_for_screen(image.rgb, size)
-    colour = _resize(image.rgb, size)
-    alpha = _resize(image.alpha, size)
-    return to_screen(np.dstack([colour, alpha]))
+    planes = [_resize(image.rgb, size)]
+    if image.alpha is not None:
+        planes.append(_resize(image.alpha, size))
+    return to_screen(np.dstack(planes))
 
 
 def most_detailed_point(pixels: np.ndarray) -> tuple[float, float]:

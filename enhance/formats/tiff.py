@@ -156,7 +156,7 @@ def _write_directory(file: BinaryIO, entries: Mapping[int, _Entry], layout: _Lay
 
     TIFF 6.0 demands even offsets.
     """
-    field_size = struct.calcsize("=" + layout.offset)
+    field_size = TYPE_SIZES[layout.offset_type]
     packed = [layout.pack(layout.count, len(entries))]
     for tag, (kind, value) in sorted(entries.items()):
         count = len(value) // TYPE_SIZES[kind]
