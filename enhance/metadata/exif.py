@@ -148,8 +148,8 @@ class Block:
             if entry.tag in (EXIF_IFD, GPS_IFD):
                 with suppress(struct.error):
                     directory = self.long(entry.position + 8)
-                    self.entries(directory)
-                    found.setdefault(entry.tag, directory)
+                    if self.end_of(directory) <= len(self.data):
+                        found.setdefault(entry.tag, directory)
         return found
 
     def all_entries(self) -> list[_Entry]:
@@ -218,10 +218,11 @@ def read_directory(content: bytes | None, directory: int = _MAIN) -> _Values:
     return values
 
 
-def read_value(content: bytes | None, tag: int, directory: int = _MAIN) -> bytes:
-    """Return the bytes of a value in a directory, as `read_directory` does; empty without one."""
-    _, value = read_directory(content, directory).get(tag, (0, b""))
-    return value
+def read_values(content: bytes | None, *tags: int, directory: int = _MAIN) -> list[bytes]:
+    """Return the bytes of values in a directory, as `read_directory` does; empty for those that are
+    missing."""
+    values = read_directory(content, directory)
+    return [values.get(tag, (0, b""))[1] for tag in tags]
 
 
 def has_plausible_values(content: bytes) -> bool:
@@ -243,8 +244,8 @@ def without_prefix(block: bytes | None) -> bytes | None:
 
 def read_orientation(block: bytes | None) -> int:
     """Return the orientation, 1 to 8; 1 if the block states none or is damaged."""
-    # The other byte is 0, in either order.
-    number = max(read_value(block, ORIENTATION), default=1)
+    (value,) = read_values(block, ORIENTATION)
+    number = max(value, default=1)  # The other byte is 0, in either order.
     if number in range(1, 9):
         return number
     return 1
@@ -253,12 +254,12 @@ def read_orientation(block: bytes | None) -> int:
 def read_dpi(block: bytes | None) -> tuple[float, float] | None:
     """Return the resolution in dots per inch, across and down, if the block states one."""
     block = block or b""
+    unit, *ratios = read_values(block, _RESOLUTION_UNIT, _X_RESOLUTION, _Y_RESOLUTION)
     units_per_inch = 1.0
-    if 3 in read_value(block, _RESOLUTION_UNIT):  # centimetres
+    if 3 in unit:  # centimetres
         units_per_inch = 2.54
-    ratios = read_value(block, _X_RESOLUTION) + read_value(block, _Y_RESOLUTION)
     with suppress(struct.error, ZeroDivisionError):
-        numbers = struct.unpack(byte_order(block) + "4I", ratios)
+        numbers = struct.unpack(byte_order(block) + "4I", b"".join(ratios))
         across, across_divisor, down, down_divisor = numbers
         dpi_across = across / across_divisor * units_per_inch
         dpi_down = down / down_divisor * units_per_inch

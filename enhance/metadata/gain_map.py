@@ -24,7 +24,7 @@ from PIL import Image, JpegImagePlugin
 from pillow_heif import open_heif
 
 from .containers import map_file
-from .exif import EXIF_IFD, MAKER_NOTE, byte_order, read_value
+from .exif import EXIF_IFD, MAKER_NOTE, byte_order, read_values
 from .jpeg_segments import START_OF_IMAGE, segment
 from .xmp import with_properties
 
@@ -157,7 +157,7 @@ def find_attached(segments: Mapping[Any, Any]) -> Iterator[_Attached]:
     busy. `segments` has the content of the MPF segment as "mp", and its position as "mpoffset".
     """
     block = bytes(segments.get("mp", b""))
-    entries = read_value(block, _ENTRIES)
+    (entries,) = read_values(block, _ENTRIES)
     # Each entry has attributes, a size, an offset from the start of the index and two dependent
     # images.
     listed = struct.iter_unpack(byte_order(block) + "III4x", entries[: _ENTRY_BYTES * _MAX_IMAGES])
@@ -248,10 +248,10 @@ def _camera_headroom(exif: bytes | None) -> float | None:
 
     "Applying Apple HDR effect to your photos", developer.apple.com.
     """
-    note = read_value(exif, MAKER_NOTE, EXIF_IFD)
+    (note,) = read_values(exif, MAKER_NOTE, directory=EXIF_IFD)
     tags = _APPLE_START + note[len(_APPLE_START) :]
     try:
-        numbers = struct.unpack(">4i", read_value(tags, 33) + read_value(tags, 48))
+        numbers = struct.unpack(">4i", b"".join(read_values(tags, 33, 48)))
         tag_33 = numbers[0] / numbers[1]
         tag_48 = numbers[2] / numbers[3]
     except (struct.error, ZeroDivisionError):
