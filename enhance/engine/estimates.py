@@ -107,7 +107,7 @@ def run_clock(rows: int, expected: float) -> Callable[[float], tuple[int, int, f
     def read(share: float) -> tuple[int, int, float]:
         elapsed = time.perf_counter() - started
         whole = (elapsed + weight) / (share + weight / expected)
-        finished = int(share * rows + 1e-6)  # The share is a quotient that can be rounded down.
-        return min(rows, finished), rows, whole * (1 - share)
+        finished = int(share * rows + 1e-6)  # The share is a quotient that can be rounded.
+        return finished, rows, whole * (1 - share)
 
     return read

@@ -76,9 +76,8 @@ class Window:
 
 @dataclass(eq=False)
 class Strip:
-    """A strip that is computed layer by layer, behind the strip `before`."""
+    """A strip that is computed layer by layer, behind the strip before it."""
 
-    before: Strip | None = None
     ends: list[int] = field(default_factory=list)
     """Where each layer that the strip has passed ends with it."""
 
@@ -86,11 +85,6 @@ class Strip:
     def layer(self) -> int:
         """The layer that comes next."""
         return len(self.ends)
-
-    @property
-    def can_advance(self) -> bool:
-        """Whether the strip before has passed the layer that comes next."""
-        return self.before is None or self.before.layer > self.layer
 
 
 @dataclass(eq=False)
@@ -211,17 +205,20 @@ class Stream:
                     break
             else:
                 strip = Strip()
-                if self._strips:
-                    strip.before = self._strips[-1]
                 self._strips.append(strip)
             step.strips.append(strip)
             return strip
+
+    def _can_advance(self, strip: Strip) -> bool:
+        """Return whether the strip before has passed the layer that comes next."""
+        place = self._strips.index(strip)
+        return place == 0 or self._strips[place - 1].layer > strip.layer
 
     def _compute_strip(self, strip: Strip, step: _Step) -> None:
         """Compute the next layers of a strip, up to the last one or the end of the step."""
         while strip.layer < len(self._windows):
             with self._changed:
-                self._changed.wait_for(lambda: step.finished or strip.can_advance)
+                self._changed.wait_for(lambda: step.finished or self._can_advance(strip))
             if step.finished:
                 return
             layer = strip.layer
@@ -234,7 +231,6 @@ class Stream:
                     self._windows[source].drop_before(self._first_needed(source))
                 if strip.layer == len(self._windows):
                     self._strips.remove(strip)
-                    strip.before = None  # Otherwise each strip would keep all earlier ones alive.
                     step.remaining -= 1
                 self._changed.notify_all()
 
