@@ -186,8 +186,6 @@ class Run:
         part = self._part(image, Cut.whole(image.height, image.width))
         scene = self._find_scene(part.network_box)
         with self._network_output(scene, part, network_path) as output:
-            if self.inputs.second:  # its input has no haze
-                scene = Scene()
             rows = last_rows(self._rows(output.rows, self.inputs.settings, scene, part))
             meter = rows.meter()
             thumbnail = None

@@ -46,6 +46,18 @@ def test_a_preview_has_the_fidelity_of_its_region(enhancer, photo_file):
     assert smaller.info["fidelity_db"] is None
 
 
+@pytest.mark.parametrize("scale", [4, 8])
+def test_the_fidelity_of_a_dehazed_photo_is_that_without_haze(enhancer, photo, scale, monkeypatch):
+    monkeypatch.setitem(PRESETS, "dehaze", replace(PRESETS["dehaze"], model=RAW.model))
+    hazy = (photo * 0.4 + 125).astype(np.uint8)
+    settings = Settings("dehaze", scale=scale)
+
+    run = enhancer.run(hazy, settings).info["fidelity_db"]
+    preview = enhancer.preview(hazy, settings, size=512).info["fidelity_db"]
+
+    assert run == pytest.approx(preview, abs=0.5)
+
+
 def test_a_preview_stays_inside_the_image(enhancer, photo, photo_file):
     for x, y in ((0, 0), (1e9, 1e9), (-5, 20)):
         assert enhancer.preview(photo_file, RAW, x=x, y=y, size=32).after.shape == (128, 128, 3)
