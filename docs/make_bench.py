@@ -42,7 +42,7 @@ from docs.measure_start import starts
 from enhance.engine.device import PRECISIONS
 from enhance.engine.device_thread import DEVICE_THREAD
 from enhance.engine.engine import Engine
-from enhance.engine.kernels import ImageRows
+from enhance.engine.kernels import ImageRows, prepare
 from enhance.engine.phased_stream import PhasedStream
 from enhance.engine.steps import RowNetwork, Steps, Threads, strip_rows
 from enhance.images import worker
@@ -192,16 +192,17 @@ def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
         strip_rows(384, TILE, torch.device("cpu"), threads),
         rrdbnet(6, features=2, growth=1),
     )
-    kernels, true = (
-        {place: _SleepingConvolution(node) for place, node in _convolutions(graph)},
-        graph_of(SMALLER),
-    )
+    sleeping = {place: _SleepingConvolution(node) for place, node in _convolutions(graph)}
+    weights = {name: torch.zeros(shape) for name, shape in graph.shapes().items()}
+    kernels = prepare(graph, weights, torch.device("cpu"), torch.float32, transposed=False)
+    kernels |= sleeping
+    true = graph_of(SMALLER)
     stream = PhasedStream(ImageRows(graph, 10**6, 16, _rows_of(16)), torch.float32)
     while not stream.step(kernels, rows, strips=threads.strips).numel():
         pass
     work = true.node_work()
     for place, node in _convolutions(true):
-        kernels[place].seconds = work[place] / node.scale * 384 / (rate * threads.cores)
+        sleeping[place].seconds = work[place] / node.scale * 384 / (rate * threads.cores)
     started, made = time.perf_counter(), 0
     while time.perf_counter() - started < _SIMULATION_SECONDS:
         made += stream.step(kernels, rows, strips=threads.strips).shape[0] // graph.scale
