@@ -25,7 +25,8 @@ PIPE = "-"
 class Reporter(ProgressOutput):
     """Prints the progress of a batch, and a line for each finished or failed file.
 
-    If the result goes to standard output (`is_piped`), these lines go to standard error.
+    If the result goes to standard output (`is_piped`), the line of a finished file is printed only
+    as JSON, on standard error.
     """
 
     def __init__(self, options: Namespace, *, is_piped: bool = False):
@@ -77,13 +78,14 @@ class Reporter(ProgressOutput):
             print_message(f"Skipped {batch.hidden} hidden and {batch.others} unsupported files.")
 
     def _print_file(self, file: BatchFile) -> None:
+        # Before the output, which can be a closed pipe.
+        if file.state == "failed" and file.error and self._failures:
+            self._add_failure(file, file.error.message())
         self.clear()
         if file.info:
             self._print_notes(file, file.info)
         if file.error is not None:
             print_error(file.error, file.place)
-            if file.state == "failed" and self._failures:
-                self._add_failure(file, file.error.message())
         if self._is_json_wanted:
             self._print_json(_facts_of(file))
         elif file.info and self._out is sys.stdout:

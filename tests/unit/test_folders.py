@@ -123,6 +123,20 @@ def test_a_list_names_the_files_and_failures_can_be_tried_again(tmp_path, capsys
     assert Image.open(output / "sub/b.png").size == (16, 16)
 
 
+def test_a_failure_is_listed_even_if_nobody_reads_its_message(tmp_path, monkeypatch):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    failures = tmp_path / "failures.jsonl"
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    with os.fdopen(writer, "w", buffering=1) as closed:
+        monkeypatch.setattr("sys.stderr", closed)
+        assert start(bad, "--failures", failures, "-o", f"{tmp_path}/out/") == 1
+
+    assert json.loads(failures.read_text())["input"] == str(bad)
+
+
 @pytest.mark.parametrize(
     "line",
     ["no object", '{"output": "a"}', '{"input": "a.png", "output": "../a"}'],
