@@ -137,9 +137,12 @@ def graph_of(name: str) -> Graph:
     Raises WeightsError for an unknown name, and if the file of a user model is missing or has
     changed.
     """
-    if name in PAIRS or name in manifest():
+    with suppress(KeyError):  # A user model, or one without a graph, such as yunet.
         return shipped_graph(name)
-    return stored_graph(ensure(name))
+    located = locate(name)
+    if located is None:
+        raise WeightsError("weights_own_gone", name=name)
+    return stored_graph(located)
 
 
 def is_convertible(name: str) -> bool:

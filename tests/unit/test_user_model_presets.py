@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from enhance import Settings, SettingsError, WeightsError, enhance
-from enhance.models import ensure, user_models
+from enhance.models import ensure, graph_of, user_models
 from enhance.models.user_models import add
 from enhance.settings import all_presets
 from tests.conftest import agreement
@@ -93,6 +93,23 @@ def test_a_user_model_is_a_preset_until_it_is_removed_and_available_with_its_fil
     user_models.remove(name, own_folder)
     with pytest.raises(SettingsError, match="gentle"):
         Settings.from_preset(name)
+
+
+def test_a_changed_file_is_rejected_and_stays_until_it_is_needed(own_folder):
+    file = ensure(add_model("compact-2x", own_folder)).path
+    file.write_bytes(b"changed")
+
+    with pytest.raises(WeightsError, match="add it again"):
+        graph_of("compact-2x")
+
+    assert file.read_bytes() == b"changed"
+
+
+@pytest.mark.parametrize("name", ["yunet", "gfpgan-v1.4"])
+def test_a_model_without_a_graph_is_an_expected_error(name, own_folder, photo, enhancer):
+    with pytest.raises(WeightsError):
+        enhancer.upscale(photo[:8, :8], name)
+    assert not own_folder.exists()
 
 
 def test_a_model_of_one_call_equals_the_added_one_and_is_not_added(own_folder, image, enhancer):

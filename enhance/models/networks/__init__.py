@@ -25,7 +25,10 @@ NETWORKS: dict[str, ModuleType] = {
 
 @cache
 def shipped_graph(name: str) -> Graph:
-    """Return the graph of a shipped model, or of a pair of them."""
+    """Return the graph of a shipped model, or of a pair of them.
+
+    Raises KeyError for a user model and for a model without a graph.
+    """
     if name in PAIRS:
         pair = PAIRS[name]
         first, second = map(shipped_graph, pair.models)
