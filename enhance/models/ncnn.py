@@ -76,8 +76,8 @@ def read_ncnn(path: Path) -> tuple[Graph, Arrays]:
 class _Layer:
     """One line of a .param file.
 
-    `settings` are by number. An array has the number -23300 minus its own, and begins with its
-    length.
+    `settings` are texts by number: one value, or an array, which has the number -23300 minus its
+    own and begins with its length.
     """
 
     line: int
@@ -85,10 +85,11 @@ class _Layer:
     name: str
     inputs: list[str]
     outputs: list[str]
-    settings: Mapping[int, list[float]]
+    settings: Mapping[int, list[str]]
 
     def get(self, number: int, default: float = 0.0) -> float:
-        return self.settings.get(number, [default])[0]
+        first, *_ = self.settings.get(number, [default])
+        return float(first)
 
     def count(self, number: int, default: int = 0) -> int:
         return int(self.get(number, default))
@@ -124,10 +125,10 @@ def _read_layer(number: int, line: str) -> _Layer:
     first_setting = first_output + int(outputs)
     if not 0 <= first_output <= first_setting <= len(fields):
         raise ValueError("missing blobs")
-    settings: dict[int, list[float]] = {}
+    settings: dict[int, list[str]] = {}
     for pair in fields[first_setting:]:
-        key, values = pair.split("=")
-        settings[int(key)] = [float(value) for value in values.split(",")]
+        key, values = pair.split("=", 1)
+        settings[int(key)] = values.split(",")
     return _Layer(
         number,
         kind,
@@ -210,6 +211,7 @@ class _Reader:
         return self.store(name, np.broadcast_to(values, (self.graph.nodes[node].channels,)))
 
     def combine(self, kind: type[Node], first: int, second: int, **fields: Any) -> int:
+        """Append a node of two nodes, which must have the same size. Raises ValueError."""
         one = self.graph.nodes[first]
         other = self.graph.nodes[second]
         if one.channels != other.channels or one.scale != other.scale:
@@ -284,13 +286,14 @@ def _merged_activation(layer: _Layer) -> Activation | None:
         case 1:
             return Activation("leaky")  # ReLU
         case 2:
-            return Activation("leaky", layer.settings[-23310][1])
+            return Activation("leaky", float(layer.settings[-23310][1]))
         case 4:
             return Activation("sigmoid")
     raise NotImplementedError
 
 
 _ACTIVATIONS: dict[str, Any] = {"ReLU": "leaky", "Swish": "silu", "Sigmoid": "sigmoid"}
+"""The kinds of `Activation` by ncnn's names. Only ReLU has a setting, the slope."""
 
 
 def _activation(reader: _Reader, layer: _Layer) -> Blob:
@@ -348,7 +351,7 @@ def _eltwise(reader: _Reader, layer: _Layer) -> Blob:
     layer.require(len(nodes) > 1 and operation in (0, 1))
     if operation == 0:
         return (reduce(partial(reader.combine, Multiply), nodes),)
-    _, *factors = layer.settings.get(-23301, [0.0])
+    _, *factors = map(float, layer.settings.get(-23301, ["0"]))
     return (reader.weighted_sum(nodes, factors or [1.0] * len(nodes)),)
 
 

@@ -162,6 +162,13 @@ def test_a_damaged_param_or_bin_file_is_rejected(text, size, reason, tmp_path, s
     assert weight_files(store.folder) == set()
 
 
+def test_an_unsupported_layer_is_named_whatever_its_settings(tmp_path, store):
+    text = NCNN.replace("PixelShuffle", "Reshape").replace("0=2", "6=w,-1")
+    error = error_of(save_ncnn(tmp_path / "small.param", text), store)
+
+    assert (error.key, error.values["kind"]) == ("weights_add_other_layer", "Reshape")
+
+
 # --- Names and the record
 
 

@@ -135,6 +135,11 @@ def test_a_source_distribution_is_not_built(store, index, tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
+def test_a_program_that_cannot_be_started_is_an_expected_error(store, index):
+    (index / "npm").write_text("#!/missing/node\n")
+    assert cause(GENERAL, store) == "tool_failed"
+
+
 def test_a_silent_index_times_out(store, index, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.delenv("PIP_NO_INDEX")
