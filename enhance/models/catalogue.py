@@ -12,7 +12,7 @@ from .weights import WeightStore, ensure, locate
 from .weights_folder import folder_errors
 
 _ENTRY = "{name} {network} {scale}x {author} {licence} {purpose}"
-"""The text of a model that is searched."""
+"""The text of a model that `find` searches."""
 
 
 def find(text: str, *, photo: bool, commercial: bool) -> list[Model]:

@@ -80,7 +80,7 @@ def _check_result(detected: Detected, file: str) -> None:
     for channels in (graph.image_channels, graph.nodes[-1].channels):
         if channels not in (1, 3):
             raise WeightsError("weights_add_channels", file=file, channels=channels)
-    scale = graph.nodes[-1].scale / graph.unshuffle  # also a fraction
+    scale = graph.nodes[-1].scale / graph.unshuffle  # It can be a fraction.
     if scale not in range(1, _LARGEST_SCALE + 1):
         raise WeightsError("weights_add_scale", file=file, scale=f"{scale:g}", most=_LARGEST_SCALE)
     for name, values in detected.tensors.items():

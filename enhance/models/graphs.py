@@ -386,15 +386,18 @@ class Graph:
         precise."""
         sources = [node.sources for node in self.nodes]
         last = len(self.nodes) - 1
-        for index in self._nearest(0, self.readers()) | self._nearest(last, sources):
+        for index in self._first_convs(0, self.readers()) | self._first_convs(last, sources):
             self.nodes[index] = replace(self.nodes[index], precise=True)
         return self
 
-    def _nearest(self, start: int, neighbours: Sequence[Sequence[int]]) -> set[int]:
-        """Return the first convolutions on all ways from a node to its `neighbours`."""
+    def _first_convs(self, start: int, neighbours: Sequence[Sequence[int]]) -> set[int]:
+        """Return the first convolution on each path from the node `start`.
+
+        `neighbours` are the next nodes for each node: its readers, or its sources.
+        """
         found: set[int] = set()
         reached = [start]
-        for index in reached:  # The list grows.
+        for index in reached:  # It grows in the loop.
             if isinstance(self.nodes[index], Conv):
                 found.add(index)
             else:
@@ -458,6 +461,7 @@ class Graph:
         """The number of image rows above and below that an output row of a network without barriers
         depends on, and equally of columns."""
         reach: list[float] = []  # the rows of the grid above and below that each node depends on
+        # Without barriers, the input of a node has `scale / enlarge` rows for each row of the grid.
         for node in self.nodes:
             before = max((reach[source] for source in node.sources), default=0.0)
             reach.append(before + node.radius * node.enlarge / node.scale)

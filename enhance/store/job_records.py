@@ -109,8 +109,8 @@ class JobStore:
         entries: Sequence[RecentRun],
         error: Mapping[str, str] | None = None,
     ) -> str:
-        """Record the end of a job of this process, unless it has been cancelled, and return its
-        state.
+        """Record the end of a job of this process, and return its state, which stays `cancelled` if
+        it has been cancelled.
 
         Entries that are still running get the state and the error of the job. `error` contains the
         message of a failed job in each language.
@@ -130,7 +130,8 @@ class JobStore:
         return state
 
     def cancel(self, whose: str, name: str, number: int | None = None) -> tuple[bool, str]:
-        """Cancel a job that has not ended, or has not been started yet, or one file of a batch.
+        """Cancel a job that has not ended, or has not been started yet. With `number`, cancel only
+        that file of a batch.
 
         Return whether the job or the file is known, and its state.
         """
@@ -152,8 +153,8 @@ class JobStore:
         return True, "cancelled"
 
     def _cancel_entries(self, db: sqlite3.Connection, whose: str, wanted: str) -> list[str]:
-        """Cancel the entries with this id, as `TaskStore.entries_of`, that have not ended. Return
-        their states."""
+        """Cancel the entries that `TaskStore.entries_of` returns, unless they have ended. Return
+        the states of all of them."""
         states = list[str]()
         for entry in self._tasks.entries_of(whose, wanted):
             if entry.state in _CANCELLABLE:

@@ -32,7 +32,7 @@ class RecentRun:
     - `fidelity_worst_db`: the value of the result's `info`, None if it was not measured.
     - `call`: the settings of a whole batch, and whether it uses the `largest` size for small
       photos.
-    - `used`: when the stored entry last changed.
+    - `used`: when the stored entry last changed, 0 for an entry that is not read from the database.
     """
 
     whose: str
@@ -68,6 +68,7 @@ _FIELDS = {one.name for one in fields(RecentRun)}
 
 
 def save_entry(db: sqlite3.Connection, entry: RecentRun) -> None:
+    """Add an entry to the database, or replace it there."""
     values = asdict(entry)
     values |= {"used": time.time(), "facts": json.dumps(values)}
     query = "INSERT OR REPLACE INTO entries VALUES (:whose, :id, :sha256, :task_id, :used, :facts)"
@@ -79,7 +80,7 @@ def delete_entry(db: sqlite3.Connection, entry: RecentRun) -> None:
 
 
 def parse_entry(text: str | bytes, used: float = 0.0) -> RecentRun | None:
-    """Return the entry of this JSON, which was `used` at this time; None if it is damaged or its
+    """Return the entry of this JSON, which last changed at `used`; None if it is damaged or its
     settings no longer exist."""
     with suppress(ValueError, KeyError, TypeError, AttributeError, EnhanceError):
         values = json.loads(text)

@@ -26,8 +26,9 @@ file exists.
 
 A store in memory counts as one, because no other process sees it.
 """
-_HIDDEN_PART = re.compile(r"(?:[^/]+/)*?(\.[^/]*)")
-"""A path to its first part that begins with a dot, such as "..", which a store can have."""
+_TO_HIDDEN = re.compile(r"(?:[^/]+/)*?(\.[^/]*)")
+"""The beginning of a path up to its first part with a dot in front, the group. In a store, a part
+can also be ".."."""
 _EXISTS = {"PreconditionFailed", "412"}
 """Error codes of S3 for the upload of a new file whose name is taken."""
 
@@ -83,14 +84,15 @@ def list_address(
     hidden = set[str]()
     for name, facts in sorted(entries.items()):
         path = Path(PurePosixPath(name).relative_to(root))
-        hidden_part = _HIDDEN_PART.match(path.as_posix())
+        to_hidden = _TO_HIDDEN.match(path.as_posix())
         if path.anchor:  # In a local folder of results, it would be outside the folder.
+            hidden.add(path.anchor)
             continue
         if not path.name:  # The address is that of the file.
             path = Path(PurePosixPath(name).name)
-        elif hidden_part is not None:
-            if not hidden_part[1].startswith(OWN_PREFIX):
-                hidden.add(hidden_part[0])
+        elif to_hidden is not None:
+            if not to_hidden[1].startswith(OWN_PREFIX):
+                hidden.add(to_hidden[0])
             continue
         elif path.suffix.lower() not in SUFFIXES:
             listing.others += 1

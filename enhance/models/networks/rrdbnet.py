@@ -83,6 +83,6 @@ def convert(network: Any) -> tuple[Graph, State]:
         unshuffle=unshuffle,
         plus=options["plus"],
     )
-    # The names of the oldest ESRGAN, which spandrel uses for all variants, are others, but the
-    # tensors are in the order of the graph.
+    # Spandrel names the tensors of all variants as the oldest ESRGAN does, but their order is that
+    # of the graph.
     return graph, dict(zip(graph.shapes(), network.state_dict().values(), strict=True))

@@ -35,7 +35,7 @@ def span(
     if norm:
         image = graph.append(Affine, image, gain=SPAN_RANGE, shift="mean_shift")
     trunks = [graph.conv("conv_1", image, channels=features)]
-    inner = 0  # the first layer of a block
+    inner = 0  # the first layer of the current block
     for block in range(1, 7):
         name = f"block_{block}"
         inner = graph.conv(f"{name}.c1_r", trunks[-1], activation=_SILU)
