@@ -24,6 +24,7 @@ _MAGIC = "7767517"
 _DTYPES = {0: "<f4", 0x0002C056: "<f4", 0x01306B47: "<f2"}
 """The dtypes of kernels by the tags of ncnn's modelbin.cpp. Quantised weights have other tags."""
 _SAME_PADDING = -233
+_LARGEST_FACTOR = 16
 
 Arrays = dict[str, np.ndarray]
 Blob = tuple[int, ...] | np.ndarray
@@ -358,7 +359,7 @@ def _eltwise(reader: _Reader, layer: _Layer) -> Blob:
 def _interp(reader: _Reader, layer: _Layer) -> Blob:
     factor = layer.get(1, 1.0)
     layer.require(layer.get(0) == 1 and factor == layer.get(2, 1))
-    layer.require(factor >= 1 and factor.is_integer())
+    layer.require(factor in range(1, _LARGEST_FACTOR + 1))
     layer.require_values({3: 0, 4: 0, 5: 0})  # no fixed size
     (blob,) = layer.inputs
     (output,) = layer.outputs
