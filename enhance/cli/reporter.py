@@ -78,7 +78,7 @@ class Reporter(ProgressOutput):
             print_message(f"Skipped {batch.hidden} hidden and {batch.others} unsupported files.")
 
     def _print_file(self, file: BatchFile) -> None:
-        # Before the output, which can be a closed pipe.
+        # This comes first, because the output can be a closed pipe.
         if file.state == "failed" and file.error and self._failures:
             self._add_failure(file, file.error.message())
         self.clear()

@@ -137,7 +137,7 @@ def graph_of(name: str) -> Graph:
     Raises WeightsError for an unknown name, and if the file of a user model is missing or has
     changed.
     """
-    with suppress(KeyError):  # A user model, or one without a graph, such as yunet.
+    with suppress(KeyError):  # It is a user model, or has no graph, as yunet.
         return shipped_graph(name)
     located = locate(name)
     if located is None:

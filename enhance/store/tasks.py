@@ -82,14 +82,14 @@ class TaskStore(DataFolder):
         # The name of the input can contain bytes that are not UTF-8.
         data = text.encode("utf-8", "backslashreplace")
 
-        facts = png.with_suffix(".json")
+        info_file = png.with_suffix(".json")
         try:
-            write_atomically(facts, lambda temporary: temporary.write_bytes(data), durable=True)
+            write_atomically(info_file, lambda temporary: temporary.write_bytes(data), durable=True)
             with self.database.transaction() as db:
                 add_result(db, info)
         except StorageError:
             png.unlink(missing_ok=True)
-            facts.unlink(missing_ok=True)
+            info_file.unlink(missing_ok=True)
             raise
         if self._max_disk is not None:
             with suppress(StorageError):  # The result is complete.
