@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, BinaryIO
 
 from PIL import ImageFile
@@ -124,7 +125,8 @@ def _pillow_header(kind: str, file: BinaryIO) -> Header:
             has_alpha=image.has_transparency_data,
             orientation=orientation,
             frames=_count_frames(image),
-            jpeg_tables=tuple(map(tuple, tables)),
+            # Pillow does not read a table between two scans.
+            jpeg_tables=tuple(map(tuple, takewhile(bool, tables))),
             gain_map=find_map(image, file, metadata.exif),
         )
 

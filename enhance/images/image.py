@@ -132,7 +132,7 @@ class SourceImage:
     variants: Mapping[str, Metadata]
     jpeg_tables: tuple[tuple[int, ...], ...] = ()
     """The quantisation tables of a JPEG for luminance and, unless it is grey, for chrominance, each
-    64 steps row by row; empty for other formats."""
+    64 steps row by row; empty for other formats. Tables behind the first scan are missing."""
     first_block: tuple[int, int] = (0, 0)
     """The first row and column, 0 to 7, where a block of a JPEG begins."""
     gain_map: GainMap | None = None

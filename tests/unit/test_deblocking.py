@@ -11,11 +11,13 @@ from skimage import data
 from enhance import Settings
 from enhance.images import Box
 from enhance.images.worker import read_image
+from enhance.metadata.jpeg_segments import segment
 from enhance.restore.deblocking import deblocked_rows, has_blocks, without_steps
 from enhance.restore.result import Scene
 from tests.conftest import agreement, psnr
 
 from .blocks import block_steps as steps
+from .image_files import encode
 
 FAITHFUL = Settings.from_preset("anime-fast", strength=0.6, fidelity=1)
 
@@ -100,6 +102,34 @@ def test_a_part_of_a_jpeg_has_blocks_but_not_a_downscaled_one(tmp_path):
 
     assert has_blocks(image.crop(Box(3, 3, 20, 20)))
     assert not has_blocks(image.downscale(2))
+
+
+def jpeg_of_scans(planes):
+    """Return a JPEG of planes, each in a scan of its own after its table."""
+    parts = [b"\xff\xd8"]
+    for number, plane in enumerate(planes):
+        coded = encode(Image.fromarray(plane), "JPEG", quality=50)
+        # Pillow writes the table, the frame, the Huffman codes and the scan in this order.
+        table, frame, codes, scan = map(
+            coded.index, (b"\xff\xdb", b"\xff\xc0", b"\xff\xc4", b"\xff\xda")
+        )
+        parts.append(segment(0xDB, bytes([number]) + coded[table + 5 : frame]))
+        if number == 0:
+            components = b"".join(bytes([one, 0x11, one]) for one in range(len(planes)))
+            header = coded[frame + 4 : frame + 9] + bytes([len(planes)])
+            parts += [segment(0xC0, header + components), coded[codes:scan]]
+        parts += [segment(0xDA, bytes([1, number, 0, 0, 63, 0])), coded[scan + 10 : -2]]
+    return b"".join([*parts, b"\xff\xd9"])
+
+
+def test_of_tables_between_the_scans_only_the_first_is_used(tmp_path):
+    rgb = small()
+    planes = np.moveaxis(cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb), 2, 0)
+    (tmp_path / "photo.jpg").write_bytes(jpeg_of_scans(planes[[0, 2, 1]]))
+    image = read_image(tmp_path / "photo.jpg")
+
+    assert len(image.jpeg_tables) == 1
+    assert psnr(deblocked(image), rgb) > psnr(image.rgb, rgb)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (128, 128)])
