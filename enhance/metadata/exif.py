@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
@@ -204,18 +204,20 @@ def read_directory(content: bytes | None, directory: int = _MAIN) -> _Values:
     """Return type and bytes of each intact value of a directory by its tag.
 
     `directory` is EXIF_IFD or GPS_IFD, by default the main directory. The bytes are in the order of
-    the block. The result is empty if the directory is missing or damaged, or if values overlap.
+    the block. The result is empty if the directory is missing or damaged, or if its values overlap.
     """
-    values: _Values = {}
     content = content or b""
     with suppress(*_DAMAGE, KeyError):
-        if has_plausible_values(content):
-            block = Block(content)
-            for entry in block.entries(block.directories()[directory]):
-                value = content[entry.start : entry.start + entry.length]
-                if entry.kind in TYPE_SIZES and value and len(value) == entry.length:
-                    values[entry.tag] = (entry.kind, value)
-    return values
+        block = Block(content)
+        entries = block.entries(block.directories()[directory])
+        known = [entry for entry in entries if entry.kind in TYPE_SIZES]
+        intact = [entry for entry in known if 0 < entry.length <= len(content) - entry.start]
+        if _are_plausible(intact, content):
+            return {
+                entry.tag: (entry.kind, content[entry.start : entry.start + entry.length])
+                for entry in intact
+            }
+    return {}
 
 
 def read_values(content: bytes | None, *tags: int, directory: int = _MAIN) -> list[bytes]:
@@ -226,15 +228,20 @@ def read_values(content: bytes | None, *tags: int, directory: int = _MAIN) -> li
 
 
 def has_plausible_values(content: bytes) -> bool:
-    """Return whether the values of all directories are together at most twice as long as the block.
+    """Return whether the values of all directories are together at most twice as long as the
+    block."""
+    with suppress(*_DAMAGE):
+        return _are_plausible(Block(content).all_entries(), content)
+    return True  # Functions that change the block report the damage.
+
+
+def _are_plausible(entries: Iterable[_Entry], content: bytes) -> bool:
+    """Return whether the values of entries are together at most twice as long as the block.
 
     Overlapping values can take very long in readers that copy each value, and here.
     """
-    total = 0
-    with suppress(*_DAMAGE):  # Functions that change the block report the damage.
-        for entry in Block(content).all_entries():
-            total += max(0, min(entry.length, len(content) - entry.start))
-    return total <= 2 * len(content)
+    lengths = [max(0, min(entry.length, len(content) - entry.start)) for entry in entries]
+    return sum(lengths) <= 2 * len(content)
 
 
 def without_prefix(block: bytes | None) -> bytes | None:
@@ -373,7 +380,7 @@ def block_from_tiff(file: BinaryIO, without: Collection[int]) -> bytes | None:
 
 
 def change_exif(change: Callable[[Block], None], content: bytes | None) -> bytes | None:
-    """Return the changed EXIF block; None if there is none or it is damaged."""
+    """Return an EXIF block that `change` has changed; None if there is none or it is damaged."""
     with suppress(*_DAMAGE):
         block = Block(content or b"")
         change(block)

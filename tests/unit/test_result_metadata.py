@@ -15,7 +15,14 @@ from enhance.formats.encoding import FORMATS, Encoding, notes_of
 from enhance.i18n import catalogue
 from enhance.images import inspect_image, read_image
 from enhance.metadata import Metadata
-from enhance.metadata.exif import EMPTY
+from enhance.metadata.exif import (
+    EMPTY,
+    GPS_IFD,
+    ORIENTATION,
+    has_plausible_values,
+    has_position,
+    read_orientation,
+)
 from enhance.metadata.iptc import photoshop_resource
 from enhance.metadata.metadata import MAX_BLOCK
 from enhance.metadata.png_chunks import make_chunk, profile_text
@@ -222,6 +229,17 @@ def test_hostile_metadata_is_left_out_and_the_image_is_decoded(tmp_path, kind):
     if kind.startswith("large"):
         name = kind.split()[1].lower()
         assert f"large_{name}_left" in metadata.notes
+
+
+def test_other_damaged_values_do_not_affect_the_orientation():
+    truncated = struct.pack("<HHII", 0x010F, 7, 1000, 8)
+    start = struct.pack("<HHHII", 5, ORIENTATION, 3, 1, 6)
+    main = start + truncated * 3 + struct.pack("<HHIII", GPS_IFD, 4, 1, 74, 0)
+    gps = struct.pack("<H", 3) + struct.pack("<HHII", 2, 7, 100, 8) * 3
+    block = b"II*\0" + struct.pack("<I", 8) + main + gps
+    assert not has_plausible_values(block)
+    assert read_orientation(block) == 6
+    assert not has_position(block)
 
 
 def test_truncated_blocks_and_wrong_offsets_raise_no_exception():
