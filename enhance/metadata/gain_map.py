@@ -146,7 +146,8 @@ def _maps_in(
     """
     for start, length in find_attached(image.info):
         yield _read_attached(data[start : start + length], (start, length), exif)
-    for number in image.info.get("aux", {}).get(AUXILIARY_TYPE, ()):
+    numbers = image.info.get("aux", {}).get(AUXILIARY_TYPE, ())
+    for number in numbers[:_MAX_IMAGES]:  # The file is read again for each of them.
         yield _apple_header(number, _open_auxiliary(file, number).size, data, exif)
 
 

@@ -5,6 +5,7 @@ import io
 import re
 import struct
 from dataclasses import replace
+from unittest.mock import Mock
 
 import cv2
 import imagecodecs
@@ -16,6 +17,7 @@ from skimage import data
 from enhance import Settings
 from enhance.formats.png_reader import PngReader
 from enhance.images import read_image
+from enhance.metadata import gain_map
 from enhance.metadata.gain_map import find_attached
 from enhance.metadata.jpeg_segments import segment
 from enhance.metadata.xmp import LOST
@@ -207,6 +209,16 @@ def test_maps_that_cannot_be_used_are_left_out_with_a_note(photo, tmp_path):
 def test_attached_images_are_limited_in_bytes(photo, megabytes, count):
     image = Image.open(io.BytesIO(ultra_hdr(photo, length=megabytes << 20)))
     assert len([*find_attached(image.info)]) == count
+
+
+def test_a_limited_number_of_auxiliary_images_is_read(tmp_path, monkeypatch):
+    (tmp_path / "photo").write_bytes(b"no map")
+    read = Mock(return_value=Image.new("L", (8, 8)))
+    monkeypatch.setattr(gain_map, "_open_auxiliary", read)
+    photo = Mock(info={"aux": {gain_map.AUXILIARY_TYPE: list(range(1000))}})
+    with (tmp_path / "photo").open("rb") as file:
+        assert gain_map.find_map(photo, file, None) is None
+    assert read.call_count == 4
 
 
 def find_references(path):
