@@ -199,9 +199,8 @@ class Workers:
         """
         with self._changed:
             # Without other images, waiting would not help.
-            while self._granted and not self._is_free(budget):
+            while not (is_enough := self._is_free(budget)) and self._granted:
                 self._changed.wait(0.5)  # Other processes free memory without notice.
-            is_enough = self._is_free(budget)
             self._granted.append(budget.memory)
         try:
             yield is_enough

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from unittest.mock import Mock
 
 import numpy as np
 import psutil
@@ -257,3 +258,14 @@ def test_a_file_whose_header_or_content_changes_while_it_is_read_is_rejected(
     with pytest.raises(PictureError) as error:
         list(decoded)
     assert error.value.key == "image_damaged"
+
+
+def test_an_image_is_decoded_if_memory_is_free_only_for_a_moment(monkeypatch):
+    free = Mock(side_effect=[0, 100, 0])
+    monkeypatch.setattr(worker, "free_system_memory", free)
+    workers = Workers(2)
+    budget = decode.DecodeBudget(10, 1)
+    with workers._memory(budget) as is_first_enough:
+        assert not is_first_enough
+        with workers._memory(budget) as is_enough:
+            assert is_enough
