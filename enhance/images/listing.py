@@ -92,7 +92,8 @@ def _list_folder(
         except OSError:
             unreadable.append(ListedPath(directory, directory.relative_to(folder.parent)))
             continue
-        if directory != folder and (directory / MARKER).exists():
+        # `Path.exists` would raise an error in a folder whose files cannot be opened.
+        if directory != folder and MARKER in [entry.name for entry in entries]:
             continue  # a data folder of this program
         for entry in entries:
             path = directory / entry.name

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from enhance import Settings, StorageError
+from enhance.images.listing import list_images
 from enhance.jobs.batch import RunningBatch
 from enhance.jobs.inputs import Shard, find_images
 from enhance.metadata.provenance import origin_of
@@ -61,6 +62,22 @@ def test_an_unreadable_folder_fails(tmp_path, monkeypatch, capsys):
 
     assert "No permission to read the folder in" in failed["error"]
     assert done["status"] == "done"
+
+
+def test_a_folder_whose_files_cannot_be_opened_is_listed(tmp_path, monkeypatch):
+    path = image(tmp_path / "in/inner/a.png")
+    status = os.stat
+
+    def stat(path, **options):
+        if Path(path).parent.name == "inner":
+            raise PermissionError(13, "Permission denied")
+        return status(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+
+    assert [
+        one.path for one in list_images([tmp_path / "in"], Mock(return_value=False)).images
+    ] == [path]
 
 
 def test_names_are_unique_on_every_file_system_and_the_next_run_finds_every_result(
