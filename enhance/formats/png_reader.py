@@ -59,7 +59,7 @@ class PngReader:
         self.chunks = scan_chunks(self._file)
         header = chunk_content(self._file, self.chunks[0])
         width, height, bits, kind, interlaced = struct.unpack(">IIBB2xB", header)
-        if bits not in (8, 16) or interlaced or width < 1:
+        if bits not in (8, 16) or interlaced or min(width, height) < 1:
             raise ValueError("a PNG that this program does not write")
         self.size = (height, width)
         self.channels = _CHANNELS[kind]

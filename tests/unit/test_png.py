@@ -14,6 +14,7 @@ from enhance.formats.png import PngHeader, create_png, encode_png
 from enhance.formats.png_reader import PngReader, read_region
 from enhance.images import Box, read_image
 from enhance.metadata import Metadata
+from enhance.metadata.png_chunks import END
 from tests.unit.image_files import encode, exif_block, finished_png, grey_profile, rgb_profile
 from tests.unit.photos_with_metadata import IPTC, XMP
 
@@ -101,8 +102,9 @@ ROW = encode_png(PHOTO[:1])
         CONTENT[: len(CONTENT) // 2],
         ROW.replace(ROW[100:140], bytes(40)),
         encode(Image.fromarray(PHOTO), "PNG", optimize=True),  # It has other filters.
+        b"".join([*PngHeader(97, 0, 3).head(), END]),
     ],
-    ids=["empty", "cut", "damaged", "foreign"],
+    ids=["empty", "cut", "damaged", "foreign", "no rows"],
 )
 def test_a_damaged_or_foreign_result_raises_an_error(tmp_path, content):
     path = tmp_path / "result.png"
