@@ -12,7 +12,7 @@ import numpy as np
 from isal import isal_zlib
 
 from ..errors import PictureError
-from ..images import Box, spans
+from ..images import Box, ceil_div, spans
 from ..images.downscaling import block_means
 from ..images.worker import WORKERS
 from ..metadata import Metadata
@@ -68,10 +68,12 @@ class PngReader:
         """The number of bytes of a row's pixels."""
         self._dtype = np.dtype(f">u{bits // 8}")
         self._idat = [chunk for chunk in self.chunks if chunk.kind == b"IDAT"]
-        self._spans = [*spans(height, rows_per_chunk(self.row_bytes))]
-        """The rows of each IDAT chunk."""
-        if len(self._idat) != len(self._spans):
+        rows = rows_per_chunk(self.row_bytes)
+        # A damaged file can state billions of rows.
+        if len(self._idat) != ceil_div(height, rows):
             raise ValueError("the chunks have other rows")
+        self._spans = [*spans(height, rows)]
+        """The rows of each IDAT chunk."""
         self._cached: tuple[int, np.ndarray] | None = None
 
     def __enter__(self) -> PngReader:

@@ -103,8 +103,9 @@ ROW = encode_png(PHOTO[:1])
         ROW.replace(ROW[100:140], bytes(40)),
         encode(Image.fromarray(PHOTO), "PNG", optimize=True),  # It has other filters.
         b"".join([*PngHeader(97, 0, 3).head(), END]),
+        b"".join([*PngHeader(2_000_000, 0xFFFFFFFF, 3).head(), END]),
     ],
-    ids=["empty", "cut", "damaged", "foreign", "no rows"],
+    ids=["empty", "cut", "damaged", "foreign", "no rows", "too many rows"],
 )
 def test_a_damaged_or_foreign_result_raises_an_error(tmp_path, content):
     path = tmp_path / "result.png"
