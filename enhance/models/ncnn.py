@@ -89,8 +89,7 @@ class _Layer:
     settings: Mapping[int, list[str]]
 
     def get(self, number: int, default: float = 0.0) -> float:
-        first, *_ = self.settings.get(number, [default])
-        return float(first)
+        return float(self.settings.get(number, [default])[0])
 
     def count(self, number: int, default: int = 0) -> int:
         return int(self.get(number, default))
@@ -196,9 +195,16 @@ class _Reader:
         kinds = [layer.kind for layer in self.layers if blob in layer.outputs]
         return kinds == ["Convolution"]
 
+    def nodes(self, blob: str) -> tuple[int, ...]:
+        """Return the nodes of a blob. Raises NotImplementedError for a constant."""
+        nodes = self.blobs[blob]
+        if isinstance(nodes, np.ndarray):
+            raise NotImplementedError
+        return nodes
+
     def node(self, blob: str) -> int:
         """Return the node of a blob. Only a convolution can read the several nodes of a Concat."""
-        (index,) = self.blobs[blob]
+        (index,) = self.nodes(blob)
         return index
 
     def store(self, name: str, values: np.ndarray) -> str:
@@ -242,8 +248,9 @@ class _Reader:
 
 
 def _input(reader: _Reader, layer: _Layer) -> Blob:
-    layer.require(not reader.graph.nodes)
-    first, *_ = (other for other in reader.layers if other.kind == "Convolution")
+    convolutions = [other for other in reader.layers if other.kind == "Convolution"]
+    layer.require(convolutions != [] and not reader.graph.nodes)
+    first = convolutions[0]
     channels = first.get(6) // (first.get(0) * first.get(1) ** 2)
     return (reader.graph.input(int(channels)),)
 
@@ -263,7 +270,7 @@ def _convolution(reader: _Reader, layer: _Layer) -> Blob:
     graph = reader.graph
     index = graph.conv(
         layer.name,
-        *reader.blobs[source],
+        *reader.nodes(source),
         channels=channels,
         size=size,
         bias=bias,
@@ -389,7 +396,7 @@ def _split(reader: _Reader, layer: _Layer) -> Blob:
 
 def _concat(reader: _Reader, layer: _Layer) -> Blob:
     layer.require(layer.get(0) == 0)
-    return tuple(index for blob in layer.inputs for index in reader.blobs[blob])
+    return tuple(index for blob in layer.inputs for index in reader.nodes(blob))
 
 
 def _memory_data(reader: _Reader, layer: _Layer) -> Blob:

@@ -139,8 +139,11 @@ Convolution conv 1 1 data wide 0=12 1=3 4=1 5=1 6=324
 PixelShuffle up 1 1 wide output 0=2
 """
 NCNN_BYTES = 4 + 4 * 324 + 4 * 12
-HUGE = "Interp a 1 1 wide b 0=1 1=1e300 2=1e300\nInterp c 1 1 b output 0=1 1=1e300 2=1e300"
-"""Two layers with a scale that is no float."""
+UNSUPPORTED = {
+    "text": "Reshape up 1 1 wide output 6=w,-1",
+    "scale": "Interp up 1 1 wide output 0=1 1=1e300 2=1e300",
+    "constant": "MemoryData one 0 1 one 0=1 1=1 2=1\nConcat up 2 1 one wide output 0=0",
+}
 
 
 def save_ncnn(path, text=NCNN, size=NCNN_BYTES):
@@ -164,12 +167,18 @@ def test_a_damaged_param_or_bin_file_is_rejected(text, size, reason, tmp_path, s
     assert weight_files(store.folder) == set()
 
 
-@pytest.mark.parametrize("layer", ["Reshape up 1 1 wide output 6=w,-1", HUGE], ids=["text", "huge"])
-def test_an_unsupported_layer_is_named_whatever_its_settings(layer, tmp_path, store):
-    text = NCNN.replace("PixelShuffle up 1 1 wide output 0=2", layer)
-    error = error_of(save_ncnn(tmp_path / "small.param", text), store)
+def test_a_network_without_convolutions_is_not_damaged(tmp_path, store):
+    text = NCNN.replace("Convolution conv", "InnerProduct conv")
+    assert error_of(save_ncnn(tmp_path / "small.param", text), store).key.endswith("other_layer")
 
-    assert (error.key, error.values["kind"]) == ("weights_add_other_layer", layer.split()[0])
+
+@pytest.mark.parametrize("layers", UNSUPPORTED.values(), ids=UNSUPPORTED)
+def test_an_unsupported_layer_is_named_whatever_its_settings(layers, tmp_path, store):
+    text = NCNN.replace("PixelShuffle up 1 1 wide output 0=2", layers)
+    error = error_of(save_ncnn(tmp_path / "small.param", text, NCNN_BYTES + 4), store)
+
+    kind = layers.splitlines()[-1].split()[0]
+    assert (error.key, error.values["kind"]) == ("weights_add_other_layer", kind)
 
 
 # --- Names and the record
