@@ -57,7 +57,6 @@ class LocalJob(JobThread[None]):
         self._lock = threading.Lock()
         self._live_view: LiveView | None = None
         self._began = dict[str, float]()
-        self._hold.enter_context(self.tasks.using(*(file.png for file in files if file.png)))
         self.batch = plan(files)
         self._running = RunningBatch(
             call.services.enhancer,
@@ -123,19 +122,20 @@ class LocalJob(JobThread[None]):
     def news(self, call: JobCall, shown: set[float]) -> dict[str, Any]:
         """Return what a client does not have yet, and add to `shown` what identifies it.
 
-        That is the results of the files of a batch that are done, or, at most once a second, the
-        result of a run so far: its share `live_share` is computed, from the left if `live_edge` is
-        x, otherwise from the top.
+        That is the results of the files of a batch that are done, identified by their numbers. Or,
+        at most once a second, it is the result of a run so far, identified by its share and the
+        second: its share `live_share` is computed, from the left if `live_edge` is x, otherwise
+        from the top.
         """
         if self.call.is_batch:
             return self._new_results(call, shown)
         live = self._live_view
         if live is None or not live.share:
             return {}
-        marks = {live.share, int(time.monotonic())}
-        if marks & shown:
+        share_and_second = {live.share, int(time.monotonic())}
+        if share_and_second & shown:
             return {}
-        shown |= marks
+        shown |= share_and_second
         edge = "y"
         if live.columns:
             edge = "x"
@@ -170,6 +170,8 @@ class LocalJob(JobThread[None]):
             kept += self.entries.values()
         try:
             with self.in_use(), self.tasks.using(*map(self.tasks.input_of, kept)):
+                done = (file.png for file in self.batch.files if file.png)
+                self._hold.enter_context(self.tasks.using(*done))
                 for entry in kept:
                     self._keep_input(entry)
                 self._running.run()

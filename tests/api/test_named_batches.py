@@ -1,5 +1,6 @@
 """Batches with names: the state of each file, results before the end, and cancelled files."""
 
+import threading
 import zipfile
 from pathlib import Path
 
@@ -117,3 +118,24 @@ def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one_if_that_is_chose
     assert owner.call("batch", files, job=JOB, **given)[1]["files"] == info["files"]
     _, info = owner.call("batch", files, long_side=1000)
     assert states(info) == ["failed", "done"]
+
+
+def test_a_batch_whose_thread_does_not_start_again_holds_no_results(site, owner, monkeypatch):
+    files = [site.photo("again.png", 26, 31), site.photo("held.png", 27, 31)]
+    _, info = owner.call("batch", files, job=JOB)
+    owner.call("forget", f"{JOB}.1")
+    start = threading.Thread.start
+
+    def fail(thread):
+        if thread.name == "enhance-job":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(threading.Thread, "start", fail)
+        with pytest.raises(AppError):
+            owner.call("batch", files, job=JOB)
+    with site.enhancer.tasks.database.transaction() as db:
+        leases = db.execute("SELECT path FROM leases").fetchall()
+    assert not [path for (path,) in leases if info["files"][1]["info"]["task_id"] in path]
+    assert states(owner.call("batch", files, job=JOB)[1]) == ["done", "done"]
