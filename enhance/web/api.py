@@ -156,7 +156,8 @@ class Endpoints:
         ready = deque[Any]()
 
         def work(thread: JobThread[None]) -> None:
-            ready.extend(steps(thread.job))
+            for outputs in steps(thread.job):
+                ready.append(outputs)
 
         def next_outputs() -> Any:
             if ready:

@@ -201,7 +201,7 @@ def name_of_function(scope: Scope, index: int) -> str:
     """Return the name of a function of an app, "" if it has none. Without it, private functions
     could be called."""
     functions = getattr(blocks_of(scope), "fns", {})
-    return str(getattr(functions.get(index), "api_name", ""))
+    return str(getattr(functions.get(index), "api_name", "") or "")
 
 
 def has_event(scope: Scope, event: str) -> bool:

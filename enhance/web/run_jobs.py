@@ -148,7 +148,8 @@ def finish_job(call: JobCall) -> Iterator[Any]:
             reader.is_reading()
             yield outputs()
             time.sleep(LONGEST_POLL_SECONDS)
-    yield (yield from follow(job, call.request, outputs=outputs))
+    last = yield from follow(job, call.request, outputs=outputs)
+    yield last
 
 
 def cancel_job(

@@ -50,10 +50,10 @@ _UPLOADS = (f"{API}/upload", HTTP_API)
 _UPLOAD_STEP = 8_000_000
 """An upload of unknown size reserves disk space in steps of this many bytes."""
 _IMPOSSIBLE_PATH = re.compile(rb"[\x00-\x1f\x7f]|[^/]{256}")
-"""No file has this path, for which Gradio fails: with control characters or a part of more than 255
-bytes."""
+"""In a path that no file can have and for which Gradio fails: a control character, or a part of more
+than 255 bytes."""
 _OWN_FILE = re.compile(rf"[/\\]{re.escape(OWN_PREFIX)}")
-"""In the path of a marker or a partial file of the program."""
+"""The start of the name of a marker or a partial file of the program, in a path."""
 _FAILURE_SECONDS = 60.0
 _MAX_FAILURES = 5
 
@@ -113,7 +113,7 @@ class Security:
             await self._check(scope, path, receive, send_with_headers)
         except ClientDisconnect:
             if not has_started:
-                await Response(status_code=499)(scope, receive, send)
+                await Response(status_code=499)(scope, receive, send_with_headers)
         except Exception as error:
             if has_started:
                 raise
@@ -376,6 +376,8 @@ def _stream_name(scope: Scope, path: str) -> str | None:
 
 
 def _content_length(headers: Headers) -> int:
+    """Return the bytes of a body, as far as they are known. uvicorn rejects every value but a
+    number."""
     return int(headers.get("content-length", "0"))
 
 
