@@ -25,11 +25,12 @@ from .programs import fork_server
 from .test_connections import HALF, connected
 
 FEW_FILES = """
-import resource, runpy
+import os, resource, runpy
+os.environ.pop("ENHANCE_TEST_MODELS", None)
 resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
 runpy.run_path("app.py", run_name="__main__")
 """
-"""The app with a low limit of open files."""
+"""The app with a low limit of open files, and without the variable of the tests."""
 
 
 def fail():
