@@ -37,6 +37,7 @@ HEADERS = {
     "X-Forwarded-For": ["\xff", ","],
     "X-Forwarded-Host": ["\xff", "["],
     "Authorization": ["\xff", "Bearer"],
+    "Content-Length": ["-1", "+0", "0_0", "x", "0, 0", "9" * 5000],
     "Content-Type": ["\xff", "multipart/form-data; boundary=\xff", "text/json; charset=\xff"],
 }
 BODIES = [b"", b"null", b"[]", b"{}", b"1", b"\xff\xfe\xfa", b"\0", b"{", b"[" * 5000]
