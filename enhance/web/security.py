@@ -50,8 +50,8 @@ _UPLOADS = (f"{API}/upload", HTTP_API)
 _UPLOAD_STEP = 8_000_000
 """An upload of unknown size reserves disk space in steps of this many bytes."""
 _IMPOSSIBLE_PATH = re.compile(rb"[\x00-\x1f\x7f]|[^/]{256}")
-"""In a path that no file can have and for which Gradio fails: a control character, or a part of more
-than 255 bytes."""
+"""In a path that no file can have and for which Gradio fails: a control character, or a part of
+more than 255 bytes."""
 _OWN_FILE = re.compile(rf"[/\\]{re.escape(OWN_PREFIX)}")
 """The start of the name of a marker or a partial file of the program, in a path."""
 _FAILURE_SECONDS = 60.0
