@@ -106,6 +106,7 @@ def _is_drawing(blocks: np.ndarray, flat: np.ndarray, constant: float) -> bool:
     if not flat.any():
         return False
     colours = blocks[flat].mean(2)
+    # A cell contains the colours within 4 levels of each channel.
     cells = np.rint(colours / 4).astype(int) @ np.array([1, 128, 128**2])
     background = _most_frequent(colours, cells)
     is_background = np.abs(blocks - background[:, None]).max(1) <= _BACKGROUND_RANGE
@@ -141,8 +142,10 @@ def _is_flat(flat: np.ndarray, constant: float) -> bool:
 
 
 def _most_frequent(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Return the median of the values [n, ...] in the cell that contains most of them, by the
-    number of the cell of each value [n]."""
+    """Return the median of the values [n, ...] in the cell that contains most of them.
+
+    `cells` [n] are the numbers of the cells that contain the values.
+    """
     return np.median(values[cells == np.bincount(cells).argmax()], axis=0)
 
 

@@ -119,6 +119,7 @@ def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple
     if not is_photo:
         return white, 0.0
     large = _blocks(samples, _SIDE, is_photo)
+    # The larger noise counts, and has its correlation length.
     return max((white, 0.0), _correlated_noise(large, small))
 
 
@@ -299,14 +300,14 @@ def _rings(side: int) -> np.ndarray:
 
 def _noise_after_blur(powers: dict[int, np.ndarray], blur: float) -> tuple[float, float]:
     """Return the largest noise after a blur that the powers of all rings allow, and the ratio of
-    the noise in the lowest frequencies to it.
+    the noise in the lowest frequencies to the least noise of a ring.
 
     `powers` are those of the large and of the small blocks, by their side. The smaller noise of
     both counts, and the ratio is that of the large ones.
     """
-    rings = {side: _ring_noises(power, side, blur) for side, power in powers.items()}
-    least = min(_SELECTION[blur][side] * noises.min() for side, noises in rings.items())
-    large = rings[_SIDE]
+    noises = {side: _ring_noises(power, side, blur) for side, power in powers.items()}
+    least = min(_SELECTION[blur][side] * rings.min() for side, rings in noises.items())
+    large = noises[_SIDE]
     return float(least), float(large[0] / max(large.min(), 1e-6))
 
 

@@ -47,6 +47,7 @@ def softness_of(samples: np.ndarray) -> int:
     detailed = coarse >= max(_DETAIL, float(np.median(coarse)))
     if detailed.sum() < _LEAST_DETAILED:
         return 1
+    # The mean power at one of the finest frequencies.
     finest = _variance(power, *_FINEST) / _variance(np.ones_like(power), *_FINEST)
     detail = power - np.quantile(finest, _NOISE_QUANTILE)  # without noise
     softness = 1

@@ -84,7 +84,7 @@ class PngWriter:
         self._row_shape = (header.width, header.channels)
         self._rows_of_chunk = rows_per_chunk(header.width * header.channels * header.bits // 8)
         self._chunk_rows = 0
-        self._row_above: np.ndarray | int = 0
+        self._row_above: np.ndarray | int = 0  # above the first row of a chunk
         self._deflate = isal_zlib.compressobj(_LEVEL)
         self._packed: list[bytes] = []
         sink.writelines(header.head())

@@ -37,7 +37,7 @@ _PATTERNS = {
     "AVIF": rb"....ftyp(....)*?avi[fs]",
     "HEIF": rb"....ftyp(....)*?(hei[cxms]|hev[cx]|m[is]f1)",
 }
-"""The first bytes of each format."""
+"""Patterns of the first bytes of each format. The first one that matches decides."""
 _CLASSES: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,

@@ -112,6 +112,7 @@ def _pillow_header(kind: str, file: BinaryIO) -> Header:
         orientation = read_orientation(metadata.exif)
         tables = []
         if kind == "JPEG":
+            # Those of Y and Cb, or of grey.
             tables = [image.quantization.get(number, ()) for *_, number in image.layer[:2]]
         elif kind == "HEIF":
             orientation = 1  # libheif applies it itself, from the container's own flags.

@@ -62,7 +62,7 @@ _PHOTO_TAGS = (
 )
 """The tags of a TIFF that describe the photo. The others describe how its pixels are stored."""
 _MAIN = 0
-"""Stands for the main directory, to which no tag points."""
+"""The key of the main directory, where others have the tag that points to them."""
 _TYPES = {"H": 3, "I": 4, "II": 5}
 """The type of a number by its layout as `struct` denotes it."""
 TYPE_SIZES = {
@@ -170,7 +170,10 @@ class Block:
         return start
 
     def remove(self, tags: Collection[int]) -> None:
-        """Remove tags of all `directories`, and their values."""
+        """Remove tags of all `directories`, and their values.
+
+        Zeros follow a directory that becomes shorter, so it no longer refers to another one.
+        """
         for directory in self.directories().values():
             kept = []
             for entry in self.entries(directory):
@@ -221,8 +224,10 @@ def read_directory(content: bytes | None, directory: int = _MAIN) -> _Values:
 
 
 def read_values(content: bytes | None, *tags: int, directory: int = _MAIN) -> list[bytes]:
-    """Return the bytes of values in a directory, as `read_directory` does; empty for those that are
-    missing."""
+    """Return the bytes of the values of tags in a directory, which are empty if a tag is missing.
+
+    `directory` is as in `read_directory`.
+    """
     values = read_directory(content, directory)
     return [values.get(tag, (0, b""))[1] for tag in tags]
 
@@ -281,7 +286,7 @@ def plausible_dpi(across: float, down: float) -> tuple[float, float] | None:
     return None
 
 
-def with_numbers(block: Block, numbers: Mapping[int, int]) -> None:
+def replace_numbers(block: Block, numbers: Mapping[int, int]) -> None:
     """Replace the numbers of existing tags and remove the thumbnail.
 
     All other bytes stay the same.
@@ -338,7 +343,7 @@ def has_position(block: bytes | None) -> bool:
     return not _POSITION_TAGS.isdisjoint(read_directory(block, GPS_IFD))
 
 
-def without_position(block: Block) -> None:
+def remove_position(block: Block) -> None:
     """Remove the GPS directory, and maker notes, whose own formats can contain positions."""
     gps = block.directories().get(GPS_IFD)
     if gps is not None:
@@ -348,7 +353,7 @@ def without_position(block: Block) -> None:
     block.remove((GPS_IFD, MAKER_NOTE))
 
 
-def without_orientation(block: Block) -> None:
+def remove_orientation(block: Block) -> None:
     block.remove((ORIENTATION,))
 
 

@@ -250,9 +250,9 @@ def _camera_headroom(exif: bytes | None) -> float | None:
     "Applying Apple HDR effect to your photos", developer.apple.com.
     """
     (note,) = read_values(exif, MAKER_NOTE, directory=EXIF_IFD)
-    tags = _APPLE_START + note[len(_APPLE_START) :]
+    block = _APPLE_START + note[len(_APPLE_START) :]
     try:
-        numbers = struct.unpack(">4i", b"".join(read_values(tags, 33, 48)))
+        numbers = struct.unpack(">4i", b"".join(read_values(block, 33, 48)))
         tag_33 = numbers[0] / numbers[1]
         tag_48 = numbers[2] / numbers[3]
     except (struct.error, ZeroDivisionError):

@@ -15,9 +15,9 @@ from .exif import (
     change_exif,
     has_plausible_values,
     has_position,
+    remove_position,
+    replace_numbers,
     with_dpi,
-    with_numbers,
-    without_position,
 )
 from .xmp import EXTENSION, LOST, find_claims, with_values, without_claims
 
@@ -92,18 +92,18 @@ class Metadata:
 
         Each removal is a note. The remaining blocks can be searched and changed quickly.
         """
-        large = {name for name in LARGE_BLOCKS if len(getattr(self, name) or b"") > MAX_BLOCK}
+        large = {name: None for name in LARGE_BLOCKS if len(getattr(self, name) or b"") > MAX_BLOCK}
         if not has_plausible_values(self.exif or b""):
-            large.add("exif")
+            large["exif"] = None
         notes = [LARGE_BLOCKS[name] for name in large]
-        return replace(self, notes=(*self.notes, *notes), **dict.fromkeys(large))
+        return replace(self, notes=(*self.notes, *notes), **large)
 
     def upright(self) -> Metadata:
         """Return the metadata for the image in orientation 1, without thumbnail and damaged blocks.
 
-        The properties of XMP that claim a gain map or a video in the file are removed; the packet,
-        if they are unusual. A link to Content Credentials (C2PA) is emptied, because they sign the
-        photo, not the result.
+        The properties of XMP that claim a gain map or a video in the file are removed, or the whole
+        packet if it states them in an unusual way. A link to Content Credentials (C2PA) is emptied,
+        because they sign the photo, not the result.
         """
         xmp = self.xmp or b""
         stated = {*find_claims(xmp), *self.notes}
@@ -150,7 +150,7 @@ class Metadata:
         iptc = self.iptc
         if iptc and _IPTC_PLACE.search(iptc):
             iptc = None
-        exif = change_exif(without_position, self.exif)
+        exif = change_exif(remove_position, self.exif)
         texts = tuple(text for text in self.texts if not _states_place(*text))
         return replace(self, exif=exif, xmp=xmp, iptc=iptc, texts=texts)
 
@@ -165,7 +165,7 @@ class Metadata:
         return has_position(self.exif) or replace(selected, exif=self.exif) != self
 
     def _with_values(self, tags: Mapping[int, int], names: Mapping[str, str]) -> Metadata:
-        exif = change_exif(lambda block: with_numbers(block, tags), self.exif)
+        exif = change_exif(lambda block: replace_numbers(block, tags), self.exif)
         return replace(self, exif=exif, xmp=with_values(self.xmp, names))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .exif import change_exif, shorten_block, with_dpi, without_orientation
+from .exif import change_exif, remove_orientation, shorten_block, with_dpi
 from .metadata import Metadata
 
 SEGMENT = 65_533
@@ -34,7 +34,7 @@ def fit_to_format(metadata: Metadata, format: str) -> tuple[Metadata, list[str]]
         notes.append("texts_left")
     exif = metadata.exif
     if format != "tiff":
-        exif = change_exif(without_orientation, exif)
+        exif = change_exif(remove_orientation, exif)
         if metadata.iptc:
             metadata = replace(metadata, iptc=None)
             notes.append("iptc_left")
