@@ -44,7 +44,16 @@ from .formats.png_reader import PngReader
 from .formats.thumbnails import most_detailed_point, small_size, whole_image
 from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, downscaled_size, read_image, warm_up
-from .info import NO_MODEL, AutoInfo, Info, PreviewInfo, Result, RunInputs, fidelity_info
+from .info import (
+    NO_MODEL,
+    AutoInfo,
+    Info,
+    PreviewInfo,
+    Result,
+    RunInputs,
+    existing_png,
+    fidelity_info,
+)
 from .jobs.parallel import work_in_parallel
 from .jobs.scheduler import Job, JobKind, Progress, Scheduler
 from .pipeline import Run, RunOptions
@@ -352,19 +361,31 @@ class Enhancer:
         y: float | None = None,
         size: int = 128,
         settings: Sequence[Settings] | None = None,
-        progress: Progress | None = None,
         stop: threading.Event | None = None,
-        job: Job | None = None,
     ) -> Comparison:
         """Return previews of a square, as `preview` does, with all available presets or `settings`.
 
-        A comparison does not wait for runs, because their steps alternate. `progress` is called
-        with the numbers of finished presets and of all presets. `job` is for servers. If a preset
-        fails, its cell has the error. Raises EnhanceError if all fail.
+        A comparison does not wait for runs, because their steps alternate. If a preset fails, its
+        cell has the error. Raises EnhanceError if all fail.
         """
-        job = job or _job("comparison", stop)
         image = self.read(source)
         box = choose_box(image.width, image.height, x, y, size)
+        return self.compare_region(image, box, _job("comparison", stop), settings)
+
+    @memory_errors()
+    def compare_region(
+        self,
+        image: SourceImage,
+        box: Box,
+        job: Job,
+        settings: Sequence[Settings] | None = None,
+        progress: Progress | None = None,
+    ) -> Comparison:
+        """Return previews of a region of a decoded image, as `compare` does.
+
+        `progress` is called with the numbers of finished presets and of all presets. Raises
+        EnhanceError.
+        """
         started = time.perf_counter()
         if settings is None:
             names = [name for name in presets.available_presets() if name != AUTO]
@@ -372,7 +393,8 @@ class Enhancer:
         chosen = [self.resolve(image, one)[0] for one in settings]
         cells = dict[Settings, Cell]()
         previews = dict[str, Preview]()  # by the key of their network's output
-        # So that each model is loaded once. Faces unload it and are last.
+        # Presets with the same model follow each other, so that it is loaded once. The face preset
+        # unloads it, so it is the last of them.
         for one in sorted(chosen, key=lambda one: (one.model, one.scene == "face")):
             cell = self._compare_preset(image, one, box, job, previews)
             cells[one] = cell
@@ -646,7 +668,7 @@ class Enhancer:
 
         path = Path(path)
         image = self.read(source, path)
-        with PngReader(result.existing_png()) as rows:
+        with PngReader(existing_png(result)) as rows:
             report = make_report(result.info, rows, image, self.focus(image), language=language)
         check_stop(stop)
         write_atomically(path, lambda temporary: temporary.write_bytes(report))
@@ -736,14 +758,13 @@ class Enhancer:
             self._engine.release()
 
     def release_if_idle(self) -> None:
-        """Free the memory of a model that is idle for five minutes, and return all freed memory to
-        the system.
+        """Free the memory of a model that is idle for five minutes.
 
         A server calls this regularly.
         """
         if self._engine is not None and not self.scheduler.count():
             self._engine.release_if_idle()
-        # Freed memory, which glibc keeps for each thread: 130 MB after a busy minute.
+        # glibc keeps freed memory for each thread: 130 MB after a busy minute.
         if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
             trim(0)
 

@@ -229,7 +229,7 @@ class Result:
         They are grey, grey and alpha, RGB, or RGB and alpha. Raises StorageError if the PNG was
         deleted.
         """
-        with PngReader(self.existing_png()) as png:
+        with PngReader(existing_png(self)) as png:
             return png.rows(0, png.size[0])
 
     @property
@@ -239,7 +239,7 @@ class Result:
         Colour with 16 bits becomes 8-bit, because Pillow has no mode for it. Raises StorageError if
         the PNG was deleted.
         """
-        return PngImageFile(self.existing_png())
+        return PngImageFile(existing_png(self))
 
     def save(
         self,
@@ -260,7 +260,7 @@ class Result:
         encoding = Encoding.of_file(
             path, quality=quality, metadata=metadata, label=label, background=background
         )
-        png = self.existing_png()
+        png = existing_png(self)
         given = self.info["input"]
         if (
             path.is_file()
@@ -282,11 +282,12 @@ class Result:
             output = exported_output_info(output, encoding, notes)
         return replace(self, path=path, info={**self.info, "output": output})
 
-    def existing_png(self) -> Path:
-        """Return the path of the lossless result. Raises StorageError if it was deleted."""
-        if self.png is None or not self.png.exists():
-            raise StorageError("result_png_gone", name=self.path.name)
-        return self.png
+
+def existing_png(result: Result) -> Path:
+    """Return the path of the lossless result. Raises StorageError if it was deleted."""
+    if result.png is None or not result.png.exists():
+        raise StorageError("result_png_gone", name=result.path.name)
+    return result.png
 
 
 def model_info(located: Located) -> ModelInfo:

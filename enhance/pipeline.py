@@ -162,7 +162,7 @@ class Run:
     measurements: dict[str, Any] = field(default_factory=dict)
     memory: PeakMemory | None = None
     folder: Path | None = None
-    """For temporary files with large pixels."""
+    """The folder of temporary files for large images; None for that of the system."""
 
     def __post_init__(self) -> None:
         self._stage_start = self._working_time()
@@ -335,7 +335,7 @@ class Run:
         """Step 4: yield the output of the last network for an image or a part of it.
 
         It is read from `network_path` if it is stored there, and stored there if not. A large
-        output that is not stored is a temporary file.
+        output that is not stored is a temporary file in `folder`.
         """
         scale = self.inputs.settings.factor
         if self.inputs.second:
@@ -378,7 +378,7 @@ class Run:
         """Return the colour of the result at the scale of the first network, the input of the
         second one: [H, W, 3].
 
-        A large one is an unnamed file.
+        A large one is an unnamed file in `folder`.
         """
         settings = self.inputs.settings.changed(scale=network_scale(self.inputs.settings))
         with _empty_output(part.image, settings.factor, self.folder) as output:

@@ -48,6 +48,7 @@ PAPERS = {
 }
 """Print sizes in centimetres, the longer side first: three of photo laboratories and two of ISO
 216."""
+# One side can be missing, but not both.
 _PRINT = re.compile(r"(?=.*\d)(\d+(?:\.\d+)?)?x(\d+(?:\.\d+)?)?(?:cm)?")
 PRINT_DPI = 300
 """The usual resolution of a print, in pixels per inch."""

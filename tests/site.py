@@ -99,15 +99,15 @@ class WatchedEnhancer(Enhancer):
         self._wait("retune", "", None)
         return super().retune(*given, **named)
 
-    def compare(self, source, **named):
+    def compare_region(self, image, box, job, settings=None, progress=None):
         def checked(cell):
             error = self._errors.get("cell")
             if error and cell.settings.preset == "anime-fast":
                 return Cell(cell.settings, error=error)
             return cell
 
-        self._begin("compare", source, named["job"].stop)
-        comparison = super().compare(source, **named)
+        self._begin("compare", image, job.stop)
+        comparison = super().compare_region(image, box, job, settings, progress)
         return replace(comparison, cells=tuple(map(checked, comparison.cells)))
 
     def run(self, source, *given, progress=None, stop=None, options=None, **named):

@@ -15,7 +15,9 @@ def compare(options: Namespace) -> int:
     """Run the command and return its exit status."""
     from ..enhancer import Enhancer
     from ..files import check_writable
+    from ..jobs.scheduler import Job
     from ..metadata.provenance import check_replaceable
+    from ..preview import choose_box
     from ..processes import remove_leftovers
 
     output = options.output
@@ -30,9 +32,9 @@ def compare(options: Namespace) -> int:
         def progress(done: int, total: int, left: float | None) -> None:
             bar.update(done / total, left)
 
-        comparison = enhancer.compare(
-            options.photo, x=options.x, y=options.y, size=options.size, progress=progress
-        )
+        image = enhancer.read(options.photo)
+        box = choose_box(image.width, image.height, options.x, options.y, options.size)
+        comparison = enhancer.compare_region(image, box, Job("comparison"), progress=progress)
     for cell in comparison.cells:
         if cell.error is not None:
             print_error(cell.error, cell.settings.preset)

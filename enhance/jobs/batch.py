@@ -393,6 +393,7 @@ class RunningBatch:
         batch.share = 1.0
         if total:
             batch.share = min(1.0, done / total)
+        batch.seconds_left = None
         # The start of the first file is not typical, because models are loaded then.
         if batch.share > _LEAST_SHARE:
             batch.seconds_left = (time.perf_counter() - self._started) * (1 / batch.share - 1)

@@ -109,20 +109,22 @@ def _enhancer(
 
 def process_file(
     file: BatchFile, names: ResultNames | None, worker: tuple[Any, ...], **options: Any
-) -> BatchFile:
-    """Return a file with its result or its error. `options` are those of `RunningBatch`."""
+) -> tuple[BatchFile, str]:
+    """Return a file with its result or its error, and the name of this machine. `options` are those
+    of `RunningBatch`."""
     enhancer = _enhancer(*worker)
+    machine = socket.gethostname()
     if not file.address and not file.source.exists():
-        return replace(file, state="failed", error=_unseen(file.source))
+        return replace(file, state="failed", error=_unseen(machine, file.source)), machine
     batch = plan([replace(file, state="waiting")], names)
     (ended,) = RunningBatch(enhancer, batch=batch, **options).run().files
-    return ended
+    return ended, machine
 
 
-def _unseen(path: Path) -> EnhanceError:
-    """Return the error for a file that another machine can see, but not this one."""
+def _unseen(machine: str, path: Path) -> EnhanceError:
+    """Return the error for a file of a folder that this worker does not share."""
     folder = path.absolute().parent
-    return EnhanceError("cluster_unseen", machine=socket.gethostname(), folder=folder)
+    return EnhanceError("cluster_unseen", machine=machine, folder=folder)
 
 
 @dataclass
@@ -165,11 +167,11 @@ class ClusterBatch(RunningBatch):
                 self.ray.wait([task], timeout=_STOP_SECONDS)
                 raise Cancelled("stopped")
         try:
-            ended = self.ray.get(task)
+            ended, machine = self.ray.get(task)
         except self.ray.exceptions.RayTaskError as error:
             raise EnhanceError("cluster_failed", reason=str(error.cause).split("\n")[0]) from error
         except self.ray.exceptions.RayError as error:
             raise EnhanceError("cluster_died", count=_MAX_ATTEMPTS) from error
         if ended.output and not ended.output.exists():
-            raise _unseen(ended.output)
+            raise _unseen(machine, ended.output)
         return ended

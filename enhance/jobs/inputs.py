@@ -31,7 +31,7 @@ class Shard:
         if text == "auto":
             raise SettingsError("shard_auto")
         number, _, count = text.partition("/")
-        are_numbers = text.isascii() and number.isdecimal() and count.isdecimal()
+        are_numbers = len(text) < 14 and text.isascii() and number.isdecimal() and count.isdecimal()
         if not are_numbers or not 1 <= int(number) <= int(count):
             raise SettingsError("shard_wrong", value=text)
         return cls(int(number), int(count))

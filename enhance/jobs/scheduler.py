@@ -32,7 +32,7 @@ _ACTIVE_JOBS = 2
 """Jobs of one queue that can hold a decoded image: the one that has the device, and the next
 one."""
 _MAX_JOBS = 16
-"""Comparisons, and previews, that can wait."""
+"""The default limit of the waiting jobs of one kind."""
 _TYPICAL_SECONDS = 30.0
 """A rough duration of a job, for the time after which a rejected client can try again."""
 
@@ -188,12 +188,12 @@ class Scheduler:
 class FairQueue(Generic[T]):
     """A queue that serves its callers in rotation. The items of one caller keep their order.
 
-    Each caller, and each prefix of its tuple, has a place in the rotation, which begins at the end.
+    Each caller, and each prefix of its tuple, has a place in the rotation. A new one has the last.
     A caller who was served is behind all who come before the next item is taken.
     """
 
     def __init__(self) -> None:
-        self._prefixes = dict[T, list[tuple[Hashable, ...]]]()  # of the callers of the items
+        self._prefixes = dict[T, list[tuple[Hashable, ...]]]()  # of the caller of each item
         self._rotation = list[tuple[Hashable, ...]]()
         self._served = list[tuple[Hashable, ...]]()
 

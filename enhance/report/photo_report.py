@@ -219,8 +219,8 @@ def _file_rows(
     if "in_srgb" in output.get("notes", ()):
         bits = 8
     channels = result.channels
-    if not form.alpha:
-        channels = (channels - 1) | 1  # without alpha
+    if not form.alpha and channels % 2 == 0:  # The last channel is alpha.
+        channels -= 1
     after = [format_bytes(output["bytes"]), kind, _colours(document, channels, bits)]
     return [
         (document.translate("report_name"), info["input"]["name"], _result_name(info)),

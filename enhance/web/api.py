@@ -203,7 +203,7 @@ class Endpoints:
         services = self._services
         with services.errors_as_messages(request):
             source = self._upload(image)
-            x, y, size = call_region(given)
+            region = call_region(given)
 
             def visible(cell: Cell) -> Cell:
                 error = cell.error and services.visible_error(request, cell.error)
@@ -214,14 +214,9 @@ class Endpoints:
                 job = thread.job
                 with enhancer.scheduler.queue_job(job):
                     decoded = services.previews.image(source)
+                    box = choose_box(decoded.width, decoded.height, *region)
                     compare = partial(
-                        enhancer.compare,
-                        decoded,
-                        x=x,
-                        y=y,
-                        size=size,
-                        progress=thread.progress,
-                        job=job,
+                        enhancer.compare_region, decoded, box, job, progress=thread.progress
                     )
                     comparison = services.metrics.follow("comparison", "all", compare)
                 return replace(comparison, cells=tuple(map(visible, comparison.cells)))

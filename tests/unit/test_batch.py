@@ -94,6 +94,24 @@ def test_a_cancelled_batch_keeps_finished_results(enhancer, sources, tmp_path):
     assert names(tmp_path / "out") == ["a.png"]
 
 
+def test_a_failed_first_file_leaves_no_estimate_of_the_time(enhancer, sources, monkeypatch):
+    estimates = []
+
+    def fail(*given, progress, **named):
+        progress(1, 2, None)
+        raise MemoryError
+
+    monkeypatch.setattr(enhancer, "run", fail)
+    planned = batch_of(sources[0], sources[3])
+    RunningBatch(
+        enhancer, RAW, planned, on_change=lambda batch: estimates.append(batch.seconds_left)
+    ).run()
+
+    known = [estimate is not None for estimate in estimates]
+    # Both files are checked. Then each starts, reports progress, fails and changes the share.
+    assert known == [False, False, False, True, True, False, False, True, True, True]
+
+
 def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
     (tmp_path / "sub").mkdir()
     second = sources[2].rename(tmp_path / "sub/A.png")

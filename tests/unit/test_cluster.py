@@ -111,7 +111,7 @@ def kill_a_writer(folder):
 def test_a_worker_without_the_shared_folder_names_it(tmp_path):
     item = BatchFile(tmp_path / "in/a.png", Path("a.png"))
 
-    ended = process_file(item, None, ("cpu", "fp32", Path.cwd(), ()))
+    ended, _ = process_file(item, None, ("cpu", "fp32", Path.cwd(), ()))
 
     assert ended.state == "failed"
     assert f"{socket.gethostname()} does not share the folder {tmp_path / 'in'}." in str(

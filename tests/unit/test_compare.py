@@ -2,6 +2,7 @@
 `enhance compare`."""
 
 import json
+import threading
 from itertools import groupby
 
 import numpy as np
@@ -11,7 +12,6 @@ from PIL import Image
 from enhance import Cancelled, EnhanceError, Settings
 from enhance.cli import main
 from enhance.engine.steps import RowNetwork
-from enhance.jobs.scheduler import Job
 
 from .stored_results import files_of
 
@@ -59,21 +59,21 @@ def test_a_cell_equals_the_preview_and_has_the_fidelity_of_the_run(enhancer, pho
 def test_cancel_works_between_strips_and_leaves_nothing(enhancer, photo, passes, monkeypatch):
     image = enhancer.read(np.tile(photo, (8, 1, 1)))
     before = files_of(enhancer.tasks.folder)
-    job = Job("comparison")
+    stop = threading.Event()
 
     stream = enhancer.engine.stream
 
     def stopping(*given, **named):
         strips = stream(*given, **named)
         yield next(strips)
-        job.stop.set()
+        stop.set()
         yield from strips
 
     monkeypatch.setattr(enhancer.engine, "stream", stopping)
 
     settings = [FAST.changed(tile=64), ANIME]
     with pytest.raises(Cancelled):
-        enhancer.compare(image, size=320, settings=settings, job=job)
+        enhancer.compare(image, size=320, settings=settings, stop=stop)
 
     assert passes == [FAST.model]
     assert files_of(enhancer.tasks.folder) == before

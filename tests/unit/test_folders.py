@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import pytest
 from PIL import Image
 
-from enhance import Settings, StorageError
+from enhance import Settings, SettingsError, StorageError
 from enhance.images.listing import list_images
 from enhance.jobs.batch import RunningBatch
 from enhance.jobs.inputs import Shard, find_images
@@ -171,6 +171,12 @@ def test_a_file_stays_in_its_shard_whatever_the_others_are(tmp_path):
         image(tmp_path / f"{number}.png")
     shards = [places(tmp_path, shard=Shard.parse(f"{number}/3")) for number in (1, 2, 3)]
     assert shards == [["4.png", "5.png", "6.png"], ["0.png", "2.png", "3.png"], ["1.png", "7.png"]]
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1/", "1/2/3", "-1/3", "١/٣", "1/" + 5000 * "9"])
+def test_a_wrong_shard_is_an_error_of_the_settings(text):
+    with pytest.raises(SettingsError, match="shard"):
+        Shard.parse(text)
 
 
 def test_shards_name_files_with_equal_names_as_one_run_does(tmp_path, capsys):
