@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,11 +31,10 @@ class Shard:
         """Parse a shard such as 2/5. Raises SettingsError."""
         if text == "auto":
             raise SettingsError("shard_auto")
-        number, _, count = text.partition("/")
-        are_numbers = len(text) < 14 and text.isascii() and number.isdecimal() and count.isdecimal()
-        if not are_numbers or not 1 <= int(number) <= int(count):
+        match = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise SettingsError("shard_wrong", value=text)
-        return cls(int(number), int(count))
+        return cls(int(match[1]), int(match[2]))
 
     def includes(self, file: BatchFile) -> bool:
         name = file.named_after.as_posix().encode("utf-8", "surrogateescape")

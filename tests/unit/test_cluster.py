@@ -12,13 +12,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
 
-from enhance import EnhanceError
-from enhance.jobs.batch import BatchFile
-from enhance.jobs.cluster import plan_workers, process_file
+from enhance import EnhanceError, Settings
+from enhance.jobs.batch import BatchFile, plan
+from enhance.jobs.cluster import ClusterBatch, plan_workers, process_file
 
 from ..site import free_port, wait_until
 from .runs import FAST, cached, contents, image, run, start
@@ -117,6 +118,18 @@ def test_a_worker_without_the_shared_folder_names_it(tmp_path):
     assert f"{socket.gethostname()} does not share the folder {tmp_path / 'in'}." in str(
         ended.error
     )
+
+
+def test_an_output_that_only_its_worker_can_see_names_the_worker(enhancer, tmp_path):
+    item = BatchFile(tmp_path / "a.png", Path("a.png"), output=tmp_path / "out/a.png")
+    ray = Mock()
+    ray.wait.return_value = [item], []
+    ray.get.return_value = item, "worker-7"
+    batch = ClusterBatch(enhancer, Settings(), plan([item]), ray=ray)
+    batch._process_file = Mock()
+
+    with pytest.raises(EnhanceError, match="worker-7 does not share the folder"):
+        batch._run_file(item)
 
 
 @pytest.mark.long
