@@ -106,8 +106,9 @@ def check_stop(stop: threading.Event | None) -> None:
 
 
 _MEMORY_SHORT = re.compile(
-    "bad_?alloc|out of memory|insufficient memory|not enough memory|(can.t|cannot|failed to) "
-    "allocate|memory alloc",
+    # The number is ENOMEM, whose text is “Not enough space” on Windows.
+    r"bad_?alloc|out of memory|insufficient memory|not enough memory|(can.t|cannot|failed to) "
+    r"allocate|memory alloc|\[Errno 12]",
     re.IGNORECASE,
 )
 """Messages of libraries that report a lack of memory without an exception type for it."""

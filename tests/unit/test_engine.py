@@ -3,6 +3,7 @@ all callers."""
 
 from __future__ import annotations
 
+import errno
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,7 +15,7 @@ from enhance.engine.device import pick_precision
 from enhance.engine.engine import Engine
 from enhance.engine.kernels import Convolution
 from enhance.engine.steps import SMALLEST_STRIP
-from enhance.errors import Cancelled, MemoryShortError
+from enhance.errors import Cancelled, MemoryShortError, is_memory_short
 from enhance.jobs.scheduler import Job
 from enhance.models.networks import realcugan, shipped_graph
 from tests.conftest import apart
@@ -53,6 +54,11 @@ def test_a_lack_of_memory_halves_the_strip_and_changes_no_pixel(engine, photo, m
     with pytest.raises(MemoryShortError, match="Not enough memory"):
         engine.enlarge(photo, FAST)
     assert heights[-1] == 1 + 2, "the smallest strip was not tried"
+
+
+def test_a_lack_of_memory_is_known_by_its_number_and_a_full_disk_is_none():
+    assert is_memory_short(OSError(errno.ENOMEM, "Not enough space"))
+    assert not is_memory_short(OSError(errno.ENOSPC, "There is not enough space on the disk"))
 
 
 def test_an_overflow_in_fp16_is_repeated_in_fp32(engine, photo, monkeypatch):
