@@ -613,6 +613,8 @@ class Enhancer:
             settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
         settings = presets.with_installed_models(settings)
         inputs = self._inputs_of(region.rows.image, settings, region.rows.cut)
+        # The output can be from an enhancer with another precision.
+        inputs = replace(inputs, precision=info["precision"])
         has_other_output = inputs.network_key != region.network_key
         # The output is without the faces of another preset.
         has_other_scene = settings.scene != region.rows.settings.scene

@@ -41,6 +41,17 @@ def test_each_has_its_own_results_precision_limits_and_model(pair, photo, small)
     assert [one.status()["model"] for one in pair] == [None, RAW.model]
 
 
+def test_a_preview_of_one_can_be_adjusted_by_the_other(pair, small):
+    first, second = pair
+    preview = first.preview(small, RAW, size=8)
+
+    tuned = RAW.changed(saturation=0.5)
+    retuned = second.retune(preview, tuned)
+
+    assert retuned.info["precision"] == "fp32"
+    assert retuned.info["signature"] == first.retune(preview, tuned).info["signature"]
+
+
 def test_a_run_of_one_neither_waits_for_jobs_of_the_other_nor_counts_for_its_limits(pair, small):
     first, second = pair
     with ThreadPoolExecutor() as pool, ExitStack() as jobs:
