@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,17 +45,6 @@ check."""
 
 ModelT = TypeVar("ModelT")
 ResultT = TypeVar("ResultT")
-
-
-@dataclass(frozen=True)
-class _Options:
-    """How an image is streamed; see `Engine.stream`."""
-
-    recipe: WeightInterpolation
-    dtype: torch.dtype
-    tile: int
-    job: Job
-    folder: Path | None
 
 
 class Engine:
@@ -163,14 +151,7 @@ class Engine:
             if progress is not None:
                 progress(*clock(share))
 
-        options = _Options(
-            recipe=recipe,
-            dtype=dtype,
-            tile=tile,
-            job=job,
-            folder=folder,
-        )
-        run = partial(self._run, options)
+        run = partial(self._run, recipe, dtype, tile, job, folder)
         if not parts:
             yield from run(rgb, columns, report)
             return
@@ -221,12 +202,20 @@ class Engine:
 
         return divide_to_fit(graph, along, across, bytes_of, room)
 
-    def _run(self, options: _Options, part: np.ndarray, columns: bool, report: ShareDone) -> Strips:
+    def _run(
+        self,
+        recipe: WeightInterpolation,
+        dtype: torch.dtype,
+        tile: int,
+        job: Job,
+        folder: Path | None,
+        part: np.ndarray,
+        columns: bool,
+        report: ShareDone,
+    ) -> Strips:
         """Yield the strips of a part of the image, which fits into memory."""
         image = swap_axes(part, columns)
         height, width, _ = image.shape
-        recipe = options.recipe
-        job = options.job
         busy_seconds = 0.0
 
         def network() -> RowNetwork:
@@ -235,8 +224,8 @@ class Engine:
         def begin() -> Steps:
             reader = row_reader(image, self.device)
             rows = ImageRows(network().graph, height, width, reader, columns)
-            stream = PhasedStream(rows, options.dtype, folder=options.folder)
-            return Steps(stream, options.tile, options.dtype)
+            stream = PhasedStream(rows, dtype, folder=folder)
+            return Steps(stream, tile, dtype)
 
         def step() -> np.ndarray:
             nonlocal busy_seconds
@@ -266,7 +255,7 @@ class Engine:
         finally:
             submitted.cancel()
             del submitted  # The traceback of an error would keep its rows in memory.
-        self._estimates.record(recipe.model, options.dtype, height * width, busy_seconds)
+        self._estimates.record(recipe.model, dtype, height * width, busy_seconds)
 
     def _load(self, key: Hashable, load: Callable[[], ModelT]) -> ModelT:
         """Return the model of a key, and load it if it is not in memory; only on the device's
