@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from .enhancer import Faster
 from .errors import EnhanceError, SettingsError
 from .formats.encoding import FORMATS, Encoding
 from .i18n import catalogue, format_duration, name_of, translate
+from .json_object import JsonObject
 from .presets import available_presets
 from .restore.resample import with_possible_size
 from .settings import DEFAULT_PRESET, SIZE_FIELDS, Settings
@@ -26,7 +26,7 @@ class Solution:
     of a setting."""
 
     text: str
-    values: dict[str, Any]
+    values: JsonObject
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def size_problem(error: SettingsError, settings: Settings, language: str) -> Adv
     return Advice(text, (Solution(label, changed),))
 
 
-def setting_problem(error: SettingsError, given: Mapping[str, Any], language: str) -> Advice:
+def setting_problem(error: SettingsError, given: JsonObject, language: str) -> Advice:
     """Return the problem of a setting that is not possible. `given` are the values by name."""
     return Advice(_message(language, error), (_solution(error, given, language),))
 
@@ -108,7 +108,7 @@ def _message(language: str, error: SettingsError) -> str:
     return translate(language, error.key, **values)
 
 
-def _solution(error: SettingsError, given: Mapping[str, Any], language: str) -> Solution:
+def _solution(error: SettingsError, given: JsonObject, language: str) -> Solution:
     """Return the largest scale of a preset, otherwise the default of a wrong setting."""
     if error.key == "setting_one_size":
         sizes = {name: None for name in SIZE_FIELDS if given[name] is not None}

@@ -14,6 +14,7 @@ from .formats.thumbnails import SRGB, icc_for_screen, save_png
 from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
 from .images import Box
 from .info import output_info, timestamp
+from .json_object import JsonObject
 from .metadata.provenance import Origin
 from .preview import Preview
 from .report.contact_sheet import SheetCell, draw_sheet
@@ -55,7 +56,7 @@ class Cell:
         fidelity = translate(language, "fidelity_in_db", db=f"{worst:.1f}", word=word)
         return f"{time} · {fidelity}"
 
-    def facts(self, language: str) -> dict[str, Any]:
+    def facts(self, language: str) -> JsonObject:
         """Return the preset's entry in the comparison's `info`."""
         status = "done"
         if self.error:
@@ -86,11 +87,11 @@ class Comparison:
         return [cell.preview for cell in self.cells if cell.preview]
 
     @property
-    def info(self) -> dict[str, Any]:
+    def info(self) -> JsonObject:
         """The facts in English."""
         return self.facts(DEFAULT_LANGUAGE)
 
-    def facts(self, language: str) -> dict[str, Any]:
+    def facts(self, language: str) -> JsonObject:
         """Return the facts, with the keys of a run's `info`; `presets` has those of each preset.
 
         A network that several presets share counts for each of them.
@@ -115,7 +116,7 @@ class Comparison:
             "finished": timestamp(),
         }
 
-    def save(self, path: Path, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
+    def save(self, path: Path, language: str = DEFAULT_LANGUAGE) -> JsonObject:
         """Write the contact sheet as a PNG atomically; return the facts with those of the file.
         Raises StorageError."""
         sheet = self.sheet(language)

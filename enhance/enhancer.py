@@ -56,6 +56,7 @@ from .info import (
 )
 from .jobs.parallel import work_in_parallel
 from .jobs.scheduler import Job, JobKind, Progress, Scheduler
+from .json_object import JsonObject
 from .pipeline import Run, RunOptions
 from .preset_names import PresetName
 from .presets import PresetInfo
@@ -103,7 +104,7 @@ class Faster:
     seconds: float
     selected_seconds: float
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Return the preset and its seconds as JSON."""
         return {"preset": self.preset, "estimated_seconds": round(self.seconds, 2)}
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import psutil
@@ -23,6 +23,7 @@ from .files import file_sha256
 from .formats.encoding import Encoding, export, notes_of
 from .formats.png_reader import PngReader
 from .images import SourceImage
+from .json_object import JsonObject
 from .metadata.provenance import check_replaceable
 from .models import Located
 from .restore.fidelity import Fidelity, fidelity_grade
@@ -76,14 +77,14 @@ class AutoInfo(TypedDict):
 
     preset: str
     reason: str
-    analysis: dict[str, Any]
+    analysis: JsonObject
 
 
 class _RunInfo(TypedDict):
     status: str
     signature: str
     preset: str
-    settings: dict[str, Any]
+    settings: JsonObject
     input: InputInfo
     model: ModelInfo
     second_model: ModelInfo | None
@@ -198,7 +199,7 @@ class RunInputs:
         """The image, downscaled first if the settings have `reduce`."""
         return self.image.downscale(self.settings.reduce)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> JsonObject:
         """Return the part of `info` that follows from the settings."""
         settings = self.settings.as_dict()
         return {

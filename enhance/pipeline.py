@@ -18,7 +18,7 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
 
@@ -46,6 +46,7 @@ from .info import (
     timestamp,
 )
 from .jobs.scheduler import Job, Progress, Scheduler
+from .json_object import JsonObject
 from .metadata.provenance import Origin, check_replaceable, origin_of
 from .presets import with_installed_models
 from .preview import Preview, PreviewRegion, last_rows, render, surroundings
@@ -159,7 +160,7 @@ class Run:
     auto: AutoInfo | None = None
     on_compute: Callable[[Run], object] | None = None
     """Called before a result is computed, but not for a cached result."""
-    measurements: dict[str, Any] = field(default_factory=dict)
+    measurements: JsonObject = field(default_factory=dict)
     memory: PeakMemory | None = None
     folder: Path | None = None
     """The folder of temporary files for large images; None for that of the system."""
@@ -260,7 +261,7 @@ class Run:
         id = secrets.token_hex(16)
         return cast(Info, self._facts() | {"task_id": id, "output": output, "cached": cached})
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> JsonObject:
         seconds = dict.fromkeys(("wait", "decode", "network", "tuning", "encode"), 0.0)
         seconds |= self.seconds
         seconds["wait"] = self.job.wait_seconds

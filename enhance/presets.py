@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from . import models
 from .errors import EnhanceError, SettingsError, StorageError, WeightsError
 from .i18n import translate
+from .json_object import JsonObject
 from .models.networks import NETWORKS
 from .settings import AUTO, PRESETS, REFERENCE_PRESET, Preset, Settings, all_presets, find_preset
 
@@ -28,7 +29,7 @@ class PresetInfo(TypedDict):
     licence: str | None
     model: str | None
     network: str | None
-    settings: dict[str, Any]
+    settings: JsonObject
     denoises: bool
     denoise_is_fixed: bool
     scale: int

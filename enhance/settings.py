@@ -20,6 +20,7 @@ from typing import Any, Final
 from . import models
 from .errors import EnhanceError, SettingsError
 from .i18n import name_of, translate
+from .json_object import JsonObject
 from .preset_names import RESIZE, PresetName
 
 log = logging.getLogger(__name__)
@@ -238,7 +239,7 @@ class Settings:
 
     def _fill_in(self) -> None:
         """Replace None by the values of the preset. `auto` has none but that of `tile`."""
-        values: dict[str, Any] = {"tile": USUAL["tile"]}
+        values: JsonObject = {"tile": USUAL["tile"]}
         if not self.is_auto:
             values = {"tuning": True, **USUAL, **self._preset.settings}
         if self.is_print:
@@ -334,7 +335,7 @@ class Settings:
         return cls(name, **changes)
 
     @property
-    def output_size(self) -> dict[str, Any]:
+    def output_size(self) -> JsonObject:
         """The values of SIZE_FIELDS; None if they do not state the output size."""
         return {name: getattr(self, name) for name in SIZE_FIELDS}
 
@@ -347,7 +348,7 @@ class Settings:
         _check_names(changes)
         given = {name: value for name, value in changes.items() if value is not None}
         if given.keys() & {*SIZES, *PRINT_SIDES}:
-            size: dict[str, Any] = dict.fromkeys(SIZE_FIELDS)
+            size: JsonObject = dict.fromkeys(SIZE_FIELDS)
             ends_print = self.is_print and given.keys().isdisjoint(PRINT_SIDES)
             if not ends_print:
                 size["dpi"] = self.dpi
@@ -363,7 +364,7 @@ class Settings:
         return Settings(**{**usual, **given, "preset": preset})
 
     @classmethod
-    def from_stored(cls, values: Mapping[str, Any], factor: int = 1) -> Settings:
+    def from_stored(cls, values: JsonObject, factor: int = 1) -> Settings:
         """Return the settings of an earlier run, even if its user model was removed or now has
         another scale.
 
@@ -383,7 +384,7 @@ class Settings:
         settings.__dict__.update(preset=name, scale=values.get("scale"), _preset=removed)
         return settings
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         return asdict(self)
 
     def describe(self, language: str, size: str | None = None) -> str:
@@ -593,7 +594,7 @@ def _digest(**parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _check_names(changes: Mapping[str, Any]) -> None:
+def _check_names(changes: JsonObject) -> None:
     known = {one.name for one in fields(Settings)}
     for name in changes:
         if name not in known:

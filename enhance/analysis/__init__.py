@@ -14,6 +14,7 @@ import numpy as np
 
 from ..images import SourceImage
 from ..images.degradation import BLUR_MARGIN, blur_of, edge_energies
+from ..json_object import JsonObject
 from .coherence import coherence_of
 from .face_detection import find_faces
 from .file_size import quality_of_size
@@ -75,7 +76,7 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
 
     Takes at most a second, whatever the size. Nothing is downloaded.
     """
-    measured: dict[str, Any] = {"width": image.width, "height": image.height, "bits": image.bits}
+    measured: JsonObject = {"width": image.width, "height": image.height, "bits": image.bits}
     if image.alpha is not None:
         measured["transparency"] = bool(image.alpha.min() < image.levels)
     qualities: list[int] = []

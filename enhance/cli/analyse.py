@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import EnhanceError
 from ..i18n import describe_choice
+from ..json_object import JsonObject
 from ..settings import Settings
 from .arguments import size_of
 from .messages import print_error
@@ -42,7 +42,7 @@ def analyse(options: Namespace) -> int:
 
 def _recommend(
     enhancer: Enhancer, path: Path, settings: Settings
-) -> tuple[dict[str, Any], Faster | None]:
+) -> tuple[JsonObject, Faster | None]:
     """Return the JSON object of an image, and a faster preset to suggest."""
     image = enhancer.read(path)
     analysis = enhancer.analyse(image)
@@ -59,7 +59,7 @@ def _recommend(
     return facts, faster
 
 
-def _print_text(path: Path, facts: Mapping[str, Any], faster: Faster | None) -> None:
+def _print_text(path: Path, facts: JsonObject, faster: Faster | None) -> None:
     auto = facts["auto"]
     reduce = facts["settings"]["reduce"]
     flags = f"--preset {auto['preset']}"

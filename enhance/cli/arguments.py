@@ -12,6 +12,7 @@ from argcomplete import autocomplete
 
 from ..config import version
 from ..i18n import translate
+from ..json_object import JsonObject
 from ..settings import DEFAULT_PRESET, PAPERS, PRESETS, RANGES, SIZES, WHOLE, print_sides
 from . import weights
 
@@ -257,7 +258,7 @@ def _add_size(parser: ArgumentParser) -> None:
     )
 
 
-def size_of(options: Namespace) -> dict[str, Any]:
+def size_of(options: Namespace) -> JsonObject:
     """Return the settings of the output size. Raises SettingsError for a print size that is
     none."""
     size = {name: getattr(options, name) for name in (*SIZES, "dpi")}

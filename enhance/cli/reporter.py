@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import storage_errors
 from ..i18n import format_duration, translate
+from ..json_object import JsonObject
 from .messages import discard_unread_output, print_error, print_message
 from .progress import ProgressOutput
 
@@ -107,11 +108,11 @@ class Reporter(ProgressOutput):
             text = translate("en", f"note_{note}", format=form.name)
             print_message(text, file.place)
 
-    def _print_json(self, facts: dict[str, Any]) -> None:
+    def _print_json(self, facts: JsonObject) -> None:
         print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
 
 
-def _facts_of(file: BatchFile) -> dict[str, Any]:
+def _facts_of(file: BatchFile) -> JsonObject:
     facts: Any = file.info
     if not facts:
         message = file.error and file.error.message()

@@ -9,11 +9,12 @@ from argparse import Namespace
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..config import terminal_language
 from ..errors import SettingsError, optional_packages
 from ..files import is_folder
+from ..json_object import JsonObject
 from ..processes import remove_leftovers, temporary_folder
 from ..settings import RANGES, Settings
 from .arguments import path_or_address, size_of
@@ -84,7 +85,7 @@ def _process(
     from ..jobs.batch import RunningBatch
     from ..jobs.cluster import ClusterBatch, connect
 
-    given: dict[str, Any] = {
+    given: JsonObject = {
         "encoding": encoding,
         "on_change": reporter.report,
         "report": terminal_language() if options.report else None,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EnhanceError, WeightsError
+from ..json_object import JsonObject
 from ..models.catalogue import add_by_name, find, get
 from ..models.download import DownloadProgress
 from ..models.manifest import UNKNOWN_LICENCE, Model, allows_commercial_use
@@ -24,7 +25,7 @@ DEFAULT_SET = ("realesrgan-x4plus", "realesrgan-x4plus-anime", "realesr-animevid
 OPTIONAL = ("span-x4", "realesr-general-x4v3", "realesr-general-wdn-x4v3")
 """Downloaded with the default set, but not an error if they are not available."""
 
-Records = list[dict[str, Any]]
+Records = list[JsonObject]
 """The JSON objects of models."""
 
 
@@ -130,7 +131,7 @@ def _find(options: Namespace, store: WeightStore) -> Outcome:
     return Outcome(records, text)
 
 
-def _offer(model: Model) -> dict[str, Any]:
+def _offer(model: Model) -> JsonObject:
     """Return the JSON object of a model in the catalogue."""
     return {
         "name": model.name,
@@ -238,13 +239,13 @@ def _all_names(store: WeightStore) -> list[str]:
     return [*store.models, *own_models(store.folder)]
 
 
-def _record(name: str, store: WeightStore) -> dict[str, Any]:
+def _record(name: str, store: WeightStore) -> JsonObject:
     """Return the JSON object of a model."""
     files = verify_files(name, store)
     model = files.model
     located = files.located
     description = "User model: {network}, {scale}x, from {origin}.".format(**vars(model))
-    record: dict[str, Any] = {
+    record: JsonObject = {
         "name": model.name,
         "status": "missing",
         "bytes": model.bytes,

@@ -11,18 +11,18 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..enhancer import Enhancer
 from ..errors import Cancelled, EnhanceError, MemoryShortError, expected_error
 from ..formats.encoding import Encoding
 from ..images import SourceImage, inspect_image
 from ..info import Info, Result
+from ..json_object import JsonObject
 from ..pipeline import Replaceable, Run, RunOptions
 from ..processes import temporary_folder
 from ..restore.resample import result_size, with_possible_size
@@ -73,7 +73,7 @@ class BatchFile:
     """The address of a file that is not local. Its `source` exists only while it is processed."""
     bytes: int = 0
     """Size of the file at an address, which stands for its pixels."""
-    entry: Mapping[str, Any] | None = None
+    entry: JsonObject | None = None
     """The entry of a list that named this file."""
 
     @property

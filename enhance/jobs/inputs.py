@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ..errors import EnhanceError, PictureError, SettingsError
 from ..images import Listing, list_images
+from ..json_object import JsonObject
 from ..metadata.provenance import origin_of
 from ..settings import Settings
 from ..store.names import ResultNames, plan_names
@@ -113,7 +113,7 @@ def read_list(path: Path) -> list[BatchFile]:
 
 def _listed_file(path: Path, number: int, line: str) -> BatchFile:
     try:
-        entry: dict[str, Any] = {"input": line}
+        entry: JsonObject = {"input": line}
         if path.suffix == ".jsonl":
             entry = json.loads(line)
         output = Path(entry.get("output") or "")

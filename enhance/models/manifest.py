@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+from ..json_object import JsonObject
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -151,7 +153,7 @@ def allows_commercial_use(licence: str) -> bool | None:
     return None
 
 
-def _model(name: str, sources: list[dict[str, Any]], **fields: Any) -> Model:
+def _model(name: str, sources: list[JsonObject], **fields: Any) -> Model:
     defaults = {"bytes": fields["bytes"], "sha256": fields["sha256"]}
     files: list[WeightSource] = []
     for source in sources:

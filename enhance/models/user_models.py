@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from ..errors import WeightsError
+from ..json_object import JsonObject
 from ..preset_names import PRESET_NAMES
 from ..processes import temporary_folder
 from .manifest import UNKNOWN_LICENCE, Model, manifest, tomllib
@@ -210,7 +210,7 @@ def _read_record(folder: Path) -> dict[str, Model]:
         raise WeightsError("weights_own_damaged", path=path) from error
 
 
-def _model(name: str, table: Mapping[str, Any]) -> Model:
+def _model(name: str, table: JsonObject) -> Model:
     fields = {field: kind(table[field]) for field, kind in _FIELDS.items()}
     if not _NAME.fullmatch(name) or Path(fields["file"]).name != fields["file"]:
         raise ValueError(f"not a model: {name}")

@@ -7,9 +7,9 @@ import sqlite3
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
 
 from ..errors import EnhanceError
+from ..json_object import JsonObject
 from ..settings import Settings
 
 MAX_RESULTS = 20
@@ -43,7 +43,7 @@ class RecentRun:
     sha256: str
     width: int
     height: int
-    settings: dict[str, Any]
+    settings: JsonObject
     thumbnail: str
     process: str
     task_id: str | None = None
@@ -51,10 +51,10 @@ class RecentRun:
     batch: str = ""
     number: int = 0
     error: dict[str, str] = field(default_factory=dict)
-    visible: dict[str, Any] = field(default_factory=dict)
-    encoding: dict[str, Any] = field(default_factory=dict)
+    visible: JsonObject = field(default_factory=dict)
+    encoding: JsonObject = field(default_factory=dict)
     fidelity_worst_db: float | None = None
-    call: dict[str, Any] = field(default_factory=dict)
+    call: JsonObject = field(default_factory=dict)
     used: float = 0.0
 
     @property

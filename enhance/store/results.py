@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..info import Info, network_key_of
+from ..json_object import JsonObject
 
 
 def add_result(db: sqlite3.Connection, info: Info) -> None:
@@ -28,7 +29,7 @@ def add_result(db: sqlite3.Connection, info: Info) -> None:
     db.execute("INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
-def read_facts(png: Path) -> dict[str, Any] | None:
+def read_facts(png: Path) -> JsonObject | None:
     """Return the stored facts of the result at this path; None if they are damaged or written by
     another program."""
     with suppress(OSError, ValueError, KeyError, TypeError):

@@ -41,6 +41,7 @@ from ..files import FULL, check_writable, write_atomically
 from ..formats.encoding import Encoding
 from ..images import ImageCache
 from ..jobs.threads import CLEAN_SECONDS, SWEEP_SECONDS, call_regularly
+from ..json_object import JsonObject
 from ..metadata.provenance import check_replaceable
 from ..store import Reservation
 from .api import add_endpoints
@@ -87,7 +88,7 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
         return [_tool(name, endpoint, local) for name, endpoint in services.endpoints.items()]
 
     @server.call_tool(validate_input=False)  # Errors of a JSON schema are not sentences.
-    async def _(name: str, arguments: dict[str, Any]) -> types.CallToolResult:
+    async def _(name: str, arguments: JsonObject) -> types.CallToolResult:
         context: Any = server.request_context
         request = _local_request() if local else _remote_request(context.request)
         try:
@@ -230,7 +231,7 @@ def _tool(name: str, endpoint: Endpoint, local: bool) -> types.Tool:
 
 
 async def _call(
-    endpoint: Endpoint, given: dict[str, Any], request: gr.Request, progress: _ToolProgress
+    endpoint: Endpoint, given: JsonObject, request: gr.Request, progress: _ToolProgress
 ) -> tuple[Any, ...]:
     """Return the outputs of an endpoint, which gets the progress if it accepts it."""
     values = {name: API_DEFAULTS.get(name) for name in endpoint.parameters} | given
@@ -276,12 +277,12 @@ def _is_data_url(value: object) -> bool:
 
 
 async def _convert(
-    services: Services, arguments: dict[str, Any], path_of: Callable[[object], str]
-) -> dict[str, Any]:
+    services: Services, arguments: JsonObject, path_of: Callable[[object], str]
+) -> JsonObject:
     """Return the arguments for an endpoint, with the paths of images. Raises EnhanceError."""
     limit = services.limits.files
     text = json.dumps(arguments)
-    given = dict[str, Any]()
+    given = JsonObject()
     with Reservation(services.enhancer.tasks) as space:  # for the files of data: URLs
         if '"data:' in text and not await to_thread.run_sync(space.extend, len(text)):
             raise EnhanceError("upload_no_room")

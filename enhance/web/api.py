@@ -25,6 +25,7 @@ from ..formats.thumbnails import icc_for_screen, save_png
 from ..i18n import strip_direction_marks
 from ..jobs.scheduler import Job
 from ..jobs.threads import JobThread, call_regularly
+from ..json_object import JsonObject
 from ..presets import PresetInfo
 from ..preview import Preview, choose_box
 from ..restore.resample import with_possible_size
@@ -142,7 +143,7 @@ class Endpoints:
                 visible = rectangle.inside(decoded.width, decoded.height)
                 view = View(owner_of(request), decoded, visible, wanted)
                 for preview, is_quick in services.previews.steps(view, job):
-                    facts: dict[str, Any] = {"quick": is_quick, "window": asdict(preview.window)}
+                    facts: JsonObject = {"quick": is_quick, "window": asdict(preview.window)}
                     if is_quick:  # It lacks the signature of the requested run.
                         facts["signature"] = None
                     yield self._previewed(preview, **facts)
@@ -176,7 +177,7 @@ class Endpoints:
         self._services.downloads.note_use(Path(image))
         return Path(image)
 
-    def _previewed(self, preview: Preview, **facts: Any) -> tuple[str, str, dict[str, Any]]:
+    def _previewed(self, preview: Preview, **facts: Any) -> tuple[str, str, JsonObject]:
         """Return the outputs of a preview, with these `facts` in its info."""
         new_path = self._services.downloads.new_path
         info = preview.info
@@ -308,7 +309,7 @@ class Endpoints:
             name = report_name(enhancer.tasks.finished_info(task_id))
             yield str(services.downloads.link(report, name))
 
-    def cancel(self, request: gr.Request, job: str, file: int | None = None) -> dict[str, Any]:
+    def cancel(self, request: gr.Request, job: str, file: int | None = None) -> JsonObject:
         """Cancel your job with this name. Returns whether it is `known`, and its `state`.
 
         A job that has ended does not change. If no job has the name yet, it is cancelled as soon as
@@ -318,7 +319,7 @@ class Endpoints:
         with self._services.errors_as_messages(request):
             return cancel_job(self._services, owner_of(request), job, call_file(file))
 
-    def runs(self, request: gr.Request, id: str = "") -> list[dict[str, Any]]:
+    def runs(self, request: gr.Request, id: str = "") -> list[JsonObject]:
         """List your recent results, newest first, with their names, states, times, sizes, settings
         and task_ids.
 
@@ -411,7 +412,7 @@ def add_endpoints(services: Services) -> None:
 def _input(name: str, is_ignored: bool) -> Component:
     """Return the hidden component of a parameter. One that is ignored is deprecated in its
     schema."""
-    schema: dict[str, Any] = parameter_schema(name)
+    schema: JsonObject = parameter_schema(name)
     if is_ignored:
         schema["deprecated"] = True
     description = {"additional_description": schema["description"]}

@@ -21,6 +21,7 @@ from ..errors import (
     WeightsError,
 )
 from ..i18n import DEFAULT_LANGUAGE
+from ..json_object import JsonObject
 from . import gradio_changes
 from .params import API_DEFAULTS
 
@@ -137,9 +138,7 @@ def check_call(scope: Scope, endpoints: Mapping[str, Endpoint], path: str, given
         raise EnhanceError("api_value_count", name=name, count=count, given=len(data))
 
 
-def _joined_endpoint(
-    scope: Scope, endpoints: Mapping[str, Endpoint], given: Mapping[str, Any]
-) -> str:
+def _joined_endpoint(scope: Scope, endpoints: Mapping[str, Endpoint], given: JsonObject) -> str:
     """Return the endpoint of a call by the queue, which other functions of the app do not accept.
 
     Raises EnhanceError.
@@ -170,7 +169,7 @@ def check_endpoint(name: str, known: Collection[str]) -> None:
 
 
 def check_parameters(
-    name: str, known: Collection[str], required: Collection[str], given: dict[str, Any]
+    name: str, known: Collection[str], required: Collection[str], given: JsonObject
 ) -> None:
     """Raise EnhanceError if a call of `name` has a parameter that is not `known` or lacks one that
     is `required`.
@@ -210,14 +209,14 @@ def check_files(given: Any, limit: int) -> None:
             raise EnhanceError("api_not_uploaded")
 
 
-def _is_upload(file: Mapping[str, Any]) -> bool:
+def _is_upload(file: JsonObject) -> bool:
     path = file.get("path")
     with suppress(ValueError):
         return isinstance(file["meta"], dict) and isinstance(path, str) and is_uploaded(Path(path))
     return False
 
 
-def _objects_in(value: Any) -> Iterator[dict[str, Any]]:
+def _objects_in(value: Any) -> Iterator[JsonObject]:
     """Yield every object in nested JSON."""
     pending = [value]
     while pending:

@@ -32,6 +32,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Scope
 
 from ..config import Limits
+from ..json_object import JsonObject
 
 _MAX_FIELD_BYTES = 1000
 _ONE_RANGE = re.compile(r"bytes=(\d+-\d*|-\d+)", re.ASCII)
@@ -276,7 +277,7 @@ def root_url(request: Request, path: str) -> str:
     return route_utils.get_root_url(request, path, blocks and blocks.root_path)  # type: ignore[arg-type]
 
 
-def openapi_document(request: Request) -> dict[str, Any]:
+def openapi_document(request: Request) -> JsonObject:
     """Return Gradio's OpenAPI document. Without it, a document cannot describe all endpoints."""
     for included in request.app.routes:
         # FastAPI from 0.130 has one route for all routes of an included router.

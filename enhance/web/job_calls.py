@@ -21,6 +21,7 @@ from ..formats.encoding import Encoding
 from ..info import Info, Result, timestamp
 from ..jobs.archive import archive_name, pack
 from ..jobs.batch import Batch, BatchFile, checked, plan, with_nearest_size, with_size
+from ..json_object import JsonObject
 from ..processes import this_process
 from ..settings import Settings
 from ..store import RecentRun, result_name
@@ -31,7 +32,7 @@ from .params import language_of
 from .recent import regions_of
 from .services import Services
 
-Outputs = tuple[Any, dict[str, Any]]
+Outputs = tuple[Any, JsonObject]
 """A file and the facts of its run or batch, or None and the progress while the job runs."""
 ZIP_NAME = "enhanced.zip"
 _NAME = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -199,7 +200,7 @@ def file_of(call: JobCall, entry: RecentRun) -> BatchFile:
     return replace(file, state="done", info=visible, png=png)
 
 
-def file_facts(services: Services, file: BatchFile, language: str) -> dict[str, Any]:
+def file_facts(services: Services, file: BatchFile, language: str) -> JsonObject:
     """Return the name, the state and the error of a file, and its position in the call, from 1."""
     error = file.error and services.visible_error(None, file.error).message(language)
     return {"number": file.number, "name": file.name, "state": file.state, "error": error}
@@ -219,10 +220,10 @@ def output_of_batch(call: JobCall) -> Outputs:
     """Return the outputs of a call whose batch has ended, or the results of a batch so far."""
     states = ("done", "failed", "cancelled")
     archive: str | None = None
-    links: dict[int, dict[str, Any]] = {}
+    links: dict[int, JsonObject] = {}
     with ExitStack() as hold:
         batch = plan(_exported(call, file, hold) for file in call.files)
-        info: dict[str, Any] = {state: batch.count(state) for state in states}
+        info: JsonObject = {state: batch.count(state) for state in states}
         info["error"] = None
         try:
             if batch.count("done"):
@@ -283,9 +284,9 @@ def _pack(call: JobCall, batch: Batch) -> Path:
     return archive
 
 
-def _link_files(call: JobCall, batch: Batch) -> dict[int, dict[str, Any]]:
+def _link_files(call: JobCall, batch: Batch) -> dict[int, JsonObject]:
     """Return links to the finished files by number. They need no disk space, unlike a ZIP file."""
-    links: dict[int, dict[str, Any]] = {}
+    links: dict[int, JsonObject] = {}
     for file in batch.files:
         if file.result is not None:
             with suppress(StorageError):
@@ -295,7 +296,7 @@ def _link_files(call: JobCall, batch: Batch) -> dict[int, dict[str, Any]]:
     return links
 
 
-def visible_info(call: JobCall, info: Info) -> dict[str, Any]:
+def visible_info(call: JobCall, info: Info) -> JsonObject:
     """Return the facts of a result with the addresses of its regions. The owner of the call can
     then get its report."""
     services = call.services
@@ -305,7 +306,7 @@ def visible_info(call: JobCall, info: Info) -> dict[str, Any]:
     return without_path({**info, "regions": regions})
 
 
-def without_path(info: Mapping[str, Any]) -> dict[str, Any]:
+def without_path(info: Mapping[str, Any]) -> JsonObject:
     """Return an `info` without the path on this server.
 
     `gradio_client` would also take any object with a string called path for a file, and insert a

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..errors import Cancelled, EnhanceError, StorageError, expected_error
 from ..formats.thumbnails import data_url, thumbnail_of
@@ -16,6 +15,7 @@ from ..i18n import LANGUAGES
 from ..jobs.batch import Batch, BatchFile, RunningBatch, plan
 from ..jobs.scheduler import Job
 from ..jobs.threads import JobThread
+from ..json_object import JsonObject
 from ..pipeline import Run
 from ..restore.live_view import LiveView
 from ..store import RecentRun
@@ -101,17 +101,17 @@ class LocalJob(JobThread[None]):
             if is_unused:
                 self._hold.close()
 
-    def facts(self, language: str) -> dict[str, Any]:
+    def facts(self, language: str) -> JsonObject:
         """Return the progress: the seconds left and the jobs ahead, and the finished and all rows
         of a run, or the finished share and the files of a batch."""
         done, total, left = self.rows
-        facts: dict[str, Any] = {"done": done, "total": total}
+        facts: JsonObject = {"done": done, "total": total}
         if self.call.is_batch:
             files = [self._file_progress(file, language) for file in self.batch.files]
             facts = {"files": files, "share": round(self.batch.share, 4)}
         return facts | {"seconds_left": left, "ahead": self.ahead}
 
-    def _file_progress(self, file: BatchFile, language: str) -> dict[str, Any]:
+    def _file_progress(self, file: BatchFile, language: str) -> JsonObject:
         facts = file_facts(self.call.services, file, language)
         if file.state == "running":
             done, total = self.batch.rows_of_file
@@ -119,7 +119,7 @@ class LocalJob(JobThread[None]):
             facts["seconds_left"] = self.batch.seconds_left_of_file
         return facts
 
-    def news(self, call: JobCall, shown: set[float]) -> dict[str, Any]:
+    def news(self, call: JobCall, shown: set[float]) -> JsonObject:
         """Return what a client does not have yet, and add to `shown` what identifies it.
 
         That is the results of the files of a batch that are done, identified by their numbers. Or,
@@ -142,8 +142,8 @@ class LocalJob(JobThread[None]):
         url = data_url(live.pixels, live.icc)
         return {"live": url, "live_share": live.share, "live_edge": edge}
 
-    def _new_results(self, call: JobCall, shown: set[float]) -> dict[str, Any]:
-        results = list[dict[str, Any]]()
+    def _new_results(self, call: JobCall, shown: set[float]) -> JsonObject:
+        results = list[JsonObject]()
         for entry in list(self.entries.values()):
             if entry.state == "done" and entry.number not in shown:
                 shown.add(entry.number)

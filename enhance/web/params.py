@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -10,6 +10,7 @@ from ..errors import SettingsError
 from ..formats.encoding import BACKGROUNDS, FORMATS, Encoding
 from ..i18n import DEFAULT_LANGUAGE, match_language, translate
 from ..images import Box
+from ..json_object import JsonObject
 from ..metadata import CHOICES
 from ..preview import LARGEST_SIDE
 from ..settings import (
@@ -23,8 +24,6 @@ from ..settings import (
     all_presets,
 )
 
-Values = Mapping[str, Any]
-"""The given values of parameters by name."""
 ENCODING_PARAMETERS = tuple(field.name for field in fields(Encoding))
 """The parameters of the output file."""
 
@@ -57,7 +56,7 @@ API_PLAN = (*dict.fromkeys((*SIZE_FIELDS, *API_SETTINGS)), "largest")
 """The same settings in the order of /analyse."""
 API_REGION = ("x", "y", "size")
 API_RECTANGLE = ("left", "top", "width", "height")
-API_DEFAULTS: dict[str, Any] = {
+API_DEFAULTS: JsonObject = {
     "preset": DEFAULT_PRESET,
     "tuning": True,
     "tile": Settings().tile,
@@ -82,7 +81,7 @@ _TYPES = {
 }
 
 
-def parameter_schema(name: str) -> dict[str, Any]:
+def parameter_schema(name: str) -> JsonObject:
     """Return the JSON schema of an API parameter. Images are strings."""
     low, high = LIMITS.get(name, (0, 0))
     kind = _TYPES.get(name, "number")
@@ -93,7 +92,7 @@ def parameter_schema(name: str) -> dict[str, Any]:
         "background": BACKGROUNDS,
     }
     description = translate(DEFAULT_LANGUAGE, f"takes_{name}", low=f"{low:g}", high=f"{high:g}")
-    schema: dict[str, Any] = {"type": kind, "description": description}
+    schema: JsonObject = {"type": kind, "description": description}
     if kind == "array":
         schema["items"] = {"type": "string"}
     if name in LIMITS:
@@ -115,26 +114,26 @@ def settings_from_call(preset: str, **given: Any) -> Settings:
     return Settings.from_preset(preset, **given)
 
 
-def call_settings(given: Values) -> tuple[Settings, Encoding]:
+def call_settings(given: JsonObject) -> tuple[Settings, Encoding]:
     """Return the settings and the file format of an API call. Raises SettingsError."""
     settings = {name: given[name] for name in API_SETTINGS if name not in ENCODING_PARAMETERS}
     return settings_from_call(**settings), call_encoding(given)
 
 
-def call_encoding(given: Values) -> Encoding:
+def call_encoding(given: JsonObject) -> Encoding:
     """Return the file format of an API call. Raises SettingsError."""
     return Encoding(
         **{name: given[name] for name in ENCODING_PARAMETERS if given[name] is not None}
     )
 
 
-def call_region(given: Values) -> tuple[float | None, float | None, int]:
+def call_region(given: JsonObject) -> tuple[float | None, float | None, int]:
     """Return the square of an API call: its centre x and y, None for the centre of the image, and
     its side. Raises SettingsError."""
     return given["x"], given["y"], _whole_number("size", given["size"])
 
 
-def call_rectangle(given: Values) -> Box | None:
+def call_rectangle(given: JsonObject) -> Box | None:
     """Return the rectangle of an API call, None if it has none. Raises SettingsError."""
     sides = [given[name] for name in API_RECTANGLE]
     if sides.count(None) == len(sides):

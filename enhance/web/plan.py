@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..advice import Advice, format_problem, setting_problem, size_problem, tips
@@ -15,12 +14,13 @@ from ..errors import SettingsError
 from ..i18n import describe_choice, format_duration, name_of, translate
 from ..images import SourceImage, inspect_image
 from ..info import AutoInfo
+from ..json_object import JsonObject
 from ..presets import available_presets, with_installed_models
 from ..restore.resample import has_second_pass, result_size, with_possible_size
 from ..settings import AUTO, Settings
 from .addresses import Addresses
 from .owners import Owner
-from .params import Values, call_settings
+from .params import call_settings
 from .preview import Previews
 
 
@@ -32,14 +32,14 @@ class Planner:
         self._enhancer = enhancer
         self._previews = previews
         self._addresses = addresses
-        self._facts: WeakKeyDictionary[SourceImage, dict[str, Any]] = WeakKeyDictionary()
+        self._facts: WeakKeyDictionary[SourceImage, JsonObject] = WeakKeyDictionary()
         self._has_times = False
         """Whether a plan has had times. For the first such plan, each network is timed, which takes
         seconds."""
 
     def plans(
-        self, owner: Owner, path: Path, given: Values, language: str
-    ) -> Iterator[dict[str, Any]]:
+        self, owner: Owner, path: Path, given: JsonObject, language: str
+    ) -> Iterator[JsonObject]:
         """Yield the plan of a run of the file with the settings of an API call, as JSON with texts
         in this language. If no plan has had times yet, yield it without times first.
 
@@ -115,10 +115,10 @@ class Planner:
 
     def _presets(
         self, analysis: Analysis, wanted: Settings, known: dict[str, float], language: str
-    ) -> dict[str, dict[str, Any]]:
+    ) -> dict[str, JsonObject]:
         """Return the expected seconds of each installed preset at the requested size, or at its
         largest size."""
-        presets: dict[str, dict[str, Any]] = {}
+        presets: dict[str, JsonObject] = {}
         for name in available_presets():
             if name == AUTO:
                 continue
@@ -141,7 +141,7 @@ class Planner:
         ahead = self._enhancer.scheduler.count()
         return translate(language, "about_after", about=about, ahead=ahead) if ahead else about
 
-    def _photo(self, owner: Owner, path: Path, image: SourceImage) -> dict[str, Any]:
+    def _photo(self, owner: Owner, path: Path, image: SourceImage) -> JsonObject:
         facts = self._facts.get(image)
         if facts is None:
             enhancer = self._enhancer
@@ -165,13 +165,13 @@ def _with_preset(wanted: Settings, preset: str, analysis: Analysis) -> Settings:
 
 
 def _possible_settings(
-    given: Values, image: SourceImage, language: str
+    given: JsonObject, image: SourceImage, language: str
 ) -> tuple[Settings, Advice | None]:
     """Return the settings of an API call, and the problem of the first one that is not possible.
 
     The settings then contain its first solution. Raises EnhanceError if no solution helps.
     """
-    changed: dict[str, Any] = {}
+    changed: JsonObject = {}
     problem = None
     while True:
         found = _settings_or_problem({**given, **changed}, image, language)
@@ -184,7 +184,7 @@ def _possible_settings(
         changed |= values
 
 
-def _settings_or_problem(given: Values, image: SourceImage, language: str) -> Settings | Advice:
+def _settings_or_problem(given: JsonObject, image: SourceImage, language: str) -> Settings | Advice:
     """Return the settings of an API call, or why they are not possible for an image."""
     try:
         settings, encoding = call_settings(given)

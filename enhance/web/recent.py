@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from gradio.data_classes import FileData
 
 from ..errors import SettingsError
 from ..i18n import translate
+from ..json_object import JsonObject
 from ..restore.resample import result_size
 from ..settings import Settings
 from ..store import RecentRun
@@ -44,7 +44,7 @@ _SHOWN = (
 
 def describe_runs(
     services: Services, owner: Owner, language: str, wanted: object = ""
-) -> list[dict[str, Any]]:
+) -> list[JsonObject]:
     """Return the recent results of an owner as JSON, newest first.
 
     With the id `wanted`, return only this result, and each of its photos as an upload for further
@@ -70,7 +70,7 @@ class _Description:
     language: str
     is_opened: bool
 
-    def of_run(self, run: Sequence[RecentRun]) -> dict[str, Any]:
+    def of_run(self, run: Sequence[RecentRun]) -> JsonObject:
         """Return the facts of a run, or of a batch with its files."""
         files = [self._of_entry(entry) for entry in run]
         first = run[0]
@@ -89,7 +89,7 @@ class _Description:
             "files": files,
         }
 
-    def _of_entry(self, entry: RecentRun) -> dict[str, Any]:
+    def _of_entry(self, entry: RecentRun) -> JsonObject:
         tasks = self.services.enhancer.tasks
         photo = tasks.input_of(entry)
         size = None
@@ -111,12 +111,12 @@ class _Description:
             facts["image"] = self._upload_of(photo, entry.name)
         return facts
 
-    def _progress_of(self, name: str) -> dict[str, Any] | None:
+    def _progress_of(self, name: str) -> JsonObject | None:
         """Return the progress of a job, or None if this process does not run it."""
         job = self.services.threads.named.get((self.owner.digest, name))
         return job and job.facts(self.language)
 
-    def _upload_of(self, photo: Path, name: str) -> dict[str, Any] | None:
+    def _upload_of(self, photo: Path, name: str) -> JsonObject | None:
         """Return a photo called `name` as an upload, or None if it is no longer stored."""
         if not photo.exists():
             return None

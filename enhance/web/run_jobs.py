@@ -18,6 +18,7 @@ from typing import Any
 import gradio as gr
 
 from ..errors import Cancelled, EnhanceError, StorageError
+from ..json_object import JsonObject
 from ..store.job_records import JobRecord
 from .calls import RecordedError, status_of
 from .job_calls import (
@@ -111,12 +112,12 @@ def _follow_here(
         yield from finish_job(with_states(call, job.entries.values()))
 
 
-def _progress(call: JobCall, facts: dict[str, Any]) -> Outputs:
+def _progress(call: JobCall, facts: JsonObject) -> Outputs:
     """Return the outputs of a call whose job runs, or has just ended.
 
     Another process can have started the job without any progress so far.
     """
-    begun: dict[str, Any] = {"done": 0, "total": 0}
+    begun: JsonObject = {"done": 0, "total": 0}
     if call.is_batch:
         files = [file_facts(call.services, file, call.language) for file in call.files]
         begun = {"share": 0.0, "files": files}
@@ -133,7 +134,7 @@ def finish_job(call: JobCall) -> Iterator[Any]:
     outputs: Callable[[], Any] = gr.skip
     if call.name:
         height, _ = call.files[0].size or (0, 0)
-        ended: dict[str, Any] = {"done": height, "total": height}
+        ended: JsonObject = {"done": height, "total": height}
         if call.is_batch:
             ended = {"share": 1.0}
         outputs = partial(_progress, call, {**ended, "seconds_left": 0.0})
@@ -154,7 +155,7 @@ def finish_job(call: JobCall) -> Iterator[Any]:
 
 def cancel_job(
     services: Services, owner: Owner, name: object, number: int | None = None
-) -> dict[str, Any]:
+) -> JsonObject:
     """Cancel the job of this name, even if it has not been started yet, or one file of a batch.
 
     Return whether the job or the file is known, and its state. Raises SettingsError.

@@ -19,6 +19,7 @@ from ..files import MARKER, link_or_copy, storage_errors, write_atomically
 from ..formats.encoding import Encoding
 from ..info import timestamp
 from ..jobs.threads import JobThreads
+from ..json_object import JsonObject
 from ..store import TaskStore
 from .owners import Owner
 
@@ -147,12 +148,12 @@ class TaskOwners:
     def __init__(self, tasks: TaskStore) -> None:
         self._tasks = tasks
         self._lock = threading.Lock()
-        self._known = OrderedDict[tuple[str, str], tuple[dict[str, Any], Encoding | None]]()
+        self._known = OrderedDict[tuple[str, str], tuple[JsonObject, Encoding | None]]()
         """By the owner and the task, and by the owner and the signature of the request."""
 
     def remember(
         self, owner: Owner, info: Mapping[str, Any], encoding: Encoding | None = None
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """Make the client an owner of a task, and return the `info` that this client can see.
 
         `encoding` describes the file that the client gets and its report describes. Only a client
@@ -170,7 +171,7 @@ class TaskOwners:
                 self._known.popitem(last=False)
         return {**info, **visible}
 
-    def check(self, owner: Owner, task_id: object) -> tuple[dict[str, Any], Encoding | None]:
+    def check(self, owner: Owner, task_id: object) -> tuple[JsonObject, Encoding | None]:
         """Return the `info` keys of a task that differ for its owner, and the owner's encoding.
 
         Raises EnhanceError, the same for unknown tasks and tasks of other clients.

@@ -9,7 +9,6 @@ from base64 import b64encode
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,6 +18,7 @@ from starlette.routing import Route
 from ...config import Config
 from ...formats.encoding import BACKGROUNDS, FORMATS
 from ...i18n import LANGUAGES, load_language
+from ...json_object import JsonObject
 from ...metadata import CHOICES
 from ...restore.fidelity import GRADES
 from ...settings import NEUTRAL, PAPERS, PRESETS, RANGES
@@ -55,7 +55,7 @@ def _scripts(config: Config) -> str:
     return "\n".join(lines)
 
 
-def _constants(config: Config) -> dict[str, Any]:
+def _constants(config: Config) -> JsonObject:
     formats = {
         name: {
             "name": form.name,
@@ -87,7 +87,7 @@ def _card(path: Path) -> str:
     return f"data:image/webp;base64,{b64encode(path.read_bytes()).decode()}"
 
 
-def _range(name: str) -> dict[str, Any]:
+def _range(name: str) -> JsonObject:
     low, high = LIMITS[name]
     step = SLIDER_STEPS.get(name, SLIDER_STEP)
     return {"low": low, "high": high, "step": step, "neutral": NEUTRAL.get(name)}
