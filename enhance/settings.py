@@ -239,7 +239,7 @@ class Settings:
 
     def _fill_in(self) -> None:
         """Replace None by the values of the preset. `auto` has none but that of `tile`."""
-        values: JsonObject = {"tile": USUAL["tile"]}
+        values = {"tile": USUAL["tile"]}
         if not self.is_auto:
             values = {"tuning": True, **USUAL, **self._preset.settings}
         if self.is_print:
@@ -348,7 +348,7 @@ class Settings:
         _check_names(changes)
         given = {name: value for name, value in changes.items() if value is not None}
         if given.keys() & {*SIZES, *PRINT_SIDES}:
-            size: JsonObject = dict.fromkeys(SIZE_FIELDS)
+            size = dict.fromkeys(SIZE_FIELDS)
             ends_print = self.is_print and given.keys().isdisjoint(PRINT_SIDES)
             if not ends_print:
                 size["dpi"] = self.dpi

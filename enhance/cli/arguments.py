@@ -224,7 +224,7 @@ def path_or_address(text: str) -> Path | str:
 
 
 def _add_number(group: _ArgumentGroup, name: str, text: str, unit: str, *short: str) -> None:
-    kind: type[float] = float
+    kind = float
     if name in WHOLE:
         kind = int
     option = f"--{name.replace('_', '-')}"

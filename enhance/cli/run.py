@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from ..config import terminal_language
 from ..errors import SettingsError, optional_packages
 from ..files import is_folder
-from ..json_object import JsonObject
 from ..processes import remove_leftovers, temporary_folder
 from ..settings import RANGES, Settings
 from .arguments import path_or_address, size_of
@@ -85,7 +84,7 @@ def _process(
     from ..jobs.batch import RunningBatch
     from ..jobs.cluster import ClusterBatch, connect
 
-    given: JsonObject = {
+    given = {
         "encoding": encoding,
         "on_change": reporter.report,
         "report": terminal_language() if options.report else None,

@@ -40,7 +40,7 @@ class Outcome:
 
 def run_weights(options: Namespace) -> int:
     """Run the command that `add_commands` parsed and return its exit status."""
-    outcome: Outcome = options.work(options, WeightStore())
+    outcome = options.work(options, WeightStore())
     if options.json:
         print(json.dumps(outcome.records, indent=2))
     else:
@@ -150,7 +150,7 @@ def _offer(model: Model) -> JsonObject:
 
 def _fetch(options: Namespace, store: WeightStore) -> Outcome:
     names = options.names
-    optional: tuple[str, ...] = ()
+    optional = ()
     if options.all:
         names = list(store.models)
     elif not names:
@@ -245,7 +245,7 @@ def _record(name: str, store: WeightStore) -> JsonObject:
     model = files.model
     located = files.located
     description = "User model: {network}, {scale}x, from {origin}.".format(**vars(model))
-    record: JsonObject = {
+    record = {
         "name": model.name,
         "status": "missing",
         "bytes": model.bytes,

@@ -167,7 +167,7 @@ class Encoding:
         enough memory, and SettingsError if the library of the format is not installed.
         """
         form = self.file_format
-        size: dict[str, Any] = {"format": form.name, "width": width, "height": height}
+        size = {"format": form.name, "width": width, "height": height}
         if not form.is_available():
             raise SettingsError("format_missing", format=form.name, library=form.library)
         if max(width, height) > form.side:

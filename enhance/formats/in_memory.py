@@ -166,7 +166,7 @@ def _to_array(image: np.ndarray | torch.Tensor) -> np.ndarray:
         tensor = image.detach()
         if tensor.is_floating_point():
             tensor = tensor.float()  # NumPy has no bfloat16.
-        array: np.ndarray = tensor.cpu().numpy()
+        array = tensor.cpu().numpy()
     else:
         array = image
     if _has_channels_first(image):

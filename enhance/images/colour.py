@@ -74,7 +74,7 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> _Decoded:
         mode = image.mode
     if image.has_transparency_data:
         mode += "A"
-    convert: Callable[[Image.Image], Image.Image] = methodcaller("convert", mode)
+    convert = methodcaller("convert", mode)
     if image.mode in CONVERTED_MODES:
         convert = _conversion_to_srgb(header, image)
 

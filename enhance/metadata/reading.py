@@ -30,8 +30,8 @@ _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 
 def pillow_metadata(image: ImageFile.ImageFile) -> Metadata:
     """Return the metadata of an image that Pillow has opened."""
-    info: dict[Any, Any] = image.info
-    segments: _Segments = getattr(image, "applist", [])
+    info = image.info
+    segments = getattr(image, "applist", [])
     resources = b"".join(
         content.removeprefix(_RESOURCES)
         for _, content in segments

@@ -395,7 +395,7 @@ class Graph:
 
         `neighbours` are the next nodes for each node: its readers, or its sources.
         """
-        found: set[int] = set()
+        found = set()
         reached = [start]
         for index in reached:  # It grows in the loop.
             if isinstance(self.nodes[index], Conv):
@@ -450,7 +450,7 @@ class Graph:
     def readers(self) -> list[list[int]]:
         """Return for each node the indices of those that read it, twice for one that reads it
         twice."""
-        readers: list[list[int]] = [[] for _ in self.nodes]
+        readers = [[] for _ in self.nodes]
         for index, node in enumerate(self.nodes):
             for source in node.sources:
                 readers[source].append(index)

@@ -171,7 +171,7 @@ def earlier_operands(graph: Graph) -> list[list[EarlierOperand]]:
     A feature map that is needed much later is then computed late, and the few channels of the image
     are kept instead. The list is empty if another node needs the output at once.
     """
-    found: list[list[EarlierOperand]] = [[] for _ in graph.nodes]
+    found = [[] for _ in graph.nodes]
     readers = graph.readers()
     for index in reversed(range(len(graph.nodes))):
         by_reader: list[list[EarlierOperand]] = []

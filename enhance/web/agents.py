@@ -81,7 +81,7 @@ def create_server(services: Services, *, local: bool = False) -> Server[Any, Any
     """
     images, output = _LOCAL if local else _REMOTE
     instructions = _INSTRUCTIONS.format(images, output)
-    server: Server[Any, Any] = Server("Enhance", version=version(), instructions=instructions)
+    server = Server("Enhance", version=version(), instructions=instructions)
 
     @server.list_tools()
     async def _() -> list[types.Tool]:

@@ -143,7 +143,7 @@ class Endpoints:
                 visible = rectangle.inside(decoded.width, decoded.height)
                 view = View(owner_of(request), decoded, visible, wanted)
                 for preview, is_quick in services.previews.steps(view, job):
-                    facts: JsonObject = {"quick": is_quick, "window": asdict(preview.window)}
+                    facts = {"quick": is_quick, "window": asdict(preview.window)}
                     if is_quick:  # It lacks the signature of the requested run.
                         facts["signature"] = None
                     yield self._previewed(preview, **facts)
@@ -412,7 +412,7 @@ def add_endpoints(services: Services) -> None:
 def _input(name: str, is_ignored: bool) -> Component:
     """Return the hidden component of a parameter. One that is ignored is deprecated in its
     schema."""
-    schema: JsonObject = parameter_schema(name)
+    schema = parameter_schema(name)
     if is_ignored:
         schema["deprecated"] = True
     description = {"additional_description": schema["description"]}
@@ -421,7 +421,7 @@ def _input(name: str, is_ignored: bool) -> Component:
         file = gr.File(label=name, file_count=count)
         schema = file.api_info()
         gradio_changes.accept_any_file_value(file)
-        component: Component = file
+        component = file
     else:
         components = {"string": gr.Textbox, "boolean": gr.Checkbox}
         kind = components.get(schema["type"], gr.Number)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +42,7 @@ class LocalJob(JobThread[None]):
         self.call = call
         self.tasks = call.services.enhancer.tasks
         self.key = call.key
-        entries: Sequence[RecentRun] = call.entries
+        entries = call.entries
         files = call.files
         if call.name:
             entries = self.tasks.entries_of(*self.key)
@@ -105,7 +105,7 @@ class LocalJob(JobThread[None]):
         """Return the progress: the seconds left and the jobs ahead, and the finished and all rows
         of a run, or the finished share and the files of a batch."""
         done, total, left = self.rows
-        facts: JsonObject = {"done": done, "total": total}
+        facts = {"done": done, "total": total}
         if self.call.is_batch:
             files = [self._file_progress(file, language) for file in self.batch.files]
             facts = {"files": files, "share": round(self.batch.share, 4)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -85,7 +84,7 @@ def parameter_schema(name: str) -> JsonObject:
     """Return the JSON schema of an API parameter. Images are strings."""
     low, high = LIMITS.get(name, (0, 0))
     kind = _TYPES.get(name, "number")
-    choices: dict[str, Iterable[str]] = {
+    choices = {
         "preset": all_presets(),
         "format": FORMATS,
         "metadata": CHOICES,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -117,7 +117,7 @@ def _progress(call: JobCall, facts: JsonObject) -> Outputs:
 
     Another process can have started the job without any progress so far.
     """
-    begun: JsonObject = {"done": 0, "total": 0}
+    begun = {"done": 0, "total": 0}
     if call.is_batch:
         files = [file_facts(call.services, file, call.language) for file in call.files]
         begun = {"share": 0.0, "files": files}
@@ -131,10 +131,10 @@ def finish_job(call: JobCall) -> Iterator[Any]:
     """
     reader = EventReader(call.request)
     work = output_of_batch if call.is_batch else output_of_run
-    outputs: Callable[[], Any] = gr.skip
+    outputs = gr.skip
     if call.name:
         height, _ = call.files[0].size or (0, 0)
-        ended: JsonObject = {"done": height, "total": height}
+        ended = {"done": height, "total": height}
         if call.is_batch:
             ended = {"share": 1.0}
         outputs = partial(_progress, call, {**ended, "seconds_left": 0.0})

@@ -390,7 +390,7 @@ def _check_size(key: str, size: int, limit: int) -> None:
 def _replay(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that returns the body that was read already, then the following
     messages."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Message:
         return messages.pop() if messages else await receive()
