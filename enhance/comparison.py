@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from numpy import ndarray
 
 from .errors import EnhanceError
 from .formats.thumbnails import SRGB, icc_for_screen, save_png
@@ -124,7 +124,7 @@ class Comparison:
         height, width = sheet.shape[:2]
         return self.facts(language) | {"output": output_info(path, (height, width))}
 
-    def sheet(self, language: str = DEFAULT_LANGUAGE) -> np.ndarray:
+    def sheet(self, language: str = DEFAULT_LANGUAGE) -> ndarray:
         """Return the contact sheet, the photo first: uint8 [H, W, 3] in sRGB."""
         first = self.previews[0]
         name = translate(language, "before")

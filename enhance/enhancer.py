@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy import ndarray
 from PIL.Image import Image
 
 from . import models, pipeline, presets
@@ -678,9 +679,7 @@ class Enhancer:
         return path
 
     @memory_errors()
-    def upscale(
-        self, rgb: np.ndarray, model: str = "realesrgan-x4plus", tile: int = 192
-    ) -> np.ndarray:
+    def upscale(self, rgb: ndarray, model: str = "realesrgan-x4plus", tile: int = 192) -> ndarray:
         """Return the direct output of a model, [4H, 4W, 3].
 
         `rgb` is an RGB image of uint8 or uint16, [H, W, 3]. Raises EnhanceError.
@@ -779,7 +778,7 @@ class Enhancer:
             self._engine = Engine(self._device, self._precision)
         return self._engine
 
-    def _restore_faces(self, crops: Sequence[np.ndarray], job: Job) -> list[np.ndarray]:
+    def _restore_faces(self, crops: Sequence[ndarray], job: Job) -> list[ndarray]:
         """Restore all faces of an image in one step of the engine, so that the models are swapped
         once."""
         located = models.ensure(RESTORER, stop=job.stop)

@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypedDict
 
-import numpy as np
 import psutil
+from numpy import ndarray
 from PIL.Image import Image
 from PIL.PngImagePlugin import PngImageFile
 from typing_extensions import NotRequired
@@ -224,7 +224,7 @@ class Result:
     """The temporary folder of a result, which is deleted together with this object."""
 
     @property
-    def array(self) -> np.ndarray:
+    def array(self) -> ndarray:
         """The pixels of the lossless result, uint8 or uint16 [H, W, C].
 
         They are grey, grey and alpha, RGB, or RGB and alpha. Raises StorageError if the PNG was

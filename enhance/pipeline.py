@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
+from numpy import ndarray
 
 from . import models
 from .analysis.haze import find_haze
@@ -375,7 +376,7 @@ class Run:
             rgb = self._first_result(scene, part)
             self._run_network(output, rgb, WeightInterpolation(second.name), is_first=False)
 
-    def _first_result(self, scene: Scene, part: Part) -> np.ndarray:
+    def _first_result(self, scene: Scene, part: Part) -> ndarray:
         """Return the colour of the result at the scale of the first network, the input of the
         second one: [H, W, 3].
 
@@ -388,7 +389,7 @@ class Run:
             colour = replace(part, image=replace(part.image, grey=False))
             result = self._rows(output.rows, settings, scene, colour)
 
-            def rows(first: int, last: int) -> np.ndarray:
+            def rows(first: int, last: int) -> ndarray:
                 self.job.check()
                 return result.rows(first, last)
 
@@ -397,7 +398,7 @@ class Run:
     def _run_network(
         self,
         output: NetworkOutput,
-        rgb: np.ndarray,
+        rgb: ndarray,
         weights: WeightInterpolation,
         *,
         is_first: bool = True,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
+from numpy import ndarray
 
 from . import models
 from .errors import SettingsError
@@ -37,7 +38,7 @@ class PreviewRegion:
     """
 
     rows: ResultRows
-    network: np.ndarray
+    network: ndarray
     box: Box
     network_key: str
 
@@ -55,8 +56,8 @@ class Preview:
     `before` (bicubic upscaling) and `after` are arrays of uint8 or uint16 [H, W, C].
     """
 
-    before: np.ndarray
-    after: np.ndarray
+    before: ndarray
+    after: ndarray
     region: PreviewRegion
     info: PreviewInfo
 
@@ -108,9 +109,7 @@ def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
     return box.expand(total, width, height).align_to_grid(grid * settings.reduce, width, height)
 
 
-def render(
-    region: PreviewRegion, settings: Settings
-) -> tuple[np.ndarray, np.ndarray, Fidelity | None]:
+def render(region: PreviewRegion, settings: Settings) -> tuple[ndarray, ndarray, Fidelity | None]:
     """Return the region before (upscaled bicubically) and after, and its fidelity: None if the
     result is smaller than the photo."""
     result = last_rows(replace(region.rows, settings=settings))
@@ -140,7 +139,7 @@ def last_rows(rows: ResultRows) -> ResultRows:
     return rows
 
 
-def _channels(image: SourceImage) -> np.ndarray:
+def _channels(image: SourceImage) -> ndarray:
     colour = image.rgb
     if image.grey:
         colour = colour[..., :1]

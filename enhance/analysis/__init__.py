@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from ..images import SourceImage
 from ..images.degradation import BLUR_MARGIN, blur_of, edge_energies
@@ -119,7 +120,7 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
     )
 
 
-def _bytes_per_pixel(image: SourceImage, rgb: np.ndarray) -> float:
+def _bytes_per_pixel(image: SourceImage, rgb: ndarray) -> float:
     """Return the bytes of the file without its profile and metadata, for each pixel inside the
     border."""
     others = image.icc, image.metadata.exif, image.metadata.xmp
@@ -127,7 +128,7 @@ def _bytes_per_pixel(image: SourceImage, rgb: np.ndarray) -> float:
     return (image.bytes - sum(len(content) for content in others if content)) / (height * width)
 
 
-def _blur(samples: np.ndarray) -> float:
+def _blur(samples: ndarray) -> float:
     """Return the blur of squares, 0 with few edges.
 
     Unlike that of a whole image, it is measured only where the borders have no influence.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 _BLUR = 0.7
 _SPREAD = 1.0
@@ -18,12 +19,12 @@ _MARGIN = 4
 """The width in pixels of the border of a square, which is left out because it lacks neighbours."""
 
 
-def coherence_of(samples: np.ndarray) -> float:
+def coherence_of(samples: ndarray) -> float:
     """Return the mean coherence, 0 to 1, of squares [n, side, side, 3] in 8-bit levels."""
     return float(np.mean([_coherence(square) for square in samples]))
 
 
-def _coherence(square: np.ndarray) -> np.floating:
+def _coherence(square: ndarray) -> np.floating:
     grey = cv2.GaussianBlur(cv2.cvtColor(square, cv2.COLOR_RGB2GRAY), (0, 0), _BLUR)
     down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
     across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 from ..errors import WeightsError
 from ..images import Box
@@ -73,8 +74,8 @@ class Face:
     of an upright face comes first. `score` is 0 to 1.
     """
 
-    box: np.ndarray
-    landmarks: np.ndarray
+    box: ndarray
+    landmarks: ndarray
     score: float
 
     @property
@@ -88,7 +89,7 @@ class Face:
         return self.size >= SMALLEST_FACE and scale_of(self._to_template) >= _WORST_SCALE
 
     @property
-    def nose(self) -> np.ndarray:
+    def nose(self) -> ndarray:
         """The tip of the nose, x and y."""
         return self.landmarks[2]
 
@@ -99,11 +100,11 @@ class Face:
         return area.intersection(box) is not None
 
     @property
-    def _to_template(self) -> np.ndarray:
+    def _to_template(self) -> ndarray:
         return similarity(self.landmarks, TEMPLATE)
 
 
-def find_faces(rgb: np.ndarray, detector: Path | str, *, precise: bool = True) -> tuple[Face, ...]:
+def find_faces(rgb: ndarray, detector: Path | str, *, precise: bool = True) -> tuple[Face, ...]:
     """Return the faces in an image, uint8 or uint16 [H, W, 3] RGB, the largest first, at most 50.
 
     `detector` is the file of YuNet (Wu, Peng, Yu: YuNet, a tiny millisecond-level face detector,
@@ -148,7 +149,7 @@ def _load(path: Path) -> cv2.FaceDetectorYN:
         raise WeightsError("faces_detector_unusable", path=path) from error
 
 
-def _views(rgb: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _views(rgb: ndarray) -> Iterator[tuple[ndarray, ndarray]]:
     """Yield the matrix from the image to a resized and rotated view of it, and the view."""
     height, width = rgb.shape[:2]
     longer = max(height, width)
@@ -165,12 +166,12 @@ def _views(rgb: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield compose(to_view, matrix), cv2.warpAffine(view, matrix, canvas)
 
 
-def _rotation_matrix(degrees: float, scale: float = 1.0) -> np.ndarray:
+def _rotation_matrix(degrees: float, scale: float = 1.0) -> ndarray:
     """Return the 2x2 matrix of a clockwise rotation that also scales."""
     return cv2.getRotationMatrix2D((0, 0), -degrees, scale)[:, :2]
 
 
-def _rotation(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[int, int]]:
+def _rotation(size: tuple[int, int], degrees: float) -> tuple[ndarray, tuple[int, int]]:
     """Return the matrix that rotates an image of width, height `size`, and the size of the rotated
     image."""
     rotation = _rotation_matrix(degrees)
@@ -179,7 +180,7 @@ def _rotation(size: tuple[int, int], degrees: float) -> tuple[np.ndarray, tuple[
     return np.column_stack([rotation, shift]), scaled_size(*canvas)
 
 
-def _detect(network: cv2.FaceDetectorYN, view: np.ndarray, matrix: np.ndarray) -> Iterator[Face]:
+def _detect(network: cv2.FaceDetectorYN, view: ndarray, matrix: ndarray) -> Iterator[Face]:
     """Yield the faces in a view of the image, in the pixels of the image."""
     height, width, _ = view.shape
     network.setInputSize((width, height))
@@ -214,7 +215,7 @@ def _overlap(one: Face, other: Face) -> float:
     return common.clip(0).prod() / areas.min()
 
 
-def _refine(face: Face, rgb: np.ndarray, network: cv2.FaceDetectorYN) -> Face:
+def _refine(face: Face, rgb: ndarray, network: cv2.FaceDetectorYN) -> Face:
     """Return the face with the mean landmarks of many detections.
 
     A single detection is off by about 9 px of 512. Rough rounds align the face first, because the
@@ -231,11 +232,11 @@ def _refine(face: Face, rgb: np.ndarray, network: cv2.FaceDetectorYN) -> Face:
 
 
 def _landmarks(
-    landmarks: np.ndarray,
-    rgb: np.ndarray,
+    landmarks: ndarray,
+    rgb: ndarray,
     network: cv2.FaceDetectorYN,
     sides: Sequence[int],
-) -> np.ndarray:
+) -> ndarray:
     """Return the mean landmarks in several views of a face; unchanged if too few views show it."""
     aligned = similarity(landmarks, TEMPLATE)
     found = np.array([*_landmarks_in_views(rgb, aligned, network, sides)])  # [n, 5, 2]
@@ -247,8 +248,8 @@ def _landmarks(
 
 
 def _landmarks_in_views(
-    rgb: np.ndarray, aligned: np.ndarray, network: cv2.FaceDetectorYN, sides: Sequence[int]
-) -> Iterator[np.ndarray]:
+    rgb: ndarray, aligned: ndarray, network: cv2.FaceDetectorYN, sides: Sequence[int]
+) -> Iterator[ndarray]:
     """Yield the landmarks of the face in the aligned crop, from each small view of it that shows
     the face.
 
@@ -276,7 +277,7 @@ def _landmarks_in_views(
             yield nearest
 
 
-def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
+def similarity(points: ndarray, targets: ndarray) -> ndarray:
     """Return the similarity transform, 2x3, from `points` [n, 2] to `targets` by least squares,
     without reflection.
 
@@ -291,22 +292,22 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     )
 
 
-def scale_of(matrix: np.ndarray) -> float:
+def scale_of(matrix: ndarray) -> float:
     """Return the scale of a similarity transform."""
     return float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
 
-def transform(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+def transform(matrix: ndarray, points: ndarray) -> ndarray:
     """Apply a 2x3 transform to points [n, 2] or [2]."""
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
-def compose(first: np.ndarray, then: np.ndarray) -> np.ndarray:
+def compose(first: ndarray, then: ndarray) -> ndarray:
     """Return the 2x3 transform that applies two, one after the other."""
     return then @ np.vstack([first, [0, 0, 1]])
 
 
-def align(rgb: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def align(rgb: ndarray, landmarks: ndarray) -> tuple[ndarray, ndarray]:
     """Return an aligned face, float32 [512, 512, 3] in 0..1, and the 2x3 matrix from image to crop.
 
     `rgb` is uint8 or uint16 [H, W, 3]; `landmarks` [5, 2] are those of `Face`. The image is
@@ -318,7 +319,7 @@ def align(rgb: np.ndarray, landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.clip(crop, 0, 1, out=crop), matrix
 
 
-def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
+def sample(pixels: ndarray, matrix: ndarray, side: int) -> ndarray:
     """Return the square of `side` pixels that `matrix` maps the image to, float32 [side, side, C],
     levels unchanged.
 
@@ -353,14 +354,14 @@ def sample(pixels: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
     )
 
 
-def box_around(first: np.ndarray, last: np.ndarray) -> Box:
+def box_around(first: ndarray, last: ndarray) -> Box:
     """Return the smallest box of whole pixels that contains two points x, y."""
     left, top = np.floor(first).astype(int).tolist()
     right, bottom = np.ceil(last).astype(int).tolist()
     return Box(left, top, right - left, bottom - top)
 
 
-def _corners(matrix: np.ndarray, side: int) -> np.ndarray:
+def _corners(matrix: ndarray, side: int) -> ndarray:
     """Return the corners, in the image, of the square of `side` pixels that `matrix` maps to: x and
     y, [4, 2]."""
     square = np.array([[0, 0], [side, 0], [0, side], [side, side]], np.float64)

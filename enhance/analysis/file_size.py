@@ -12,6 +12,7 @@ from bisect import bisect_left
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 JPEG_BYTES = {"WEBP": 1.5, "AVIF": 1.6, "HEIF": 1.55}
 """How many times as many bytes a JPEG of the same error needs, measured on 19 photos."""
@@ -20,7 +21,7 @@ _TABLES_BYTES = 620
 """Bytes of a JPEG without its pixels."""
 
 
-def quality_of_size(samples: np.ndarray, file_format: str, bytes_per_pixel: float) -> int | None:
+def quality_of_size(samples: ndarray, file_format: str, bytes_per_pixel: float) -> int | None:
     """Return the JPEG quality, 20 to 95, with the same error as a file.
 
     The result is None for other formats and without loss.

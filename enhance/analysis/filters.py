@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 
-def local_mean(pixels: np.ndarray, radius: int, border: int = cv2.BORDER_DEFAULT) -> np.ndarray:
+def local_mean(pixels: ndarray, radius: int, border: int = cv2.BORDER_DEFAULT) -> ndarray:
     """Return the mean over a square of 2 * radius + 1 px around each pixel, of each channel."""
     side = 2 * radius + 1
     return cv2.blur(pixels, (side, side), borderType=border)
 
 
-def local_variance(pixels: np.ndarray, radius: int, border: int = cv2.BORDER_DEFAULT) -> np.ndarray:
+def local_variance(pixels: ndarray, radius: int, border: int = cv2.BORDER_DEFAULT) -> ndarray:
     """Return the variance over a square of 2 * radius + 1 px around each pixel, of each channel."""
     centre = local_mean(pixels, radius, border)
     return np.maximum(local_mean(pixels * pixels, radius, border) - centre * centre, 0)
 
 
 def guided_coefficients(
-    pixels: np.ndarray,
-    guide: np.ndarray,
+    pixels: ndarray,
+    guide: ndarray,
     radius: int,
     smoothness: float,
     border: int = cv2.BORDER_DEFAULT,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[ndarray, ndarray]:
     """Return slope and offset of the guided filter, `slope * guide + offset`, for each channel.
 
     `smoothness` is a variance. Slope and offset can be upscaled and applied to a finer guide. He,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 from .filters import guided_coefficients, local_variance
 from .samples import scaled_size
@@ -84,15 +85,15 @@ class Haze:
     downscaled.
     """
 
-    airlight: np.ndarray
+    airlight: ndarray
     amount: float
-    slope: np.ndarray
-    offset: np.ndarray
+    slope: ndarray
+    offset: ndarray
     height: int
     width: int
 
 
-def find_haze(rgb: np.ndarray) -> Haze:
+def find_haze(rgb: ndarray) -> Haze:
     """Estimate the haze of an image, uint8 or uint16 [H, W, 3] RGB, from a copy of at most 400 px a
     side.
 
@@ -133,7 +134,7 @@ def find_haze(rgb: np.ndarray) -> Haze:
     )
 
 
-def haze_amount(rgb: np.ndarray) -> float:
+def haze_amount(rgb: ndarray) -> float:
     """Return the amount of haze of an image, 0 to 1, or 0 if it is grey or mostly white, if a part
     of it is clear or all of it is a sky.
 
@@ -156,7 +157,7 @@ def haze_amount(rgb: np.ndarray) -> float:
     return find_haze(rgb).amount
 
 
-def _downscale(rgb: np.ndarray) -> np.ndarray:
+def _downscale(rgb: ndarray) -> ndarray:
     """Return a copy of at most `_REDUCED_SIDE` a side, float32 in 0..1.
 
     A very large image is downscaled in its own type at first, to save memory. The second step
@@ -167,7 +168,7 @@ def _downscale(rgb: np.ndarray) -> np.ndarray:
     return _shrink(light, _REDUCED_SIDE)
 
 
-def _shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
+def _shrink(pixels: ndarray, longest: int) -> ndarray:
     height, width = pixels.shape[:2]
     scale = longest / max(height, width)
     if scale >= 1:
@@ -175,7 +176,7 @@ def _shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
     return cv2.resize(pixels, scaled_size(width, height, scale), interpolation=cv2.INTER_AREA)
 
 
-def _airlight(light: np.ndarray, side: int) -> np.ndarray:
+def _airlight(light: ndarray, side: int) -> ndarray:
     """Return the colour of the haze [3]: the median where a whole patch is bright, in the haziest
     part of the image.
 
@@ -190,7 +191,7 @@ def _airlight(light: np.ndarray, side: int) -> np.ndarray:
     return np.median(light[brightest], axis=0)
 
 
-def _sky(dark: np.ndarray, texture: np.ndarray, side: int) -> np.ndarray:
+def _sky(dark: ndarray, texture: ndarray, side: int) -> ndarray:
     """Return 1 in connected regions that are flat, bright and large and reach the upper border,
     else 0."""
     flat = ((texture < _SKY_TEXTURE) & (dark > _SKY_LIGHT)).astype(np.uint8)
@@ -202,13 +203,13 @@ def _sky(dark: np.ndarray, texture: np.ndarray, side: int) -> np.ndarray:
     return cv2.dilate(sky, np.ones((patch, patch), np.uint8))
 
 
-def _texture(grey: np.ndarray, side: int) -> np.ndarray:
+def _texture(grey: ndarray, side: int) -> ndarray:
     """Return the local standard deviation."""
     radius = _odd(_TEXTURE_PATCH * side) // 2
     return np.sqrt(local_variance(grey, radius, cv2.BORDER_REFLECT))
 
 
-def _thresholds(light: np.ndarray) -> list[float]:
+def _thresholds(light: ndarray) -> list[float]:
     """Return the dark channel of a clear image and the amounts of haze between which the effect
     fades in, interpolated between those of grey and colour images by the most colourful pixels."""
     chroma = float(np.quantile(np.ptp(light, axis=2), 0.995))
@@ -216,7 +217,7 @@ def _thresholds(light: np.ndarray) -> list[float]:
     return (colour * _COLOUR + (1 - colour) * _GREY).tolist()
 
 
-def _opened(dark: np.ndarray, side: int) -> np.ndarray:
+def _opened(dark: ndarray, side: int) -> ndarray:
     """Return the morphological opening of the minimum of 3 x 3 px of the dark channel, with
     reflection at the border."""
     window = _odd(_WINDOW * side)
@@ -225,11 +226,11 @@ def _opened(dark: np.ndarray, side: int) -> np.ndarray:
     return cv2.morphologyEx(dark, cv2.MORPH_OPEN, kernel, borderType=cv2.BORDER_REFLECT)
 
 
-def _erode(plane: np.ndarray, window: int) -> np.ndarray:
+def _erode(plane: ndarray, window: int) -> ndarray:
     return cv2.erode(plane, np.ones((window, window), np.uint8))
 
 
-def _blur(plane: np.ndarray, sigma: float) -> np.ndarray:
+def _blur(plane: ndarray, sigma: float) -> ndarray:
     return cv2.GaussianBlur(plane, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REFLECT)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy import ndarray
 
 from .samples import LUMA, blocks_of, dct
 
@@ -58,7 +59,7 @@ def quality_of_table(table: Sequence[int]) -> int:
     return _quality(sum(table) / float(_LUMINANCE.sum()))
 
 
-def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool) -> int | None:
+def quality_of_pixels(samples: ndarray, *, is_jpeg: bool) -> int | None:
     """Return the quality at which squares [n, side, side, 3] were compressed before, or None
     without traces.
 
@@ -78,7 +79,7 @@ def quality_of_pixels(samples: np.ndarray, *, is_jpeg: bool) -> int | None:
     return min(qualities, default=None)
 
 
-def _is_blocky(samples: np.ndarray) -> bool:
+def _is_blocky(samples: ndarray) -> bool:
     """Return whether flat areas end where blocks of 8 px begin, as on a white page, whose values
     are clipped.
 
@@ -97,7 +98,7 @@ def _is_blocky(samples: np.ndarray) -> bool:
     return True
 
 
-def _quality_on_grid(samples: np.ndarray, light: np.ndarray) -> int | None:
+def _quality_on_grid(samples: ndarray, light: ndarray) -> int | None:
     blocks = blocks_of(light, 8)
     colours = blocks_of(samples, 8).reshape(len(blocks), -1)
     low = colours.min(1)
@@ -107,7 +108,7 @@ def _quality_on_grid(samples: np.ndarray, light: np.ndarray) -> int | None:
     return _quality_of_blocks(blocks[is_busy & not_clipped]) or _quality_of_blocks(blocks[is_busy])
 
 
-def _quality_of_blocks(blocks: np.ndarray) -> int | None:
+def _quality_of_blocks(blocks: ndarray) -> int | None:
     # Identical blocks, as in a pattern, are no evidence.
     blocks = np.unique(blocks.reshape(-1, 64), axis=0).reshape(-1, 8, 8)
     if len(blocks) < _FEWEST_BLOCKS:
@@ -141,7 +142,7 @@ def _quality(scale: float) -> int:
     return round(min(max(quality, 1), 100))
 
 
-def _grid_across(light: np.ndarray) -> int:
+def _grid_across(light: ndarray) -> int:
     """Return the column, 0 to 7, at which blocks of 8 px begin, in squares [n, h, w]: where the
     steps are largest."""
     steps = np.abs(np.diff(light))

@@ -7,6 +7,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 from .samples import LUMA, blocks_of
 
@@ -63,7 +64,7 @@ _TEXT_OF_FLAT = 0.1
 _TEXT = 0.5
 
 
-def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None]) -> Kind:
+def kind_of(samples: ndarray, coarser: Iterable[ndarray | None]) -> Kind:
     """Return the kind of an image from squares [n, side, side, 3].
 
     `coarser` are squares of downscaled copies.
@@ -85,7 +86,7 @@ def kind_of(samples: np.ndarray, coarser: Iterable[np.ndarray | None]) -> Kind:
     return "photo"
 
 
-def _shows_text(squares: np.ndarray, is_flat: bool, fewest_tiles: int) -> bool:
+def _shows_text(squares: ndarray, is_flat: bool, fewest_tiles: int) -> bool:
     """Return whether enough squares [n, side, side, 3] show text: `fewest_tiles` and half of those
     that show anything, and fewer in a flat image."""
     text, tiles = _text_tiles(squares)
@@ -97,7 +98,7 @@ def _shows_text(squares: np.ndarray, is_flat: bool, fewest_tiles: int) -> bool:
     return text >= max(fewest, _TEXT * tiles)
 
 
-def _is_drawing(blocks: np.ndarray, flat: np.ndarray, constant: float) -> bool:
+def _is_drawing(blocks: ndarray, flat: ndarray, constant: float) -> bool:
     """Return whether the edges of an image without text are between areas of constant brightness.
 
     Its background has no influence, because a photo that is cut out on white is as flat as a
@@ -118,7 +119,7 @@ def _is_drawing(blocks: np.ndarray, flat: np.ndarray, constant: float) -> bool:
     return constant >= _CONSTANT_AREAS and _share_of_two_tones(edges) >= _TWO_TONES
 
 
-def _share_of_two_tones(edges: np.ndarray) -> float:
+def _share_of_two_tones(edges: ndarray) -> float:
     """Return the share of blocks [n, pixels] in which most pixels have one of two brightnesses."""
     middle = (edges.min(1) + edges.max(1)) / 2
     is_light = edges > middle[:, None]
@@ -129,7 +130,7 @@ def _share_of_two_tones(edges: np.ndarray) -> float:
     return float((error < _TONE_ERROR * (light - dark)).mean())
 
 
-def _is_flat(flat: np.ndarray, constant: float) -> bool:
+def _is_flat(flat: ndarray, constant: float) -> bool:
     """Return whether an image has areas of constant colours.
 
     `flat` are its flat blocks, and `constant` is the share of these that are constant: the sky of a
@@ -141,7 +142,7 @@ def _is_flat(flat: np.ndarray, constant: float) -> bool:
     return constant >= _CONSTANT and float(flat.mean()) >= least_share
 
 
-def _most_frequent(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
+def _most_frequent(values: ndarray, cells: ndarray) -> ndarray:
     """Return the median of the values [n, ...] in the cell that contains most of them.
 
     `cells` [n] are the numbers of the cells that contain the values.
@@ -149,7 +150,7 @@ def _most_frequent(values: np.ndarray, cells: np.ndarray) -> np.ndarray:
     return np.median(values[cells == np.bincount(cells).argmax()], axis=0)
 
 
-def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
+def _text_tiles(samples: ndarray) -> tuple[int, int]:
     """Return how many squares show text, and how many show anything.
 
     Text consists of small separate shapes, the glyphs, on a background of one colour that covers a
@@ -176,6 +177,6 @@ def _text_tiles(samples: np.ndarray) -> tuple[int, int]:
     return text, inked
 
 
-def _is_between(values: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
+def _is_between(values: ndarray, limits: tuple[int, int]) -> ndarray:
     low, high = limits
     return (values >= low) & (values <= high)

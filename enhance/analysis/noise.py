@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy import ndarray
 
 from .samples import blocks_of, dct
 
@@ -75,28 +76,28 @@ class _Blocks:
     Each channel counts for itself: one can be black where the others are not.
     """
 
-    channels: np.ndarray
-    usable: np.ndarray
+    channels: ndarray
+    usable: ndarray
 
     @property
-    def planes(self) -> np.ndarray:
+    def planes(self) -> ndarray:
         """The channels that count, [n, side, side]."""
         return self.channels[self.usable]
 
     @property
-    def grey(self) -> np.ndarray:
+    def grey(self) -> ndarray:
         """The means of the channels of the blocks in which all count, [n, side, side]."""
         return self.channels[self.usable.all(1)].mean(1)
 
     @property
-    def differences(self) -> np.ndarray:
+    def differences(self) -> ndarray:
         """The differences between two channels that count, [n, side, side], with the noise of one
         channel."""
         first, second = self.pairs
         return (first - second) / np.sqrt(np.float32(2))
 
     @property
-    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+    def pairs(self) -> tuple[ndarray, ndarray]:
         """The first and the second channel of each pair of channels that count, both
         [n, side, side]."""
         channels = self.channels.swapaxes(0, 1)
@@ -105,7 +106,7 @@ class _Blocks:
         return channels[both_usable], np.roll(channels, -1, axis=0)[both_usable]
 
 
-def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple[float, float]:
+def noise_and_grain(samples: ndarray, is_photo: bool, is_jpeg: bool) -> tuple[float, float]:
     """Return the standard deviation of the noise in 8-bit levels, and the correlation length of
     grain in px, or 0.
 
@@ -123,7 +124,7 @@ def noise_and_grain(samples: np.ndarray, is_photo: bool, is_jpeg: bool) -> tuple
     return max((white, 0.0), _correlated_noise(large, small))
 
 
-def smoothness_of(samples: np.ndarray) -> float:
+def smoothness_of(samples: ndarray) -> float:
     """Return the noise in the smoothest blocks of a photo divided by the noise and texture of its
     median block, 0 to 1.
 
@@ -136,7 +137,7 @@ def smoothness_of(samples: np.ndarray) -> float:
     return min(_noise_of_smoothest(planes) / median, 1.0)
 
 
-def _blocks(samples: np.ndarray, side: int, is_photo: bool) -> _Blocks:
+def _blocks(samples: ndarray, side: int, is_photo: bool) -> _Blocks:
     """Return the blocks of `side` px of the squares [n, side, side, 3]."""
     blocks = blocks_of(samples, side)
     # Small smooth areas lie between the blocks.
@@ -176,14 +177,14 @@ def _white_noise(blocks: _Blocks, is_photo: bool, is_jpeg: bool) -> float:
     return min(noise, without_texture)
 
 
-def _relative_variance(light: np.ndarray) -> np.ndarray:
+def _relative_variance(light: ndarray) -> ndarray:
     """Return the variance of shot noise at the brightness of each block, relative to that of the
     photo."""
     light = light + _DARK
     return light / light.mean()
 
 
-def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None = None) -> float:
+def _noise_of_smoothest(planes: ndarray, light: ndarray | None = None) -> float:
     """Return the noise of the smoothest planes, measured by crossed Laplacians.
 
     If the mean brightness `light` of each plane is given, the noise is also measured as shot noise.
@@ -198,7 +199,7 @@ def _noise_of_smoothest(planes: np.ndarray, light: np.ndarray | None = None) -> 
     return float(max(medians)) * _WHITE_SELECTION
 
 
-def _noise_by_laplacians(planes: np.ndarray) -> np.ndarray:
+def _noise_by_laplacians(planes: ndarray) -> ndarray:
     """Return the response of each plane [n, 8, 8] to crossed Laplacians, which is its noise if it
     has no texture."""
     crossed = np.diff(np.diff(planes, 2, axis=1), 2, axis=2)
@@ -206,7 +207,7 @@ def _noise_by_laplacians(planes: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(crossed).mean((1, 2))) / 6
 
 
-def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float, float]:
+def _noise_without_texture(planes: ndarray, light: ndarray) -> tuple[float, float]:
     """Return the noise in the fine and in the finest frequencies of planes [n, 8, 8], without
     texture.
 
@@ -220,7 +221,7 @@ def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float
     fine = (least >= 4) & (total <= 10)
     finest = (least >= 5) & (total >= 13)
 
-    def noise(band: np.ndarray, lower: np.ndarray) -> float:
+    def noise(band: ndarray, lower: ndarray) -> float:
         high = power[:, band].mean(1)
         texture = power[:, lower].mean(1)
         white = _constant_power(high, texture, np.ones_like(light))
@@ -232,7 +233,7 @@ def _noise_without_texture(planes: np.ndarray, light: np.ndarray) -> tuple[float
     return fine_noise, finest_noise
 
 
-def _constant_power(power: np.ndarray, texture: np.ndarray, variance: np.ndarray) -> float:
+def _constant_power(power: ndarray, texture: ndarray, variance: ndarray) -> float:
     """Return the power of the noise in the `power` of blocks, by a linear fit.
 
     The fit is a constant times `variance`, the relative variance of the noise in each block, plus a
@@ -258,8 +259,8 @@ def _correlated_noise(large: _Blocks, small: _Blocks) -> tuple[float, float]:
     all channels. Only the latter can be confused with texture.
     """
     # The powers of the differences between channels and of their means, by the side of the blocks.
-    colour: dict[int, np.ndarray] = {}
-    grey: dict[int, np.ndarray] = {}
+    colour: dict[int, ndarray] = {}
+    grey: dict[int, ndarray] = {}
     for side, blocks in ((_SIDE, large), (_SMALL_SIDE, small)):
         planes = blocks.grey
         if len(planes) < _FEWEST_FOR_CORRELATED:
@@ -280,7 +281,7 @@ def _correlated_noise(large: _Blocks, small: _Blocks) -> tuple[float, float]:
     return 0.0, 0.0
 
 
-def _smoothest_powers(planes: np.ndarray) -> np.ndarray:
+def _smoothest_powers(planes: ndarray) -> ndarray:
     """Return the mean power of the smoothest planes [n, side, side] in each ring."""
     side = planes.shape[1]
     rings = _rings(side).reshape(-1, side**2)
@@ -291,14 +292,14 @@ def _smoothest_powers(planes: np.ndarray) -> np.ndarray:
     return np.array([smoothest[:, ring].mean() for ring in rings])
 
 
-def _rings(side: int) -> np.ndarray:
+def _rings(side: int) -> ndarray:
     """Return which frequencies of the DCT of a block belong to each ring, [rings, side, side]."""
     radius = np.hypot(*np.indices((side, side)))
     borders = np.array(_RINGS[side])[:, None, None]
     return (borders[:-1] <= radius) & (radius < borders[1:])
 
 
-def _noise_after_blur(powers: dict[int, np.ndarray], blur: float) -> tuple[float, float]:
+def _noise_after_blur(powers: dict[int, ndarray], blur: float) -> tuple[float, float]:
     """Return the largest noise after a blur that the powers of all rings allow, and the ratio of
     the noise in the lowest frequencies to the least noise of a ring.
 
@@ -311,7 +312,7 @@ def _noise_after_blur(powers: dict[int, np.ndarray], blur: float) -> tuple[float
     return float(least), float(large[0] / max(large.min(), 1e-6))
 
 
-def _ring_noises(powers: np.ndarray, side: int, blur: float) -> np.ndarray:
+def _ring_noises(powers: ndarray, side: int, blur: float) -> ndarray:
     """Return the noise that the power of each ring allows, in blocks of `side` px.
 
     The powers are measured relative to the spectrum of white noise after a Gaussian blur,

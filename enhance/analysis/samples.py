@@ -7,6 +7,7 @@ from itertools import product
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 from ..images import ceil_div
 
@@ -23,7 +24,7 @@ _RINGING = 16
 _MOST_BACKGROUND = 0.35
 
 
-def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
+def squares(rgb: ndarray, scale: int = 1) -> ndarray | None:
     """Return at most 400 squares from all over the image, float32 [n, side, side, 3] in 8-bit
     levels.
 
@@ -49,12 +50,12 @@ def squares(rgb: np.ndarray, scale: int = 1) -> np.ndarray | None:
     return np.stack(samples).astype(np.float32) * np.float32(255 / np.iinfo(rgb.dtype).max)
 
 
-def _starts(last: int, count: int) -> np.ndarray:
+def _starts(last: int, count: int) -> ndarray:
     """Return `count` multiples of 8 that are evenly distributed from 0 to `last`."""
     return np.linspace(0, last, count).astype(int) // _GRID * _GRID
 
 
-def without_border(rgb: np.ndarray) -> np.ndarray:
+def without_border(rgb: ndarray) -> ndarray:
     """Return an image [H, W, 3] without its uniform border.
 
     The remaining part begins at a multiple of 8 px.
@@ -77,14 +78,14 @@ def without_border(rgb: np.ndarray) -> np.ndarray:
     return inside
 
 
-def _is_like(rgb: np.ndarray, colour: np.ndarray) -> np.ndarray:
+def _is_like(rgb: ndarray, colour: ndarray) -> ndarray:
     """Return which pixels have nearly this colour, [H, W]."""
     tolerance = _BORDER_RANGE * (np.iinfo(rgb.dtype).max // 255)
     levels = colour.astype(float)
     return cv2.inRange(rgb, levels - tolerance, levels + tolerance).astype(bool)
 
 
-def _inside(before: np.ndarray, after: np.ndarray) -> slice:
+def _inside(before: ndarray, after: ndarray) -> slice:
     """Return the lines from the first one that is not `before` the photo to the last one that is
     not `after` it, starting at a multiple of 8."""
     if before.all() or after.all():
@@ -93,7 +94,7 @@ def _inside(before: np.ndarray, after: np.ndarray) -> slice:
     return slice(first // _GRID * _GRID, len(after) - int(np.argmin(after[::-1])))
 
 
-def blocks_of(samples: np.ndarray, side: int) -> np.ndarray:
+def blocks_of(samples: ndarray, side: int) -> ndarray:
     """Return the blocks of `side` x `side` pixels of squares [n, h, w, ...] as
     [m, ..., side, side]."""
     windows = np.lib.stride_tricks.sliding_window_view(samples, (side, side), axis=(1, 2))
@@ -101,13 +102,13 @@ def blocks_of(samples: np.ndarray, side: int) -> np.ndarray:
     return blocks.reshape(-1, *blocks.shape[3:])
 
 
-def dct(blocks: np.ndarray) -> np.ndarray:
+def dct(blocks: ndarray) -> ndarray:
     """Return the orthonormal DCT-II of blocks [..., side, side]."""
     transform = cosines(blocks.shape[-1])
     return transform @ blocks @ transform.T
 
 
-def cosines(side: int) -> np.ndarray:
+def cosines(side: int) -> ndarray:
     """Return the matrix of the orthonormal DCT-II [side, side], one frequency a row."""
     # The inverse transform of a single frequency is its cosine.
     return cv2.dct(np.eye(side), flags=cv2.DCT_INVERSE | cv2.DCT_ROWS).astype(np.float32)

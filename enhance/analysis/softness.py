@@ -9,6 +9,7 @@ a blurred background does not make a photo soft.
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
 from .samples import LUMA
 
@@ -31,7 +32,7 @@ _LEAST_KEPT = 0.3
 _NOISE_QUANTILE = 0.4
 
 
-def softness_of(samples: np.ndarray) -> int:
+def softness_of(samples: ndarray) -> int:
     """Return the softness, 1 to 4, from squares [n, side, side, 3] in 8-bit levels.
 
     The softness is the largest reduction that removes little power, compared to the octave below
@@ -61,7 +62,7 @@ def softness_of(samples: np.ndarray) -> int:
     return softness
 
 
-def _variance(power: np.ndarray, low: float, high: float) -> np.ndarray:
+def _variance(power: ndarray, low: float, high: float) -> ndarray:
     """Return the variance of each sample in a band of frequencies."""
     side = power.shape[1]
     down = np.fft.fftfreq(side)[:, None]

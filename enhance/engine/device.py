@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy import ndarray
 from torch import Tensor
 
 from ..errors import EnhanceError, SettingsError, is_memory_short
@@ -130,7 +131,7 @@ def _convolution_seconds(*dtypes: torch.dtype) -> list[float]:
     return [shortest[dtype] for dtype in dtypes]
 
 
-def row_reader(image: np.ndarray, device: torch.device) -> RowReader:
+def row_reader(image: ndarray, device: torch.device) -> RowReader:
     """Return a function that reads the rows of an image [H, W, 3] of 8 or 16 bits for the
     network."""
     levels = np.iinfo(image.dtype).max
@@ -142,7 +143,7 @@ def row_reader(image: np.ndarray, device: torch.device) -> RowReader:
     return rows
 
 
-def to_pixels(rows: Tensor, dtype: np.dtype) -> np.ndarray:
+def to_pixels(rows: Tensor, dtype: np.dtype) -> ndarray:
     """Return rows in 0..1 as pixels of 8 or 16 bits. Raises EnhanceError if a value is not
     finite."""
     if not torch.isfinite(rows).all():

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy import ndarray
 
 from enhance.models.memory import ImagePart, divide_to_fit, stream_bytes
 
@@ -120,7 +121,7 @@ class Engine:
 
     def stream(
         self,
-        rgb: np.ndarray,
+        rgb: ndarray,
         model: str | WeightInterpolation,
         *,
         tile: int = 192,
@@ -163,10 +164,10 @@ class Engine:
 
     def enlarge(
         self,
-        rgb: np.ndarray,
+        rgb: ndarray,
         model: str | WeightInterpolation,
         **options: Any,
-    ) -> np.ndarray:
+    ) -> ndarray:
         """Return the network's output [H * scale, W * scale, 3]; see `stream` for parameters and
         errors."""
         recipe = _recipe(model)
@@ -209,7 +210,7 @@ class Engine:
         tile: int,
         job: Job,
         folder: Path | None,
-        part: np.ndarray,
+        part: ndarray,
         columns: bool,
         report: ShareDone,
     ) -> Strips:
@@ -227,7 +228,7 @@ class Engine:
             stream = PhasedStream(rows, dtype, folder=folder)
             return Steps(stream, tile, dtype)
 
-        def step() -> np.ndarray:
+        def step() -> ndarray:
             nonlocal busy_seconds
             # Again, because another job can have loaded its model in the meantime.
             loaded = network()

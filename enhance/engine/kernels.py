@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy import ndarray
 from torch import Tensor
 
 from enhance.models.graphs import (
@@ -428,7 +429,7 @@ def unshuffle(rows: Tensor, factor: int, *, transposed: bool) -> Tensor:
     return rows.flatten(2)  # [n, W, C * f * f]
 
 
-def _reflected(length: int, extended: int, margin: int) -> np.ndarray:
+def _reflected(length: int, extended: int, margin: int) -> ndarray:
     """Return the places in an image of each row or column, extended at the end and by a margin on
     both sides."""
     return np.pad(np.arange(length), (margin, extended - length + margin), "reflect")

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy import ndarray
 
 from enhance.models.memory import ImagePart
 
@@ -31,7 +32,7 @@ from ..errors import StorageError
 from ..files import AtomicFile, check_disk_space, storage_errors
 from ..images import spans
 
-Strips = Generator[np.ndarray, None, None]
+Strips = Generator[ndarray, None, None]
 ShareDone = Callable[[float], object]
 """Called with the share that is done, 0..1."""
 
@@ -161,7 +162,7 @@ class NetworkOutput:
             self._file = self._part.path.open("rb")
         self._part = None
 
-    def add(self, strip: np.ndarray) -> None:
+    def add(self, strip: ndarray) -> None:
         """Append the next strip. Raises StorageError if the disk is full."""
         self._starts.append(self._filled)
         self._filled += len(swap_axes(strip, self.shape.columns))
@@ -169,7 +170,7 @@ class NetworkOutput:
             self._file.seek(0, os.SEEK_END)
             self._file.write(np.ascontiguousarray(strip).data)
 
-    def rows(self, first: int, last: int) -> np.ndarray:
+    def rows(self, first: int, last: int) -> ndarray:
         """Return the rows [first, last), [n, width, 3], which must have arrived, and
         with `columns` all others too."""
         starts = [0]  # All blocks of whole rows are one.
@@ -180,7 +181,7 @@ class NetworkOutput:
             rows[:, start:end] = self._read(start, end - start, first, last)
         return rows
 
-    def _read(self, start: int, width: int, first: int, last: int) -> np.ndarray:
+    def _read(self, start: int, width: int, first: int, last: int) -> ndarray:
         """Return the rows [first, last) of the block at `start`, which is `width` pixels wide."""
         pixel = self.shape.pixel_bytes
         with storage_errors(self._name), self._lock:
@@ -191,10 +192,10 @@ class NetworkOutput:
 
 
 def strips_of_parts(
-    rgb: np.ndarray,
+    rgb: ndarray,
     parts: Sequence[ImagePart],
     scale: int,
-    run: Callable[[np.ndarray, bool, ShareDone], Strips],
+    run: Callable[[ndarray, bool, ShareDone], Strips],
     report: ShareDone,
     folder: Path | None,
 ) -> Strips:
@@ -234,7 +235,7 @@ def _report_share(report: ShareDone, before: float, share: float, done: float) -
     report(before + share * done)
 
 
-def swap_axes(rows: np.ndarray, columns: bool) -> np.ndarray:
+def swap_axes(rows: ndarray, columns: bool) -> ndarray:
     """Return rows [n, W, 3] as [W, n, 3], or the reverse, if the strips of their image are
     `columns`."""
     if columns:

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import cv2
 import numpy as np
+from numpy import ndarray
 from PIL import features
 
 from .format import FinishedImage, Format
@@ -46,7 +47,7 @@ AVIF = Format(
 
 
 def _encode_10_bits(
-    values: np.ndarray,
+    values: ndarray,
     image: FinishedImage,
     icc: bytes | None,
     speed: int,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
+from numpy import ndarray
 from PIL import Image
 
 from ..errors import check_stop
@@ -121,7 +122,7 @@ class FinishedImage:
         interval."""
         return max(1, _STRIP_BYTES // self.png.row_bytes)
 
-    def strips(self, step: int) -> Iterator[np.ndarray]:
+    def strips(self, step: int) -> Iterator[ndarray]:
         """Yield strips of `step` rows [n, W, C], uint8, or uint16 if the format has more bits.
 
         Raises Cancelled.
@@ -136,7 +137,7 @@ class FinishedImage:
                 values = to_8_bits(values)
             yield values
 
-    def whole(self, *, as_colour: bool = False) -> tuple[np.ndarray, bytes | None]:
+    def whole(self, *, as_colour: bool = False) -> tuple[ndarray, bytes | None]:
         """Return all pixels of `strips`, and their profile.
 
         `as_colour` converts grey to RGB in sRGB, grey with a profile in 8 bits.
@@ -154,7 +155,7 @@ class FinishedImage:
             return b""
         return marked_ending(bytes(start[:16]), self.mark)
 
-    def save_with_pillow(self, values: np.ndarray, icc: bytes | None, **options: Any) -> memoryview:
+    def save_with_pillow(self, values: ndarray, icc: bytes | None, **options: Any) -> memoryview:
         """Return pixels as a file of this format, with the metadata of the image."""
         coded = io.BytesIO()
         Image.fromarray(squeeze(values)).save(
@@ -169,12 +170,12 @@ class FinishedImage:
         return coded.getbuffer()
 
 
-def squeeze(values: np.ndarray) -> np.ndarray:
+def squeeze(values: ndarray) -> ndarray:
     """Return pixels as Pillow expects them: grey has no axis of channels."""
     return values[..., 0] if values.shape[2] == 1 else values
 
 
-def _on_background(values: np.ndarray, level: int) -> np.ndarray:
+def _on_background(values: ndarray, level: int) -> ndarray:
     """Return grey or colour over an 8-bit level, uint8 [n, W, 1 or 3], rounded once.
 
     `values` have alpha last, and are uint8 or uint16.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 import numpy as np
+from numpy import ndarray
 from PIL.Image import Image
 
 from ..errors import PictureError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from typing_extensions import TypeIs
 
-InMemory: TypeAlias = "bytes | BinaryIO | np.ndarray | Image | torch.Tensor"
+InMemory: TypeAlias = "bytes | BinaryIO | ndarray | Image | torch.Tensor"
 """An image in memory.
 
 - `bytes` or a binary file object: the content of an image file.
@@ -86,7 +87,7 @@ def _save_pillow(image: Image, path: Path) -> None:
     image.save(path, "PNG", compress_level=1, icc_profile=icc, exif=image.getexif())
 
 
-def to_pixels(image: np.ndarray | torch.Tensor) -> np.ndarray:
+def to_pixels(image: ndarray | torch.Tensor) -> ndarray:
     """Return the pixels of an array or a tensor, uint8 or uint16 [H, W, 1, 3 or 4].
 
     Raises PictureError for another shape, another type or values of another range.
@@ -108,7 +109,7 @@ def to_pixels(image: np.ndarray | torch.Tensor) -> np.ndarray:
     return np.rint(levels).astype(np.uint16)
 
 
-def like(pixels: np.ndarray, image: np.ndarray | torch.Tensor) -> Any:
+def like(pixels: ndarray, image: ndarray | torch.Tensor) -> Any:
     """Return pixels with the type and the order of axes of `image`.
 
     `pixels` are uint8 or uint16 [H, W, C]. A tensor is on the same device.
@@ -142,9 +143,9 @@ def map_batch(function: Callable[[Any], Any], batch: Any) -> Any:
     return np.stack(results)
 
 
-def is_array(image: object) -> TypeIs[np.ndarray | torch.Tensor]:
+def is_array(image: object) -> TypeIs[ndarray | torch.Tensor]:
     """Return whether `image` is a NumPy array or a PyTorch tensor."""
-    return isinstance(image, np.ndarray) or _is_tensor(image)
+    return isinstance(image, ndarray) or _is_tensor(image)
 
 
 def _is_tensor(image: object) -> TypeIs[torch.Tensor]:
@@ -153,14 +154,14 @@ def _is_tensor(image: object) -> TypeIs[torch.Tensor]:
     return torch is not None and isinstance(image, torch.Tensor)
 
 
-def _has_channels_first(image: np.ndarray | torch.Tensor) -> bool:
+def _has_channels_first(image: ndarray | torch.Tensor) -> bool:
     """Return whether an image is [C, H, W]. A tensor that could be both is, an array is not."""
     if image.ndim != 3 or image.shape[0] not in _CHANNELS:
         return False
     return _is_tensor(image) or image.shape[2] not in _CHANNELS
 
 
-def _to_array(image: np.ndarray | torch.Tensor) -> np.ndarray:
+def _to_array(image: ndarray | torch.Tensor) -> ndarray:
     """Return an array, or a tensor as an array, with the channels last."""
     if _is_tensor(image):
         tensor = image.detach()

@@ -10,7 +10,7 @@ import io
 import struct
 from typing import Any, BinaryIO
 
-import numpy as np
+from numpy import ndarray
 from PIL import Image
 
 from ..images import spans
@@ -76,7 +76,7 @@ def _write_photo(file: BinaryIO, image: FinishedImage, attached: bytes) -> bytes
     blocks_high = min(image.strip_rows // _STRIP, 64)
     step = _STRIP * max(1, blocks_high)
 
-    def encode(strip: np.ndarray, **metadata: Any) -> tuple[bytes, bytes]:
+    def encode(strip: ndarray, **metadata: Any) -> tuple[bytes, bytes]:
         coded = io.BytesIO()
         Image.fromarray(squeeze(strip)).save(
             coded,

@@ -12,7 +12,7 @@ import struct
 from importlib.util import find_spec
 from typing import BinaryIO
 
-import numpy as np
+from numpy import ndarray
 
 from ..images import ceil_div
 from ..images.colour import in_srgb
@@ -107,7 +107,7 @@ def _box(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I4sQ", 1, kind, 16 + len(content)) + content
 
 
-def _with_profile(codestream: bytes, icc: bytes, values: np.ndarray) -> bytes:
+def _with_profile(codestream: bytes, icc: bytes, values: ndarray) -> bytes:
     """Return the lossless codestream of `values` with a profile.
 
     Raises ValueError if pyjpegxl wrote another header.

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 from isal import isal_zlib
+from numpy import ndarray
 
 from ..files import AtomicFile
 from ..metadata import Metadata
@@ -84,12 +85,12 @@ class PngWriter:
         self._row_shape = (header.width, header.channels)
         self._rows_of_chunk = rows_per_chunk(header.width * header.channels * header.bits // 8)
         self._chunk_rows = 0
-        self._row_above: np.ndarray | int = 0  # above the first row of a chunk
+        self._row_above: ndarray | int = 0  # above the first row of a chunk
         self._deflate = isal_zlib.compressobj(_LEVEL)
         self._packed: list[bytes] = []
         sink.writelines(header.head())
 
-    def write(self, rows: np.ndarray) -> None:
+    def write(self, rows: ndarray) -> None:
         """Add rows from top to bottom: [n, W, C], uint8 or uint16 according to `bits`."""
         has_format = rows.dtype == self._dtype and rows.shape[1:] == self._row_shape
         if not has_format or len(rows) > self._rows_left:
@@ -115,7 +116,7 @@ class PngWriter:
         self._sink.seek(0)
         self._sink.writelines(self.header.head())
 
-    def _write_block(self, rows: np.ndarray) -> None:
+    def _write_block(self, rows: ndarray) -> None:
         """Add rows of one chunk with the filter Up (section 9).
 
         The first row of a chunk has the filter None, so that the chunk does not depend on the one
@@ -156,7 +157,7 @@ def create_png(path: Path, header: PngHeader) -> Iterator[PngWriter]:
         part.keep(durable=True)
 
 
-def encode_png(array: np.ndarray, *, icc: bytes | None = None, mark: bytes | None = None) -> bytes:
+def encode_png(array: ndarray, *, icc: bytes | None = None, mark: bytes | None = None) -> bytes:
     """Return an image as the bytes of a PNG.
 
     `array` is uint8 or uint16 [H, W, C] with 1 to 4 channels.

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 from isal import isal_zlib
+from numpy import ndarray
 
 from ..errors import PictureError
 from ..images import Box, ceil_div, spans
@@ -74,7 +75,7 @@ class PngReader:
             raise ValueError("the chunks have other rows")
         self._spans = [*spans(height, rows)]
         """The rows of each IDAT chunk."""
-        self._cached: tuple[int, np.ndarray] | None = None
+        self._cached: tuple[int, ndarray] | None = None
 
     def __enter__(self) -> PngReader:
         return self
@@ -103,7 +104,7 @@ class PngReader:
             return None
         return self._read(found)[8:-4]
 
-    def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
+    def rows(self, first: int, last: int, columns: slice = slice(None)) -> ndarray:
         """Return the rows [first, last) [n, width, channels], uint8 or uint16, or some columns of
         them.
 
@@ -116,7 +117,7 @@ class PngReader:
                 parts.append(chunk[max(first - top, 0) : last - top, columns])
         return np.concatenate(parts)
 
-    def _chunk(self, index: int) -> np.ndarray:
+    def _chunk(self, index: int) -> ndarray:
         """Return the rows of an IDAT chunk. The chunk that was read last is cached."""
         if self._cached and self._cached[0] == index:
             return self._cached[1]
@@ -131,7 +132,7 @@ class PngReader:
         self._cached = (index, pixels)
         return pixels
 
-    def _inflate(self, index: int) -> np.ndarray:
+    def _inflate(self, index: int) -> ndarray:
         """Return the rows of an IDAT chunk as stored, uint8 [n, 1 + B]: the filter and the filtered
         bytes."""
         top, bottom = self._spans[index]
@@ -162,9 +163,7 @@ class PngReader:
         return PictureError(key, name=self._path.name)
 
 
-def read_region(
-    rows: Callable[[int, int, slice], np.ndarray], box: Box, step: int = 1
-) -> np.ndarray:
+def read_region(rows: Callable[[int, int, slice], ndarray], box: Box, step: int = 1) -> ndarray:
     """Return a region of an image by its `rows`, averaged over blocks of `step` x `step` px.
 
     The result is [h, w, channels].

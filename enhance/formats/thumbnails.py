@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy import ndarray
 from PIL import Image, ImageCms
 
 from ..errors import PictureError
@@ -40,7 +41,7 @@ class Thumbnail:
         self._ratio = height / self.size[0]
         self._added = 0
 
-    def add(self, strip: np.ndarray) -> None:
+    def add(self, strip: ndarray) -> None:
         """Add the next strip, uint8 or uint16, with 1 to 4 channels.
 
         It fills the nearest whole pixels.
@@ -53,7 +54,7 @@ class Thumbnail:
             self.pixels[low:high] = resize_for_screen(strip, size)
 
 
-def overview(result: PngReader, limit: int) -> np.ndarray:
+def overview(result: PngReader, limit: int) -> ndarray:
     """Return a finished result at most `limit` px per side, uint8 RGB or RGBA.
 
     Raises PictureError.
@@ -63,7 +64,7 @@ def overview(result: PngReader, limit: int) -> np.ndarray:
     return resize_to_fit(read_region(result.rows, Box(0, 0, width, height), step), limit)
 
 
-def to_screen(pixels: np.ndarray) -> np.ndarray:
+def to_screen(pixels: ndarray) -> ndarray:
     """Convert 1 to 4 channels of uint8 or uint16 to uint8 RGB, with alpha to RGBA."""
     pixels = to_8_bits(pixels)
     if pixels.shape[2] < 3:
@@ -71,18 +72,18 @@ def to_screen(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def resize_for_screen(pixels: np.ndarray, size: Size) -> np.ndarray:
+def resize_for_screen(pixels: ndarray, size: Size) -> ndarray:
     """Resize an image to `size` (height, width) and convert it to uint8 RGB or RGBA."""
     return to_screen(_resize(pixels, size))
 
 
-def resize_to_fit(pixels: np.ndarray, limit: int) -> np.ndarray:
+def resize_to_fit(pixels: ndarray, limit: int) -> ndarray:
     """Resize an image to at most `limit` px per side and convert it to uint8 RGB or RGBA."""
     height, width = pixels.shape[:2]
     return resize_for_screen(pixels, small_size(width, height, limit))
 
 
-def _resize(pixels: np.ndarray, size: Size) -> np.ndarray:
+def _resize(pixels: ndarray, size: Size) -> ndarray:
     height, width = size
     is_smaller = height * width < pixels.shape[0] * pixels.shape[1]
     interpolation = cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC
@@ -96,7 +97,7 @@ def small_size(width: int, height: int, limit: int) -> Size:
     return max(1, round(height / factor)), max(1, round(width / factor))
 
 
-def whole_image(image: SourceImage, size: Size) -> np.ndarray:
+def whole_image(image: SourceImage, size: Size) -> ndarray:
     """Return the image at `size`, uint8 RGB or RGBA, without a copy at its own size."""
     planes = [_resize(image.rgb, size)]
     if image.alpha is not None:
@@ -104,7 +105,7 @@ def whole_image(image: SourceImage, size: Size) -> np.ndarray:
     return to_screen(np.dstack(planes))
 
 
-def most_detailed_point(pixels: np.ndarray) -> tuple[float, float]:
+def most_detailed_point(pixels: ndarray) -> tuple[float, float]:
     """Return where an image has the most detail: shares of its width and height, 0 to 1.
 
     `pixels` are uint8 [h, w, 3 or 4]. This is the maximum of the mean absolute Laplacian over a
@@ -119,7 +120,7 @@ def most_detailed_point(pixels: np.ndarray) -> tuple[float, float]:
     return (column + 0.5) / width, (row + 0.5) / height
 
 
-def _weights_of_places(length: int) -> np.ndarray:
+def _weights_of_places(length: int) -> ndarray:
     return 0.3 + np.sin(np.pi * (np.arange(length) + 0.5) / length)
 
 
@@ -128,7 +129,7 @@ def icc_for_screen(image: SourceImage) -> bytes | None:
     return None if image.grey else image.icc
 
 
-def srgb_image(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
+def srgb_image(pixels: ndarray, icc: bytes | None) -> Image.Image:
     """Return pixels of 1 to 4 channels as an 8-bit sRGB image, on white where they are transparent.
 
     A damaged profile is ignored.
@@ -141,7 +142,7 @@ def srgb_image(pixels: np.ndarray, icc: bytes | None) -> Image.Image:
     return shown
 
 
-def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str]:
+def encode_for_screen(pixels: ndarray, icc: bytes | None) -> tuple[bytes, str]:
     """Return an image of 1 to 4 channels as a file for the screen, and its media type.
 
     Without transparency, it is a JPEG without visible artifacts, otherwise a PNG.
@@ -154,14 +155,14 @@ def encode_for_screen(pixels: np.ndarray, icc: bytes | None) -> tuple[bytes, str
     return data.getvalue(), "image/jpeg"
 
 
-def save_png(pixels: np.ndarray, path: Path, icc: bytes | None, mark: bytes | None = None) -> Path:
+def save_png(pixels: ndarray, path: Path, icc: bytes | None, mark: bytes | None = None) -> Path:
     """Save an image as a PNG atomically; return its path. Raises StorageError."""
     content = encode_png(pixels, icc=icc, mark=mark)
     write_atomically(path, lambda part: part.write_bytes(content))
     return path
 
 
-def data_url(pixels: np.ndarray, icc: bytes | None) -> str:
+def data_url(pixels: ndarray, icc: bytes | None) -> str:
     """Return an image with the profile `icc`, uint8 RGB or RGBA, as the data URL of an sRGB
     JPEG."""
     data = io.BytesIO()

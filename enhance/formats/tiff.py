@@ -15,6 +15,7 @@ from typing import BinaryIO, TypeAlias
 
 import numpy as np
 from isal import isal_zlib
+from numpy import ndarray
 
 from ..metadata.exif import (
     EMPTY,
@@ -114,7 +115,7 @@ def _copy_directories(file: BinaryIO, exif: bytes, layout: _Layout) -> dict[int,
     return references
 
 
-def _predict(rows: np.ndarray, order: str) -> bytes:
+def _predict(rows: ndarray, order: str) -> bytes:
     """Return the bytes of rows [n, W, C] as differences to the pixel on the left."""
     values = rows.copy()
     values[:, 1:] -= rows[:, :-1]

@@ -17,6 +17,7 @@ from typing import BinaryIO, TypeAlias
 
 import cv2
 import numpy as np
+from numpy import ndarray
 from PIL import Image, ImageChops, ImageCms
 
 from ..errors import PictureError
@@ -39,7 +40,7 @@ CONVERTED_MODES = ("CMYK", "LAB")
 """Pillow's modes of the images that are converted to sRGB."""
 
 
-Part: TypeAlias = Callable[[Box], np.ndarray]
+Part: TypeAlias = Callable[[Box], ndarray]
 """A function that returns the pixels of a file in a box, as stored: uint8 or, of an image of 16
 bits, uint16 [h, w, C], grey or RGB, then alpha if there is any."""
 _Decoded: TypeAlias = tuple[tuple[int, ...], Part]
@@ -78,7 +79,7 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> _Decoded:
     if image.mode in CONVERTED_MODES:
         convert = _conversion_to_srgb(header, image)
 
-    def part(box: Box) -> np.ndarray:
+    def part(box: Box) -> ndarray:
         cropped = image.crop((box.left, box.top, box.right, box.bottom))
         return np.asarray(convert(cropped)).reshape(box.height, box.width, -1)
 
@@ -119,7 +120,7 @@ def _deep_pixels(header: Header, file: BinaryIO) -> _Decoded:
     if stored is None:
         raise ValueError("OpenCV cannot decode it")
 
-    def part(box: Box) -> np.ndarray:
+    def part(box: Box) -> ndarray:
         values = np.atleast_3d(box.cut(stored))
         if header.mode == "LA;16":  # OpenCV returns it as blue, green, red and alpha.
             return values[..., 2:]
@@ -150,11 +151,11 @@ def _raw_pixels(header: Header, file: BinaryIO) -> _Decoded:
     return _array_pixels(stored)
 
 
-def _array_pixels(stored: np.ndarray) -> _Decoded:
+def _array_pixels(stored: ndarray) -> _Decoded:
     return stored.shape[:2], lambda box: box.cut(stored)
 
 
-def fill_transparent(rows: Callable[[int, int], np.ndarray], height: int) -> Iterator[np.ndarray]:
+def fill_transparent(rows: Callable[[int, int], ndarray], height: int) -> Iterator[ndarray]:
     """Yield blocks of rows in which transparent pixels have the colour of the nearest visible one.
 
     `rows` returns some rows of an image of `height` [n, W, C], with alpha last. Their own colour is
@@ -169,7 +170,7 @@ def fill_transparent(rows: Callable[[int, int], np.ndarray], height: int) -> Ite
         yield window[first - low : last - low]
 
 
-def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
+def _fill_rows(window: ndarray, first: int, last: int) -> None:
     """Give transparent pixels in rows [first, last) the nearest visible colour in the window."""
     hidden = window[..., -1] == 0
     core = hidden[first:last]
@@ -184,7 +185,7 @@ def _fill_rows(window: np.ndarray, first: int, last: int) -> None:
     window[first:last, :, :-1][core] = pixels[nearest, :-1]
 
 
-def in_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:
+def in_srgb(pixels: ndarray, icc: bytes | None) -> ndarray:
     """Convert grey or colour from a profile that fits it to RGB in sRGB; alpha stays.
 
     `pixels` are uint8 or uint16 [H, W, C], the result is uint8. A damaged profile is ignored.
@@ -206,14 +207,14 @@ def in_srgb(pixels: np.ndarray, icc: bytes | None) -> np.ndarray:
     return colour
 
 
-def to_8_bits(values: np.ndarray) -> np.ndarray:
+def to_8_bits(values: ndarray) -> ndarray:
     if values.dtype == np.uint8:
         return values
     # OpenCV drops the axis of a single channel.
     return cv2.convertScaleAbs(values, alpha=1 / 257).reshape(values.shape)
 
 
-def grey_as_rgb(values: np.ndarray) -> np.ndarray:
+def grey_as_rgb(values: ndarray) -> ndarray:
     """Return grey [h, w, 1 or 2] as RGB [h, w, 3 or 4]; alpha stays."""
     colour = np.repeat(values[..., :1], 3, axis=2)
     return np.concatenate([colour, values[..., 1:]], axis=2)

@@ -27,6 +27,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import psutil
+from numpy import ndarray
 
 from ..errors import PictureError, is_memory_short
 from ..metadata import Metadata
@@ -209,7 +210,7 @@ def _sha256(file: BinaryIO) -> str:
     return hashlib.sha256(map_file(file)).hexdigest()
 
 
-def _upright_rows(part: Part, header: Header, first: int, last: int) -> np.ndarray:
+def _upright_rows(part: Part, header: Header, first: int, last: int) -> ndarray:
     """Return the rows [first, last) of the upright image, [n, W, 3 or 4]."""
     height, _ = header.upright_size
     start = first
@@ -287,7 +288,7 @@ def _picture_errors() -> Iterator[None]:
         raise PictureError(key, cause=type(error).__name__) from error
 
 
-def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
+def _upright(values: ndarray, orientation: int) -> ndarray:
     """Apply an EXIF orientation (EXIF 2.32, tag 0x0112) to pixels [h, w] or [h, w, C]."""
     if orientation >= 5:
         values = values.swapaxes(0, 1)

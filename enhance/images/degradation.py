@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 from .downscaling import block_means, ceil_div, spans, widen
 
@@ -68,12 +69,12 @@ class Degradation:
 NO_DEGRADATION = Degradation()
 
 
-def measure_degradation(rgb: np.ndarray, *, is_jpeg: bool) -> Degradation:
+def measure_degradation(rgb: ndarray, *, is_jpeg: bool) -> Degradation:
     """Measure an image, uint8 or uint16 [H, W, 3], in strips."""
     return Degradation(_noise(rgb, _GREY), _softness(rgb), _colour_noise(rgb, is_jpeg))
 
 
-def _noise(rgb: np.ndarray, weights: np.ndarray, reduction: int = 1) -> float:
+def _noise(rgb: ndarray, weights: ndarray, reduction: int = 1) -> float:
     """Return the noise of the sum of the channels with `weights` [1, 3].
 
     This is the standard deviation, in levels of 8 bits, from the response to two crossed Laplacians
@@ -92,7 +93,7 @@ def _noise(rgb: np.ndarray, weights: np.ndarray, reduction: int = 1) -> float:
     return median / _BINS_PER_LEVEL / _NORMAL_MEDIAN / _LAPLACIAN_NORM
 
 
-def _colour_noise(rgb: np.ndarray, is_jpeg: bool) -> float:
+def _colour_noise(rgb: ndarray, is_jpeg: bool) -> float:
     """Return the colour noise that survives the networks, as standard deviation in 8-bit levels.
 
     The networks remove most of the white noise, but not the correlated noise of a camera, which is
@@ -107,7 +108,7 @@ def _colour_noise(rgb: np.ndarray, is_jpeg: bool) -> float:
     return factor * max(noise - detail, 0)
 
 
-def _difference_noise(rgb: np.ndarray, reduction: int) -> float:
+def _difference_noise(rgb: ndarray, reduction: int) -> float:
     """Return the smaller noise of two differences between channels.
 
     A photo can have colour detail in the other one.
@@ -117,7 +118,7 @@ def _difference_noise(rgb: np.ndarray, reduction: int) -> float:
     return min(red, blue)
 
 
-def _softness(rgb: np.ndarray) -> float:
+def _softness(rgb: ndarray) -> float:
     """Return the softness: 0 if sharp at its own size, 1 if as soft as after a blur of 1 px or
     more.
 
@@ -135,7 +136,7 @@ def _softness(rgb: np.ndarray) -> float:
     return blur_of(fine, coarse, height * width)
 
 
-def _strips(rgb: np.ndarray, margin: int) -> Iterator[tuple[np.ndarray, slice]]:
+def _strips(rgb: ndarray, margin: int) -> Iterator[tuple[ndarray, slice]]:
     """Yield strips from top to bottom, float32 with `margin` more rows above and below, and the
     slice of their own rows. The first one of these is even in the image."""
     height, width, _ = rgb.shape
@@ -146,7 +147,7 @@ def _strips(rgb: np.ndarray, margin: int) -> Iterator[tuple[np.ndarray, slice]]:
         yield rgb[low:high].astype(np.float32), slice(first - low, last - low)
 
 
-def edge_energies(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def edge_energies(rgb: ndarray) -> tuple[ndarray, ndarray]:
     """Return the energy of the finer and of the coarser octave near strong edges, [H, W].
 
     `rgb` is float32 [H, W, 3]. Values within BLUR_MARGIN of the border depend on how it is

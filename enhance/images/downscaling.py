@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 Size: TypeAlias = tuple[int, int]
 """Height and width."""
@@ -37,7 +38,7 @@ def downscaled_size(height: int, width: int, factor: int) -> Size:
     return ceil_div(height, factor), ceil_div(width, factor)
 
 
-def block_means(pixels: np.ndarray, factor: int) -> np.ndarray:
+def block_means(pixels: ndarray, factor: int) -> ndarray:
     """Return the mean of each block of `factor` x `factor` px, also of incomplete ones."""
     height, width, *channels = pixels.shape
     means = np.empty((*downscaled_size(height, width, factor), *channels), pixels.dtype)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy import ndarray
 
 from ..errors import SettingsError
 from ..metadata import Metadata
@@ -103,7 +104,7 @@ class Box:
             raise SettingsError("rectangle_outside", width=width, height=height)
         return part
 
-    def cut(self, pixels: np.ndarray) -> np.ndarray:
+    def cut(self, pixels: ndarray) -> ndarray:
         """Return this part of an image [H, W] or [H, W, C], which shares its memory."""
         return pixels[self.top : self.bottom, self.left : self.right]
 
@@ -125,8 +126,8 @@ class SourceImage:
     bytes: int
     format: str
     mode: str
-    rgb: np.ndarray
-    alpha: np.ndarray | None
+    rgb: ndarray
+    alpha: ndarray | None
     grey: bool
     icc: bytes | None
     variants: Mapping[str, Metadata]
@@ -159,7 +160,7 @@ class SourceImage:
     def bits(self) -> int:
         return self.rgb.dtype.itemsize * 8
 
-    def rows(self, first: int, last: int, columns: slice = slice(None)) -> np.ndarray:
+    def rows(self, first: int, last: int, columns: slice = slice(None)) -> ndarray:
         """Return the rows [first, last) with their alpha, if there is any, [n, W, 3 or 4], or some
         columns of them."""
         colour = self.rgb[first:last, columns]
@@ -178,7 +179,7 @@ class SourceImage:
         cut = self._map(lambda pixels: box.cut(pixels).copy())
         return replace(cut, first_block=first_block)
 
-    def _map(self, change: Callable[[np.ndarray], np.ndarray]) -> SourceImage:
+    def _map(self, change: Callable[[ndarray], ndarray]) -> SourceImage:
         """Return the image with changed pixels and alpha."""
         rgb = change(self.rgb)  # This needs more memory, so it comes first.
         alpha = None if self.alpha is None else change(self.alpha)

@@ -10,7 +10,7 @@ import importlib.util
 import io
 from typing import Any, BinaryIO
 
-import numpy as np
+from numpy import ndarray
 from PIL import JpegImagePlugin
 
 from ..errors import PictureError
@@ -43,7 +43,7 @@ def open_raw(file: BinaryIO) -> Any:
     return raw
 
 
-def develop(raw: Any) -> np.ndarray:
+def develop(raw: Any) -> ndarray:
     """Return the image as uint16 [H, W, 1 or 3] in sRGB, in the orientation of the sensor.
 
     Unless `adjust_maximum_thr` is 0, LibRaw brightens images without saturated pixels.

@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from numpy import ndarray
 
 from ..errors import PictureError
 from ..files import check_disk_space, storage_errors
@@ -300,7 +301,7 @@ class _Worker:
         self.process.kill()
 
 
-def allocate_pixels(shape: tuple[int, ...], dtype: str, folder: Path | None) -> np.ndarray:
+def allocate_pixels(shape: tuple[int, ...], dtype: str, folder: Path | None) -> ndarray:
     """Return an array in memory, or if it is large in a mapped file in `folder`.
 
     The kernel can reclaim the memory of a file. The file has no name, and disappears with the array

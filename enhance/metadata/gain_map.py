@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
+from numpy import ndarray
 from PIL import Image, JpegImagePlugin
 from pillow_heif import open_heif
 
@@ -123,7 +124,7 @@ class GainMap:
     `pixels` are uint8 [h, w] or [h, w, 3].
     """
 
-    pixels: np.ndarray
+    pixels: ndarray
     header: MapHeader
 
 
@@ -261,7 +262,7 @@ def _camera_headroom(exif: bytes | None) -> float | None:
     return 2 ** (slope * tag_48 + stops)
 
 
-def decode_map(file: BinaryIO, header: MapHeader) -> np.ndarray | None:
+def decode_map(file: BinaryIO, header: MapHeader) -> ndarray | None:
     """Return the pixels of a gain map as stored, uint8 [h, w] or [h, w, 3], for Ultra HDR.
 
     These are at most MAX_MAP_PIXELS. The result is None if the map is damaged.
@@ -295,7 +296,7 @@ def _open_auxiliary(file: BinaryIO, number: int) -> Any:
     return open_heif(file).get_aux_image(number)
 
 
-def _from_apple(pixels: np.ndarray, headroom: float) -> np.ndarray:
+def _from_apple(pixels: ndarray, headroom: float) -> ndarray:
     """Convert the pixels of an Apple map to Ultra HDR.
 
     Apple multiplies light by 1 + (headroom - 1) times the map's value, which is encoded as in Rec.
@@ -308,7 +309,7 @@ def _from_apple(pixels: np.ndarray, headroom: float) -> np.ndarray:
     return table[pixels]
 
 
-def encode_map(pixels: np.ndarray, header: MapHeader) -> bytes:
+def encode_map(pixels: ndarray, header: MapHeader) -> bytes:
     """Return a gain map as a JPEG with its metadata.
 
     `pixels` are enlarged, uint8 [h, w] or [h, w, 3].

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy import ndarray
 
 from ..errors import WeightsError, optional_packages
 from .graphs import Graph, State, Unsupported
@@ -41,7 +42,7 @@ class Detected:
 
     network: str
     graph: Graph
-    tensors: Mapping[str, np.ndarray]
+    tensors: Mapping[str, ndarray]
 
 
 def read_network(path: Path) -> Detected:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy import ndarray
 
 from ..errors import WeightsError
 from .graphs import Activate, Activation, Add, Affine, Conv, Graph, Multiply, Nearest, Node
@@ -26,8 +27,8 @@ _DTYPES = {0: "<f4", 0x0002C056: "<f4", 0x01306B47: "<f2"}
 _SAME_PADDING = -233
 _LARGEST_FACTOR = 16
 
-Arrays = dict[str, np.ndarray]
-Blob = tuple[int, ...] | np.ndarray
+Arrays = dict[str, ndarray]
+Blob = tuple[int, ...] | ndarray
 """The nodes of a blob, several for the result of a Concat, or a constant with one value for each
 channel."""
 
@@ -146,7 +147,7 @@ class _Weights:
     data: bytes
     offset: int = 0
 
-    def take(self, shape: tuple[int, ...]) -> np.ndarray:
+    def take(self, shape: tuple[int, ...]) -> ndarray:
         """Read values. Those of kernels [out, in, rows, columns] begin with a tag for their dtype.
 
         Raises NotImplementedError for quantised values.
@@ -198,7 +199,7 @@ class _Reader:
     def nodes(self, blob: str) -> tuple[int, ...]:
         """Return the nodes of a blob. Raises NotImplementedError for a constant."""
         nodes = self.blobs[blob]
-        if isinstance(nodes, np.ndarray):
+        if isinstance(nodes, ndarray):
             raise NotImplementedError
         return nodes
 
@@ -207,13 +208,13 @@ class _Reader:
         (index,) = self.nodes(blob)
         return index
 
-    def store(self, name: str, values: np.ndarray) -> str:
+    def store(self, name: str, values: ndarray) -> str:
         if name in self.tensors:
             raise ValueError("two layers with the same name")
         self.tensors[name] = np.ascontiguousarray(values)
         return name
 
-    def store_for(self, node: int, name: str, values: np.ndarray) -> str:
+    def store_for(self, node: int, name: str, values: ndarray) -> str:
         """Store one value for each channel of a node."""
         return self.store(name, np.broadcast_to(values, (self.graph.nodes[node].channels,)))
 
@@ -335,7 +336,7 @@ def _binary(reader: _Reader, layer: _Layer) -> Blob:
     if layer.get(1) == 1:
         operands.append(layer.get(2))
     first, second = operands
-    if isinstance(first, np.ndarray):
+    if isinstance(first, ndarray):
         first, second = second, first
         factor, other_factor = other_factor, factor
     (source,) = first
@@ -345,7 +346,7 @@ def _binary(reader: _Reader, layer: _Layer) -> Blob:
             return (reader.combine(Multiply, source, other),)
         return (reader.weighted_sum([source, other], [factor, other_factor]),)
     operand = other_factor * second
-    if isinstance(operand, np.ndarray):
+    if isinstance(operand, ndarray):
         operand = reader.store_for(source, layer.name, operand)
     if operation == _PRODUCT:
         return (reader.graph.append(Affine, source, gain=operand),)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy import ndarray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..formats.thumbnails import resize_to_fit, srgb_image
@@ -21,12 +22,12 @@ _PAPER = (255, 255, 255)
 _WORDS = re.compile(r"[^\s\u2e80-\uffef]+\s*|.")
 """The parts between which a line can be broken: words, and Chinese characters."""
 
-SheetCell = tuple[str, str, np.ndarray | None]
+SheetCell = tuple[str, str, ndarray | None]
 """The name and the description of an image, and its pixels, uint8 or uint16 [h, w, C]; None if
 there are none."""
 
 
-def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None) -> np.ndarray:
+def draw_sheet(cells: Sequence[SheetCell], icc: bytes | None) -> ndarray:
     """Draw the images 1:1 in a grid on white, with their captions below: uint8 [H, W, 3] in sRGB.
 
     `icc` is the profile of all images. Images of more than 2,048 px per side are reduced to that.
@@ -64,7 +65,7 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont, max_width: int) -> list[str]:
     return lines
 
 
-def _image_of(pixels: np.ndarray | None, icc: bytes | None) -> Image.Image:
+def _image_of(pixels: ndarray | None, icc: bytes | None) -> Image.Image:
     if pixels is None:
         return Image.new("RGB", (1, 1), _PAPER)
     return srgb_image(resize_to_fit(pixels, _MAX_SIDE), icc)

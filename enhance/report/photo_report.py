@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import PurePath
 
 import numpy as np
+from numpy import ndarray
 
 from ..formats.encoding import FORMATS
 from ..formats.format import Format
@@ -119,7 +120,7 @@ def _start(length: int, part: int, share: float) -> int:
     return min(max(start, 0), length - part)
 
 
-def _upscale(image: SourceImage, size: Size, box: Box) -> np.ndarray:
+def _upscale(image: SourceImage, size: Size, box: Box) -> ndarray:
     """Return a region of the photo at the `size` (height, width) of its result, RGB or RGBA."""
     columns = slice(box.left, box.right)
     planes = [image.rgb]
@@ -135,7 +136,7 @@ def _upscale(image: SourceImage, size: Size, box: Box) -> np.ndarray:
 
 def _draw_pair(
     document: ReportDocument,
-    images: Mapping[str, tuple[np.ndarray, str]],
+    images: Mapping[str, tuple[ndarray, str]],
     icc: bytes | None,
     most: float,
     *,

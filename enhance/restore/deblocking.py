@@ -18,6 +18,7 @@ from functools import partial
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 from ..analysis.jpeg import quality_of_table
 from ..analysis.samples import cosines
@@ -42,7 +43,7 @@ _CENTRES = (128, 0.5, 0.5)  # Of Y, Cr and Cb as OpenCV defines them for float32
 _STEP_HALO = 4
 """The number of rows of the photo above and below that the output without steps depends on."""
 
-Matrices = tuple[np.ndarray, np.ndarray]
+Matrices = tuple[ndarray, ndarray]
 """The matrices [64, 64] from the pixels of a block to its quantisation steps and back."""
 
 
@@ -72,7 +73,7 @@ def _strip(
     matrices: Sequence[Matrices],
     first: int,
     last: int,
-) -> np.ndarray:
+) -> ndarray:
     """Return whole rows of blocks, [last - first, W, 3], also where they reach beyond the image."""
     left = -image.first_block[1] % _SIDE
     right = -(left + image.width) % _SIDE
@@ -84,7 +85,7 @@ def _strip(
     return np.concatenate(tiles, axis=1)[:, left : left + image.width]
 
 
-def _tile(rgb: np.ndarray, matrices: Sequence[Matrices]) -> np.ndarray:
+def _tile(rgb: ndarray, matrices: Sequence[Matrices]) -> ndarray:
     """Return a tile, uint8 [8n + 16, 8m + 16, 3], without its blocks and its border of 8 px.
 
     `matrices` are those of Y, Cr and Cb, or only of Y for a grey image.
@@ -97,7 +98,7 @@ def _tile(rgb: np.ndarray, matrices: Sequence[Matrices]) -> np.ndarray:
     return rounded(colour[_SIDE:-_SIDE, _SIDE:-_SIDE], 255)
 
 
-def _recompressed(plane: np.ndarray, to_steps: np.ndarray, to_pixels: np.ndarray) -> np.ndarray:
+def _recompressed(plane: ndarray, to_steps: ndarray, to_pixels: ndarray) -> ndarray:
     """Return the mean of a plane after compression on each grid; a border of 8 px is undefined."""
     height = plane.shape[0] - _SIDE
     width = plane.shape[1] - _SIDE
@@ -122,7 +123,7 @@ def without_steps(network: Rows, photo: Photo, factor: int, share: float) -> Row
     """
     top, left = photo.first_block
 
-    def rows(first: int, last: int) -> np.ndarray:
+    def rows(first: int, last: int) -> ndarray:
         low, high = widen(first // factor, ceil_div(last, factor), _STEP_HALO, photo.height)
         start = factor * low
         pixels = network(start, factor * high).astype(np.float32)
@@ -135,7 +136,7 @@ def without_steps(network: Rows, photo: Photo, factor: int, share: float) -> Row
     return rows
 
 
-def _remove_steps(pixels: np.ndarray, blocks: np.ndarray, first: int, factor: int) -> None:
+def _remove_steps(pixels: ndarray, blocks: ndarray, first: int, factor: int) -> None:
     """Remove the steps at each 8th row of `blocks`, from row `first` on, from `pixels`.
 
     `pixels` are `factor` times as large. A step is the change within half a pixel of the photo on
@@ -151,7 +152,7 @@ def _remove_steps(pixels: np.ndarray, blocks: np.ndarray, first: int, factor: in
     if not len(rows):
         return
 
-    def lines(offset: int) -> np.ndarray:
+    def lines(offset: int) -> ndarray:
         """Return a view of the row of `pixels` at this distance from each border."""
         return pixels[factor * rows[0] + offset :: factor * _SIDE][: len(rows)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 from ..analysis.haze import Haze
 from .resample import rounded
@@ -12,13 +13,13 @@ _LEAST_TRANSMISSION = 0.2  # noise and compression grow by no more than five tim
 
 
 def remove_haze(
-    rgb: np.ndarray,
+    rgb: ndarray,
     haze: Haze,
     strength: float = 1.0,
     *,
     top: int = 0,
     left: int = 0,
-) -> np.ndarray:
+) -> ndarray:
     """Return a part of an image without its haze; each pixel depends on its position only.
 
     `rgb` is the part, uint8 or uint16 [h, w, 3] RGB, and `top` and `left` its position in the image
@@ -41,7 +42,7 @@ def remove_haze(
     return rounded(light, levels)
 
 
-def _upscale(reduced: np.ndarray, haze: Haze, top: int, height: int) -> np.ndarray:
+def _upscale(reduced: ndarray, haze: Haze, top: int, height: int) -> ndarray:
     """Return `height` rows from `top` on of a map that is upscaled to the size of the image,
     bilinearly."""
     last = len(reduced) - 1

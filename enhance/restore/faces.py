@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 from ..analysis.face_detection import (
     CROP,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:  # only the face network needs it
 RESTORER = "gfpgan-v1.4"
 """The name of the model in the manifest."""
 
-Restore = Callable[[Sequence[np.ndarray], Any], Sequence[np.ndarray]]
+Restore = Callable[[Sequence[ndarray], Any], Sequence[ndarray]]
 """Restores aligned faces, float32 [512, 512, 3] RGB in 0..1; the second parameter is the job for
 the device."""
 
@@ -65,8 +66,8 @@ class FacePatch:
     from the upscaled image to the 512 px crop.
     """
 
-    pixels: np.ndarray
-    to_crop: np.ndarray
+    pixels: ndarray
+    to_crop: ndarray
 
     @cached_property
     def box(self) -> Box:
@@ -125,9 +126,9 @@ class FaceRestorer:
 
     def restore(
         self,
-        crops: Sequence[np.ndarray],
+        crops: Sequence[ndarray],
         stop: threading.Event | None = None,
-    ) -> list[np.ndarray]:
+    ) -> list[ndarray]:
         """Restore all faces. Raises Cancelled if `stop` is set before the last one."""
         restored = []
         for crop in crops:
@@ -135,7 +136,7 @@ class FaceRestorer:
             restored.append(self(crop))
         return restored
 
-    def __call__(self, face: np.ndarray) -> np.ndarray:
+    def __call__(self, face: ndarray) -> ndarray:
         """Restore an aligned face, float32 [512, 512, 3] RGB in 0..1."""
         import torch
 
@@ -182,7 +183,7 @@ class FaceCache:
 
 
 def restore_faces(
-    rgb: np.ndarray,
+    rgb: ndarray,
     faces: Sequence[Face],
     restore: Restore,
     job: Any = None,
@@ -200,13 +201,13 @@ def restore_faces(
 
 
 def blend_faces(
-    rows: np.ndarray,
+    rows: ndarray,
     first: int,
     patches: Sequence[FacePatch],
     strength: float = 1.0,
     *,
     left: int = 0,
-) -> np.ndarray:
+) -> ndarray:
     """Blend restored faces into rows of the upscaled image, float32 [n, w, 3].
 
     `first` is the number of the first row and `left` that of the first column. `strength` is 0 to
@@ -233,7 +234,7 @@ def blend_faces(
     return rows + strength * share * (faces - rows)
 
 
-def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, output: np.ndarray) -> FacePatch:
+def _patch(rgb: ndarray, crop: ndarray, matrix: ndarray, output: ndarray) -> FacePatch:
     """Return the patch of a face for the network's output.
 
     `matrix` transforms from image to crop.
@@ -252,7 +253,7 @@ def _patch(rgb: np.ndarray, crop: np.ndarray, matrix: np.ndarray, output: np.nda
     return FacePatch(pixels, to_crop)
 
 
-def _with_light_of(crop: np.ndarray, restored: np.ndarray) -> np.ndarray:
+def _with_light_of(crop: ndarray, restored: ndarray) -> ndarray:
     """Combine the detail of the restored face with the colour and light of the crop."""
     if np.array_equal(crop, crop[..., [1, 2, 0]]):  # The face is grey.
         restored = np.repeat(restored.mean(axis=2, keepdims=True), 3, axis=2)
@@ -261,7 +262,7 @@ def _with_light_of(crop: np.ndarray, restored: np.ndarray) -> np.ndarray:
     return restored + light
 
 
-def _warp(patch: FacePatch, area: Box) -> tuple[np.ndarray, np.ndarray]:
+def _warp(patch: FacePatch, area: Box) -> tuple[ndarray, ndarray]:
     """Return a patch and its mask for an area of the upscaled image.
 
     The patch is [n, w, 3] in levels, the mask [n, w, 1] in 0..1.
@@ -284,7 +285,7 @@ def _warp(patch: FacePatch, area: Box) -> tuple[np.ndarray, np.ndarray]:
     return restored, _mask(across, down)[..., None]
 
 
-def _mask(across: np.ndarray, down: np.ndarray) -> np.ndarray:
+def _mask(across: ndarray, down: ndarray) -> ndarray:
     """Return 1 in the inner ellipse, 0 beyond the outer one, and a smooth step between, by
     positions in the crop."""
     x = across - _CENTRE[0]

@@ -19,6 +19,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 from ..analysis.filters import guided_coefficients, local_mean, local_variance
 from ..images import NO_DEGRADATION, Box, Degradation, Size, ceil_div, spans, widen
@@ -94,12 +95,12 @@ class Photo:
     deblocked: Rows | None = None
     first_block: tuple[int, int] = (0, 0)
 
-    def without_blocks(self, first: int, last: int) -> np.ndarray:
+    def without_blocks(self, first: int, last: int) -> ndarray:
         """Return the rows [first, last) without JPEG blocks, float32 in 8-bit levels."""
         rows = self.deblocked or self.rows
         return self.in_8_bits(rows(first, last))
 
-    def in_8_bits(self, values: np.ndarray) -> np.ndarray:
+    def in_8_bits(self, values: ndarray) -> ndarray:
         """Return values of the photo's levels as float32 in 8-bit levels."""
         return values.astype(np.float32, copy=False) * (255 / self.levels)
 
@@ -112,10 +113,10 @@ def in_blocks(compute: Rows, height: int, cached: int, start: int = 0) -> Rows:
     """
 
     @lru_cache(cached)
-    def block(number: int) -> np.ndarray:
+    def block(number: int) -> ndarray:
         return compute(start + number * height, start + (number + 1) * height)
 
-    def rows(first: int, last: int) -> np.ndarray:
+    def rows(first: int, last: int) -> ndarray:
         numbers = range((first - start) // height, ceil_div(last - start, height))
         top = start + numbers.start * height
         blocks = np.concatenate([block(number) for number in numbers])
@@ -141,7 +142,7 @@ class BaseLayer:
         # request.
         return in_blocks(self._block, max(_MIN_BLOCK_ROWS, fitting), cached=2)
 
-    def _block(self, first: int, last: int) -> np.ndarray:
+    def _block(self, first: int, last: int) -> ndarray:
         last = min(last, self.photo.height)
         degradation = self.photo.degradation
         rest = 1 - self.strength
@@ -166,7 +167,7 @@ class BaseLayer:
             base = base - colour_share * _colour_noise(averages, degradation.colour_noise)
         return base[first - low : last - low]
 
-    def _enlarged(self, first: int, last: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    def _enlarged(self, first: int, last: int, share: float) -> tuple[ndarray, ndarray]:
         """Return rows of G times `share`, and of the averages of its upscaling."""
         low, high = widen(first, last, _CLEANED_HALO + _ENLARGED_HALO, self.photo.height)
         photo = self.photo.without_blocks(low, high)
@@ -176,7 +177,7 @@ class BaseLayer:
         inside = slice(first - low, last - low)
         return cleaned[inside], averaged[inside]
 
-    def _averages(self, first: int, last: int) -> np.ndarray:
+    def _averages(self, first: int, last: int) -> ndarray:
         """Return rows of the averages of the network's output.
 
         It is large, so a few rows at a time are read.
@@ -190,14 +191,14 @@ class BaseLayer:
         return self.photo.in_8_bits(averages)
 
 
-def _up_and_down(factor: int) -> np.ndarray:
+def _up_and_down(factor: int) -> ndarray:
     """Return the filter [5] with the effect of upscaling by `factor` and averaging down again."""
     point = np.eye(5, dtype=np.float32)[2:3]
     upscaled = cv2.resize(point, (5 * factor, 1), interpolation=cv2.INTER_CUBIC)
     return upscaled.reshape(5, factor).mean(1)
 
 
-def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
+def difference(photo: ndarray, averages: ndarray) -> ndarray:
     """Return D, what the photo shows and the averages of a result do not, whatever the photo's
     blur.
 
@@ -214,7 +215,7 @@ def difference(photo: np.ndarray, averages: np.ndarray) -> np.ndarray:
     return np.add.reduce([*map(cv2.multiply, differences, shares)])
 
 
-def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.ndarray:
+def _correction(missing: ndarray, averages: ndarray, noise: float) -> ndarray:
     """Return C, the part of D to add: structure where there is texture, else low frequencies."""
     smoothness = max(25.0, (1.5 * noise) ** 2)
     spread = _grey(local_variance(averages, _TEXTURE_RADIUS))
@@ -224,7 +225,7 @@ def _correction(missing: np.ndarray, averages: np.ndarray, noise: float) -> np.n
     return tone + textured * (structure - tone)
 
 
-def _colour_noise(pixels: np.ndarray, noise: float) -> np.ndarray:
+def _colour_noise(pixels: ndarray, noise: float) -> ndarray:
     """Return the colour noise of pixels: the detail of their chroma that does not follow their
     luma.
 
@@ -239,7 +240,7 @@ def _colour_noise(pixels: np.ndarray, noise: float) -> np.ndarray:
     return detail * _in_colour(share)
 
 
-def _cleaned(photo: np.ndarray, degradation: Degradation) -> np.ndarray:
+def _cleaned(photo: ndarray, degradation: Degradation) -> ndarray:
     """Return G, the photo without detail that is no more than noise, sharpened if it is soft."""
     noise = max(degradation.noise, 0.5) ** 2
     radius = _CLEANED_RADIUS
@@ -256,24 +257,24 @@ def _cleaned(photo: np.ndarray, degradation: Degradation) -> np.ndarray:
     return np.clip(sharpened, 0, 255)
 
 
-def _share_of_signal(variance: np.ndarray, noise: float) -> np.ndarray:
+def _share_of_signal(variance: ndarray, noise: float) -> ndarray:
     """Return the share of detail to keep, from the variances of image and noise (Lee 1980)."""
     signal = np.maximum(variance - noise, 0)
     return signal / (signal + noise / 2)
 
 
-def _guided(pixels: np.ndarray, guide: np.ndarray, radius: int, smoothness: float) -> np.ndarray:
+def _guided(pixels: ndarray, guide: ndarray, radius: int, smoothness: float) -> ndarray:
     """Apply the guided filter to each channel; `smoothness` is a variance."""
     slope, offset = guided_coefficients(pixels, guide, radius, smoothness)
     return slope * guide + offset
 
 
-def _grey(pixels: np.ndarray) -> np.ndarray:
+def _grey(pixels: ndarray) -> ndarray:
     """Return the mean of the channels, [n, W]."""
     return cv2.transform(pixels, np.full((1, 3), 1 / 3))
 
 
-def _in_colour(plane: np.ndarray) -> np.ndarray:
+def _in_colour(plane: ndarray) -> ndarray:
     """Return three equal channels, [n, W, 3]."""
     return cv2.merge([plane] * 3)
 
@@ -320,14 +321,14 @@ class FidelityMeter:
         self._extra_columns = math.ceil(width) - size[1]
         self._blocks = list(spans(box.bottom, _MEASURED_ROWS, box.top))
         # The rows of the result that are still needed, averaged to the width of the photo.
-        self._strips: list[np.ndarray] = []
+        self._strips: list[ndarray] = []
         self._squares = 0.0
         # A histogram by ratio in dB, because the worst hundredth is known only at the end and all
         # ratios would need too much memory.
         self._weights = np.zeros((_HIGHEST_DB - _LOWEST_DB) * _BINS_PER_DECIBEL)
         self._worst = (0.0, (0, 0))  # The largest mean of weighted ratios, and where it is.
 
-    def add(self, rows: np.ndarray) -> None:
+    def add(self, rows: ndarray) -> None:
         """Add the result's next rows, uint8 or uint16 [n, W, C] with 1 to 4 channels."""
         if rows.shape[2] < 3:
             rows = grey_as_rgb(rows)
@@ -349,7 +350,7 @@ class FidelityMeter:
             self._measure(top, bottom, low, self._photo.in_8_bits(averages))
             del self._blocks[0]
 
-    def _measure(self, top: int, bottom: int, low: int, averages: np.ndarray) -> None:
+    def _measure(self, top: int, bottom: int, low: int, averages: ndarray) -> None:
         """Measure the rows [top, bottom) of the photo by the averages from row `low` on."""
         photo = self._photo.without_blocks(low, low + len(averages))
         missing = difference(photo, averages)
@@ -402,10 +403,10 @@ def fidelity_grade(decibels: float) -> str:
 
 
 def _shape_errors(
-    photo: np.ndarray,
-    result: np.ndarray,
+    photo: ndarray,
+    result: ndarray,
     noise: float,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[ndarray, ndarray]:
     """Return the variance of a photo and of its error in shape around each pixel [n, W].
 
     That of the noise is subtracted from both. `photo` and `result` are float32 [n, W, 3]. They are

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy import ndarray
 
 from ..engine.raw_store import streams_columns, swap_axes
 from ..formats.thumbnails import LIST_SIDE, Thumbnail, icc_for_screen, whole_image
@@ -37,7 +38,7 @@ class LiveView:
         shown[:] = whole_image(image, shown.shape[:2])[..., :3] // 2
         self.overview: Thumbnail | None = None
 
-    def strip(self, strip: np.ndarray) -> None:
+    def strip(self, strip: ndarray) -> None:
         """Add the network's next strip."""
         rows = swap_axes(strip, self.columns)  # A thumbnail needs rows.
         first = -self._passed % self._step
@@ -57,6 +58,6 @@ class LiveView:
         return self.overview
 
     @property
-    def pixels(self) -> np.ndarray:
+    def pixels(self) -> ndarray:
         """The current view, uint8 [h, w, 3]."""
         return swap_axes(self._live.pixels, self.columns)

@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache, partial
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 from ..errors import SettingsError
 from ..images import Box, Size, ceil_div, spans, widen
@@ -26,7 +27,7 @@ _HALO = 3
 """The bicubic filter reads two neighbours; the third keeps the border of the part out of reach."""
 _ROUNDING = 1e-6  # The tolerance for borders of pixels, which are products of floats.
 
-Rows = Callable[[int, int], np.ndarray]
+Rows = Callable[[int, int], ndarray]
 """A function that returns the rows [first, last) of an image, [last - first, W, C] or [last -
 first, W]."""
 
@@ -147,13 +148,13 @@ def _scale_size(height: int, width: int, scale: float) -> Size:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def rounded(rows: np.ndarray, levels: int) -> np.ndarray:
+def rounded(rows: ndarray, levels: int) -> ndarray:
     """Round float rows to the nearest of 0..`levels`, as uint8 (255) or uint16 (65535)."""
     clipped = np.clip(rows, 0, levels)
     return np.rint(clipped, out=clipped).astype(np.min_scalar_type(levels))
 
 
-def enlarge_rows(source: Rows, height: int, factor: int, first: int, last: int) -> np.ndarray:
+def enlarge_rows(source: Rows, height: int, factor: int, first: int, last: int) -> ndarray:
     """Return the rows [first, last) of an image upscaled bicubically by `factor`, float32.
 
     The image has `height` rows. Keys 1981 with OpenCV's a = -0.75; pixel centres are aligned, the
@@ -167,7 +168,7 @@ def enlarge_rows(source: Rows, height: int, factor: int, first: int, last: int) 
     return enlarged[first - top : last - top]
 
 
-def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
+def enlarge(plane: ndarray, grid: Grid, first: int, last: int) -> ndarray:
     """Return the rows [first, last) of `plane` upscaled to the grid's size, in its own type.
 
     `plane` is [H, W] or [H, W, C]. It is upscaled by the network's factor and resampled like the
@@ -177,7 +178,7 @@ def enlarge(plane: np.ndarray, grid: Grid, first: int, last: int) -> np.ndarray:
     return rounded(grid.rows_of_input(source, first, last), np.iinfo(plane.dtype).max)
 
 
-def enlarge_to(plane: np.ndarray, size: Size, first: int, last: int) -> np.ndarray:
+def enlarge_to(plane: ndarray, size: Size, first: int, last: int) -> ndarray:
     """Return the rows [first, last) of `plane` upscaled to `size` (height, width), in its own
     type."""
     height, width = plane.shape[:2]
@@ -250,7 +251,7 @@ class Grid:
         down, across = self._axes
         return down.window(box.top, box.height), across.window(box.left, box.width)
 
-    def rows(self, source: Rows, first: int, last: int) -> np.ndarray:
+    def rows(self, source: Rows, first: int, last: int) -> ndarray:
         """Return the rows [first, last) of the result, float32, from float32 rows of the network's
         size.
 
@@ -261,13 +262,13 @@ class Grid:
             return source(first, last)[:, :width]
         return self._resample(source, first, last, self.reduce)
 
-    def rows_of_input(self, source: Rows, first: int, last: int) -> np.ndarray:
+    def rows_of_input(self, source: Rows, first: int, last: int) -> ndarray:
         """Return what `rows` does, from `factor` times the image itself, not of its averages."""
         if self.reduce == 1:
             return self.rows(source, first, last)
         return self._resample(source, first, last, 1)
 
-    def _resample(self, source: Rows, first: int, last: int, reduce: int) -> np.ndarray:
+    def _resample(self, source: Rows, first: int, last: int, reduce: int) -> ndarray:
         down, across = self._axes
         row_positions, row_weights = down.taps(first, last, self.factor, reduce)
         column_taps = across.taps(0, across.size, self.factor, reduce)
@@ -322,7 +323,7 @@ class _Axis:
         last: int,
         factor: int,
         reduce: int,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[ndarray, ndarray]:
         """Return for rows of the part's result the source ones that they cover, and their weights.
 
         The source is `factor` times the size of the part, averaged down by `reduce`.
@@ -336,11 +337,11 @@ class _Axis:
 
 
 def weighted_sums(
-    rows: np.ndarray,
-    positions: np.ndarray,
-    weights: np.ndarray,
+    rows: ndarray,
+    positions: ndarray,
+    weights: ndarray,
     axis: int,
-) -> np.ndarray:
+) -> ndarray:
     """Return weighted sums along an axis.
 
     They are added tap by tap, so that a row is bit for bit the same in any request.
@@ -356,7 +357,7 @@ def weighted_sums(
 
 
 @lru_cache(maxsize=8)  # For the process, because all strips of an image need the same two.
-def area_weights(length: float, new_length: int) -> tuple[np.ndarray, np.ndarray]:
+def area_weights(length: float, new_length: int) -> tuple[ndarray, ndarray]:
     """Return for each new pixel the old ones that it covers, and their weights.
 
     Both are [new_length, taps], and the weights of a pixel sum to 1.

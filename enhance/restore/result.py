@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy import ndarray
 
 from ..analysis.haze import Haze
 from ..errors import check_stop
@@ -67,7 +68,7 @@ class Scene:
         if haze is None:
             return rows
 
-        def clear_rows(first: int, last: int) -> np.ndarray:
+        def clear_rows(first: int, last: int) -> ndarray:
             top = box.top + first
             return remove_haze(rows(first, last), haze, strength, top=top, left=box.left)
 
@@ -79,7 +80,7 @@ class Scene:
         settings: Settings,
         box: Box | None = None,
         folder: Path | None = None,
-    ) -> np.ndarray:
+    ) -> ndarray:
         """Return the network's input as one array; a large one is an unnamed file in `folder`.
 
         Raises StorageError.
@@ -90,7 +91,7 @@ class Scene:
         return collect(photo.rows, (image.height, image.width), image.rgb.dtype.name, folder)
 
 
-def collect(rows: Rows, size: Size, dtype: str, folder: Path | None) -> np.ndarray:
+def collect(rows: Rows, size: Size, dtype: str, folder: Path | None) -> ndarray:
     """Return the colour of an image as one array; a large one is an unnamed file in `folder`.
 
     Raises StorageError.

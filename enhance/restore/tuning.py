@@ -12,6 +12,7 @@ from functools import cached_property, partial
 
 import cv2
 import numpy as np
+from numpy import ndarray
 
 from ..images import Box, Size, SourceImage, widen
 from ..settings import Settings
@@ -78,7 +79,7 @@ class ResultRows:
         box = box or Box(0, 0, photo.width, photo.height)
         return FidelityMeter(photo, self.size, (rows, columns), box, first)
 
-    def rows(self, first: int, last: int) -> np.ndarray:
+    def rows(self, first: int, last: int) -> ndarray:
         """Return the rows [first, last) [n, width, channels], uint8 or uint16."""
         colour = self._colour(first, last)  # [n, W, 3]
         if self.image.grey:
@@ -88,7 +89,7 @@ class ResultRows:
         alpha = enlarge(self.image.alpha, self.grid, first, last)  # [n, W]
         return np.concatenate([colour, alpha[..., None]], axis=2)  # [n, W, 2 or 4]
 
-    def _colour(self, first: int, last: int) -> np.ndarray:
+    def _colour(self, first: int, last: int) -> ndarray:
         """Return the adjusted colour, rounded to the nearest level."""
         settings = self.settings
         height, _ = self.size
@@ -104,7 +105,7 @@ class ResultRows:
         return rounded(rows[first - low : last - low], self.photo.levels)
 
     @cached_property
-    def _alpha(self) -> np.ndarray | None:
+    def _alpha(self) -> ndarray | None:
         """The alpha of the photo."""
         return self.image.downscale(self.settings.reduce).alpha
 
@@ -127,14 +128,14 @@ class ResultRows:
             return self.network
         return without_steps(self.network, self.photo, settings.factor, share)
 
-    def _with_edges(self, rows: np.ndarray, alpha: np.ndarray, first: int, last: int) -> np.ndarray:
+    def _with_edges(self, rows: ndarray, alpha: ndarray, first: int, last: int) -> ndarray:
         """Return rows with the colour of the photo where its alpha is below a half.
 
         The photo is upscaled premultiplied by alpha. The network does not receive alpha, so the
         colour of nearly transparent pixels counts as much as any other.
         """
 
-        def premultiplied(first: int, last: int) -> np.ndarray:
+        def premultiplied(first: int, last: int) -> ndarray:
             weight = alpha[first:last, :, None].astype(np.float32)
             colour = self.photo.rows(first, last) * weight
             return np.concatenate([colour, weight], axis=2)
@@ -150,7 +151,7 @@ class ResultRows:
         colour = np.clip(mixed[..., :3] / np.maximum(opacity, 1), 0, levels)
         return rows + weight * (colour - rows)
 
-    def _mixed(self, first: int, last: int) -> np.ndarray:
+    def _mixed(self, first: int, last: int) -> ndarray:
         """Return rows of the output mixed with the base layer and the faces, float32 in the photo's
         levels."""
         settings = self.settings
@@ -166,7 +167,7 @@ class ResultRows:
         return blend_faces(rows, top, self.patches, settings.strength, left=left)
 
 
-def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
+def _coloured(rows: ndarray, settings: Settings, levels: int) -> ndarray:
     """Apply contrast, saturation and sharpness.
 
     The first two never clip a value that was not clipped before. Sharpness is an unsharp mask on
@@ -186,7 +187,7 @@ def _coloured(rows: np.ndarray, settings: Settings, levels: int) -> np.ndarray:
     return coloured
 
 
-def _contrasted(colour: np.ndarray, contrast: float) -> np.ndarray:
+def _contrasted(colour: ndarray, contrast: float) -> ndarray:
     """Apply contrast to values of 0..1.
 
     It is the slope at middle grey, above 1 as an S-curve that stays within 0..1.
@@ -198,7 +199,7 @@ def _contrasted(colour: np.ndarray, contrast: float) -> np.ndarray:
     return (from_middle * slope + 1) / 2
 
 
-def _saturated(colour: np.ndarray, saturation: float) -> np.ndarray:
+def _saturated(colour: ndarray, saturation: float) -> ndarray:
     """Scale the chroma of values of 0..1; above 1 less so near the edge of the gamut."""
     light = cv2.transform(colour, _LUMA)
     grey = cv2.merge([light] * 3)
