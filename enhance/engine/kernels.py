@@ -217,7 +217,7 @@ def _activate(rows: Tensor, activation: ActivationFunction) -> Tensor:
     return activation(batch)[0].permute(1, 2, 0)
 
 
-_ACTIVATIONS: dict[str, ActivationFunction] = {
+_ACTIVATIONS = {
     "silu": partial(F.silu, inplace=True),
     "sigmoid": torch.sigmoid_,
     "gelu": F.gelu,

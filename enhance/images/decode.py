@@ -312,7 +312,7 @@ class _Parent:
 
     def __init__(self) -> None:
         self._sink = os.fdopen(os.dup(1), "wb")  # a copy, because `serve` redirects standard output
-        self._received: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._received = queue.SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def send(self, message: object) -> None:

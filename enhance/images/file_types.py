@@ -38,7 +38,7 @@ _PATTERNS = {
     "HEIF": rb"....ftyp(....)*?(hei[cxms]|hev[cx]|m[is]f1)",
 }
 """Patterns of the first bytes of each format. The first one that matches decides."""
-_CLASSES: dict[str, type[ImageFile.ImageFile]] = {
+_CLASSES = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,

@@ -7,7 +7,7 @@ same order, without names or separators.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from math import prod
@@ -405,7 +405,7 @@ def _memory_data(reader: _Reader, layer: _Layer) -> Blob:
     return reader.weights.take((layer.count(2),))
 
 
-_OPERATORS: dict[str, Callable[[_Reader, _Layer], Blob]] = {
+_OPERATORS = {
     "Input": _input,
     "Convolution": _convolution,
     **dict.fromkeys(("PReLU", *_ACTIVATIONS), _activation),

@@ -17,9 +17,9 @@ from ..i18n import DEFAULT_LANGUAGE, load_language, match_language, translate
 from ..store.names import REPORT_CREATOR
 
 Colour = tuple[int, int, int]
-INK: Colour = (28, 30, 34)
-GREY: Colour = (112, 117, 125)
-_RULE: Colour = (214, 217, 222)
+INK = (28, 30, 34)
+GREY = (112, 117, 125)
+_RULE = (214, 217, 222)
 
 MARGIN = 18.0
 GAP = 6.0

@@ -49,7 +49,7 @@ class RecordedError(EnhanceError):
         return self._recorded.get(language, self._recorded[DEFAULT_LANGUAGE])
 
 
-_STATUSES: dict[str | type[EnhanceError], int] = {
+_STATUSES = {
     "key_missing": 401,
     "login_first": 401,
     "login_or_key": 401,
