@@ -11,21 +11,20 @@ from skimage import data
 from enhance import Settings
 from enhance.images import Box
 from enhance.images.worker import read_image
-from enhance.metadata.jpeg_segments import segment
 from enhance.restore.deblocking import deblocked_rows, has_blocks, without_steps
 from enhance.restore.result import Scene
 from tests.conftest import agreement, psnr
 
 from .blocks import block_steps as steps
-from .image_files import encode
+from .image_files import FILES
 
 FAITHFUL = Settings.from_preset("anime-fast", strength=0.6, fidelity=1)
 
 
 def small(height=128, width=128):
     """Return a photo that was never compressed, uint8 [height, width, 3]."""
-    averages = data.astronaut().reshape(128, 4, 128, 4, 3).mean((1, 3))
-    return np.tile(np.rint(averages).astype(np.uint8), (2, 2, 1))[:height, :width]
+    photo = cv2.resize(data.astronaut(), (128, 128), interpolation=cv2.INTER_AREA)
+    return np.tile(photo, (2, 2, 1))[:height, :width]
 
 
 def jpeg(folder, rgb, quality, **options):
@@ -104,32 +103,12 @@ def test_a_part_of_a_jpeg_has_blocks_but_not_a_downscaled_one(tmp_path):
     assert not has_blocks(image.downscale(2))
 
 
-def jpeg_of_scans(planes):
-    """Return a JPEG of planes, each in a scan of its own after its table."""
-    parts = [b"\xff\xd8"]
-    for number, plane in enumerate(planes):
-        coded = encode(Image.fromarray(plane), "JPEG", quality=50)
-        # Pillow writes the table, the frame, the Huffman codes and the scan in this order.
-        table, frame, codes, scan = map(
-            coded.index, (b"\xff\xdb", b"\xff\xc0", b"\xff\xc4", b"\xff\xda")
-        )
-        parts.append(segment(0xDB, bytes([number]) + coded[table + 5 : frame]))
-        if number == 0:
-            components = b"".join(bytes([one, 0x11, one]) for one in range(len(planes)))
-            header = coded[frame + 4 : frame + 9] + bytes([len(planes)])
-            parts += [segment(0xC0, header + components), coded[codes:scan]]
-        parts += [segment(0xDA, bytes([1, number, 0, 0, 63, 0])), coded[scan + 10 : -2]]
-    return b"".join([*parts, b"\xff\xd9"])
-
-
-def test_of_tables_between_the_scans_only_the_first_is_used(tmp_path):
-    rgb = small()
-    planes = np.moveaxis(cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb), 2, 0)
-    (tmp_path / "photo.jpg").write_bytes(jpeg_of_scans(planes[[0, 2, 1]]))
-    image = read_image(tmp_path / "photo.jpg")
+def test_of_tables_between_the_scans_only_the_first_is_used():
+    """The file has `small` at quality 50, with each component in a scan after its table."""
+    image = read_image(FILES / "scans.jpg")
 
     assert len(image.jpeg_tables) == 1
-    assert psnr(deblocked(image), rgb) > psnr(image.rgb, rgb)
+    assert psnr(deblocked(image), small()) > psnr(image.rgb, small())
 
 
 @pytest.mark.parametrize("size", [(1, 1), (128, 128)])
@@ -148,14 +127,14 @@ def test_a_part_equals_the_whole_away_from_its_border(tmp_path):
     network = enlarged(image.rgb)
     box = Box(429, 43, 256, 70)
     crop = image.crop(box)
-    inside = np.s_[51:105, 437:677]
-    inside_large = np.s_[4 * 59 : 4 * 97, 4 * 445 : 4 * 669]
+    photo = np.s_[43:113, 429:685]
+    result = np.s_[172:452, 1716:2740]  # 4x
 
-    clean = without_its_steps(crop, network[4 * 43 : 4 * 113, 4 * 429 : 4 * 685], box)
+    clean = without_its_steps(crop, network[result], box)
 
-    assert np.array_equal(deblocked(crop)[8:-8, 8:-8], deblocked(image)[inside])
-    whole = without_its_steps(image, network)
-    assert np.array_equal(clean[64:-64, 64:-64], whole[inside_large])
+    assert np.array_equal(deblocked(crop)[8:-8, 8:-8], deblocked(image)[photo][8:-8, 8:-8])
+    whole = without_its_steps(image, network)[result]
+    assert np.array_equal(clean[64:-64, 64:-64], whole[64:-64, 64:-64])
 
 
 def test_a_preview_agrees_with_the_run(enhancer, tmp_path):
@@ -164,5 +143,6 @@ def test_a_preview_agrees_with_the_run(enhancer, tmp_path):
     preview = enhancer.preview(tmp_path / "photo.jpg", FAITHFUL, x=117, y=123, size=48)
     result = enhancer.run(tmp_path / "photo.jpg", FAITHFUL)
 
-    assert (preview.region.rows.grid.cut.box.top, preview.region.rows.grid.cut.box.left) == (51, 45)
+    box = preview.region.rows.grid.cut.box
+    assert (box.top, box.left) == (51, 45)
     assert agreement(preview, result) > 80

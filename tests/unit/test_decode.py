@@ -28,15 +28,20 @@ IMAGE = Image.fromarray(PHOTO)
 STRIPES = (np.indices((61, 91)).sum(0) // 9 % 3 * 100).astype(np.uint8)
 CLEAR = Image.fromarray(np.dstack([PHOTO, STRIPES]))
 SOURCES = {mode: CLEAR.convert(mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")}
+MODES = {
+    "PNG": "1 L LA P RGB RGBA",
+    "TIFF": "1 L P RGB RGBA CMYK",
+    "BMP": "L P RGB",
+    "JPEG": "L RGB",
+    "WEBP": "RGB RGBA",
+    "AVIF": "RGB RGBA",
+    "HEIF": "RGB",
+}
 EIGHT_BITS = [
-    *(("PNG", source, {}) for source in SOURCES if source != "CMYK"),
-    *(("TIFF", source, {}) for source in SOURCES if source != "LA"),
-    *(("BMP", source, {}) for source in ("L", "P", "RGB")),
-    *(("JPEG", source, {}) for source in ("L", "RGB")),
-    *((kind, source, {}) for kind in ("WEBP", "AVIF") for source in ("RGB", "RGBA")),
-    ("HEIF", "RGB", {}),
+    *((kind, mode, {}) for kind, modes in MODES.items() for mode in modes.split()),
     ("WEBP", "RGBA", {"lossless": True}),
-    *((kind, "P", {"transparency": 3}) for kind in ("PNG", "GIF")),
+    ("PNG", "P", {"transparency": 3}),
+    ("GIF", "P", {"transparency": 3}),
     ("PNG", "RGB", {"transparency": IMAGE.getpixel((5, 3))}),
 ]
 """Formats, images in Pillow's modes, and options of Pillow."""
@@ -194,11 +199,10 @@ def test_a_profile_that_takes_too_long_is_left_out(monkeypatch):
 
 
 def test_a_grey_profile_fits_grey_and_an_rgb_profile_rgb(read):
-    assert read(encode(IMAGE, "PNG", icc_profile=rgb_profile())).icc == rgb_profile()
-    assert read(encode(IMAGE, "PNG", icc_profile=grey_profile())).icc is None
-    grey = SOURCES["L"]
-    assert read(encode(grey, "PNG", icc_profile=grey_profile())).icc == grey_profile()
-    assert read(encode(grey, "PNG", icc_profile=rgb_profile())).icc is None
+    rgb, grey = rgb_profile(), grey_profile()
+    for image, fitting, other in ((IMAGE, rgb, grey), (SOURCES["L"], grey, rgb)):
+        assert read(encode(image, "PNG", icc_profile=fitting)).icc == fitting
+        assert read(encode(image, "PNG", icc_profile=other)).icc is None
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ def test_hidden_and_other_files_are_skipped_and_damaged_images_and_links_fail(tm
 
     assert skipped == {"status": "passed over", "hidden": 2, "others": 2}
     states = {one["input"]["name"]: one["status"] for one in printed}
-    assert states == {"x.png": "done", **dict.fromkeys(("1.png", "2.png", "broken.jpg"), "failed")}
+    failed = {"1.png": "failed", "2.png": "failed", "broken.jpg": "failed"}
+    assert states == {"x.png": "done", **failed}
     assert names(tmp_path / "out") == ["a/x.png"]
 
 
@@ -49,8 +50,8 @@ def test_the_order_does_not_depend_on_disk_or_locale_and_each_file_is_processed_
     for name in ("b.png", "a/z.png", "a.png", "Z.png", "é.png", "z.png"):
         image(tmp_path / name)
 
-    again = (tmp_path / "a.png", tmp_path / "a" / ".." / "a.png")
-    assert places(tmp_path, *again) == ["Z.png", "a.png", "a/z.png", "b.png", "z.png", "é.png"]
+    found = places(tmp_path, tmp_path / "a.png", tmp_path / "a/../a.png")
+    assert found == ["Z.png", "a.png", "a/z.png", "b.png", "z.png", "é.png"]
 
 
 def test_an_unreadable_folder_fails(tmp_path, monkeypatch, capsys):
@@ -75,9 +76,8 @@ def test_a_folder_whose_files_cannot_be_opened_is_listed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "stat", stat)
 
-    assert [
-        one.path for one in list_images([tmp_path / "in"], Mock(return_value=False)).images
-    ] == [path]
+    (listed,) = list_images([tmp_path / "in"], Mock(return_value=False)).images
+    assert listed.path == path
 
 
 def test_names_are_unique_on_every_file_system_and_the_next_run_finds_every_result(
@@ -180,10 +180,8 @@ def test_a_wrong_shard_is_an_error_of_the_settings(text):
 
 
 def test_shards_name_files_with_equal_names_as_one_run_does(tmp_path, capsys):
-    inputs = [
-        image(tmp_path / f"{number}/a.{ending}", number)
-        for number, ending in enumerate(("png", "png", "bmp"))
-    ]
+    files = ("0/a.png", "1/a.png", "2/a.bmp")
+    inputs = [image(tmp_path / file, shade) for shade, file in enumerate(files)]
 
     for number in (1, 2):
         run(capsys, *inputs, "-o", tmp_path / "parts", f"--shard={number}/2")
@@ -196,19 +194,19 @@ def test_shards_name_files_with_equal_names_as_one_run_does(tmp_path, capsys):
 @can_fork
 def test_two_processes_on_one_folder_lose_nothing(forks, tmp_path):
     """Both can enhance a file. Photos with the same name and other content keep both results."""
-    for shade in range(6):
-        for folder in ("one", "two"):
-            image(tmp_path / folder / f"{shade}.png", shade, 24)
-    image(tmp_path / "one/a.png", 10, 24)
-    image(tmp_path / "two/a.png", 12, 24)
+    folders = (tmp_path / "one", tmp_path / "two")
+    for number, folder in enumerate(folders):
+        image(folder / "a.png", 10 + number, 24)
+        for shade in range(6):
+            image(folder / f"{shade}.png", shade, 24)
+    photos = contents(tmp_path).values()
     output = tmp_path / "out"
 
-    runs = [forks.start("run", *FAST, tmp_path / folder, "-o", output) for folder in ("one", "two")]
+    runs = [forks.start("run", *FAST, folder, "-o", output) for folder in folders]
     assert [process.wait() for process in runs] == [0, 0]
 
-    assert names(output) == [*names(tmp_path / "one")[:-1], "a-2.png", "a.png"]
+    assert names(output) == [*names(folders[0])[:-1], "a-2.png", "a.png"]
     inputs = {origin_of(output / name).input_sha256 for name in names(output)}
-    photos = [*contents(tmp_path / "one").values(), *contents(tmp_path / "two").values()]
     assert inputs == {hashlib.sha256(photo).hexdigest() for photo in photos}
 
 

@@ -57,14 +57,15 @@ def test_higher_quality_is_closer_to_the_png_and_larger(finished, photo, ending)
     assert low.bytes < high.bytes
 
 
-@pytest.mark.parametrize(("quality", "channels"), [(90, 3), (89, 3), (80, 1)])
+@pytest.mark.parametrize(
+    ("quality", "channels", "subsampling"), [(90, 3, "4:4:4"), (89, 3, "4:2:0"), (80, 1, "4:2:0")]
+)
 def test_a_jpeg_written_in_strips_equals_one_written_at_once(
-    finished, monkeypatch, quality, channels
+    finished, monkeypatch, quality, channels, subsampling
 ):
     """From 90 up, the colour has the resolution of the brightness."""
     values = noise(157, 101, channels).squeeze()
     whole = io.BytesIO()
-    subsampling = "4:4:4" if quality >= 90 else "4:2:0"
     Image.fromarray(values).save(whole, "JPEG", quality=quality, subsampling=subsampling)
     monkeypatch.setattr(one_format, "_STRIP_BYTES", 1 << 10)  # Strips of 16 rows.
 

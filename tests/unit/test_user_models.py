@@ -44,8 +44,8 @@ def test_an_added_model_is_listed_located_and_removed(store, file, capsys):
     assert weights_command(["add", str(file), "--json"], store) == 0
     (record,) = json.loads(capsys.readouterr().out)
 
-    assert (record["name"], record["network"], record["scale"]) == (NAME, "srvgg", 2)
-    assert (record["source"], record["own"], record["status"]) == (file.name, True, "verified")
+    facts = {"name": NAME, "network": "srvgg", "scale": 2, "own": True, "status": "verified"}
+    assert record == {**record, **facts, "source": file.name}
     assert ensure(NAME, store=store).sha256 == record["sha256"]
     assert weights_command(["list"], store) == 0
     assert f"srvgg, 2x, from {file.name}." in capsys.readouterr().out
