@@ -17,10 +17,10 @@ def flat_photo(chunks):
     return png(np.full((12, 16, 3), 90, np.uint8), before_pixels=chunks)
 
 
-def packed_exif(block):
-    """Return EXIF as compressed text in a PNG, as ImageMagick writes it."""
-    text = profile_text("exif", block).encode()
-    return make_chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text, 1))
+def packed_profile(kind, block):
+    """Return EXIF or IPTC as compressed text in a PNG, as ImageMagick writes it."""
+    text = zlib.compress(profile_text(kind, block).encode(), 1)
+    return make_chunk(b"zTXt", f"Raw profile type {kind}\0\0".encode() + text)
 
 
 def packed_xmp(packet):

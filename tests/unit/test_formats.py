@@ -14,7 +14,7 @@ from enhance import Cancelled, Encoding, MemoryShortError, PictureError, Setting
 from enhance.formats import encoding as formats
 from enhance.formats import format as one_format
 from enhance.formats import tiff
-from enhance.formats.encoding import ENDINGS, FORMATS, export, notes_of
+from enhance.formats.encoding import FORMATS, export, notes_of
 from enhance.formats.png import PngHeader, create_png
 from enhance.formats.thumbnails import srgb_image
 from enhance.images import read_image
@@ -99,8 +99,9 @@ def test_16_bits_become_10_in_an_avif(finished, channels):
 @pytest.mark.parametrize("ending", ["jpg", "webp"])
 def test_16_bits_are_rounded_to_8(finished, ending):
     png = finished(np.full((16, 16, 3), 50 * 257 - 100, np.uint16))
-    assert (pixels(exported(png, ending, 100)) == 50).all()
-    assert notes_of(png, Encoding(ENDINGS[f".{ending}"])) == ["eight_bits"]
+    path = exported(png, ending, 100)
+    assert (pixels(path) == 50).all()
+    assert notes_of(png, Encoding.of_file(path)) == ["eight_bits"]
 
 
 @pytest.mark.parametrize(

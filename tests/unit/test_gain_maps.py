@@ -173,31 +173,26 @@ def test_map_of_apple_is_rotated_and_converted_to_ultra_hdr(run, portrait):
         assert "gain_map_left" not in result.info["output"]["notes"]
 
 
-def unusable(photo):
-    """Return photos whose gain map cannot be used, by what is wrong."""
+def test_maps_that_cannot_be_used_are_left_out_with_a_note(photo, tmp_path):
     grey = Image.fromarray(gain_map_of(photo)[..., 1])
     good = encode(grey, "JPEG", xmp=MAP_XMP)
     frame = good.index(b"\xff\xc0")
     maps = {
         "60,000 px": good[: frame + 5] + struct.pack(">HH", 60_000, 60_000) + good[frame + 9 :],
-        "larger than the photo": encode(
-            Image.fromarray(photo).resize((400, 20)), "JPEG", xmp=MAP_XMP
-        ),
+        "larger than the photo": encode(grey.resize((400, 20)), "JPEG", xmp=MAP_XMP),
         "cut off": good[: len(good) // 2],
         "apple without headroom": encode(grey, "JPEG", xmp=packet(APPLE)),
     }
-    return {
+    photos = {
         **{name: ultra_hdr(photo, one) for name, one in maps.items()},
         "start beyond the end": ultra_hdr(photo, claims=False, start=1 << 31),
         "length beyond the end": ultra_hdr(photo, length=0xFFFFFFFF),
         "heic that is not turned": (FILES / "unturned.heif").read_bytes(),
     }
-
-
-def test_maps_that_cannot_be_used_are_left_out_with_a_note(photo, tmp_path):
-    for name, content in unusable(photo).items():
-        (tmp_path / "photo").write_bytes(content)
-        image = read_image(tmp_path / "photo")
+    path = tmp_path / "photo"
+    for name, content in photos.items():
+        path.write_bytes(content)
+        image = read_image(path)
         assert image.gain_map is None, name
         assert image.metadata.notes == ("gain_map_left",), name
         assert b"hdrgm:Version" not in (image.metadata.xmp or b""), name

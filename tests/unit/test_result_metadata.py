@@ -25,14 +25,14 @@ from enhance.metadata.exif import (
 )
 from enhance.metadata.iptc import photoshop_resource
 from enhance.metadata.metadata import MAX_BLOCK
-from enhance.metadata.png_chunks import make_chunk, profile_text
+from enhance.metadata.png_chunks import make_chunk
 from enhance.metadata.provenance import Origin, origin_of
 from tests.unit.gain_map_files import packet
 from tests.unit.hostile_metadata import (
     flat_photo,
     located_xmp,
     overlapping_exif,
-    packed_exif,
+    packed_profile,
     packed_xmp,
 )
 from tests.unit.image_files import encode, exif_block, exported, finished_png
@@ -187,7 +187,7 @@ def hostile():
     flat = zlib.compress(bytes(40_000_000), 1)
     bomb = "".join(f'<!ENTITY x{n} "{f"&x{n - 1};" * 10}">' for n in range(1, 12))
     profile = b"\nexif\n99999999\n" + bytes(40_000_000)
-    iptc = profile_text("iptc", photoshop_resource(IPTC.ljust(MAX_BLOCK + 1, b"\0"))).encode()
+    iptc = photoshop_resource(IPTC.ljust(MAX_BLOCK + 1, b"\0"))
     return {
         "spaces": packed_xmp(b"<x" + b" " * 900_000 + b"/>"),
         "entities": packed_xmp(f'<!DOCTYPE x [<!ENTITY x0 "ha">{bomb}]><x>&x11;</x>'.encode()),
@@ -199,10 +199,10 @@ def hostile():
         "digits": make_chunk(b"tEXt", b"Comment\0" + b"1.2345" + b" " * 900_000),
         "many prefixes": make_chunk(b"eXIf", b"Exif\0\0" * 160_000),
         "bad profile": make_chunk(b"tEXt", b"Raw profile type iptc\0\niptc\n12\nxyz"),
-        "large EXIF": packed_exif(overlapping_exif()),
+        "large EXIF": packed_profile("exif", overlapping_exif()),
         "large XMP 1": packed_xmp(located_xmp(16 << 20)),
         "large XMP 2": packed_xmp(XMP.ljust(MAX_BLOCK + 1)),
-        "large IPTC": make_chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(iptc)),
+        "large IPTC": packed_profile("iptc", iptc),
         "many short texts": make_chunk(b"tEXt", b"Comment\0a") * 11_000,
         "large XMP 3": packed_xmp(b"<x>" + b"<a/>" * 350_000 + b"</x>"),
     }

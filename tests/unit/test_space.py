@@ -22,11 +22,12 @@ needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is not
 
 
 def test_a_space_preloads_all_weights_from_hugging_face_at_a_commit():
-    wanted = set()
-    for model in models.manifest().values():
-        for source in model.files:
-            if source.site == "hub":
-                wanted.add((source.repo, source.version, source.path))
+    wanted = {
+        (source.repo, source.version, source.path)
+        for model in models.manifest().values()
+        for source in model.files
+        if source.site == "hub"
+    }
     preloaded = set()
     for line in HEAD["preload_from_hub"]:
         repo, files, version = line.split()
