@@ -2,32 +2,76 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import re
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from unittest.mock import create_autospec
+from typing import ClassVar
 
-import huggingface_hub
 import pytest
 import yaml
 
-from docs import make_space
 from enhance import models
 
 ROOT = Path(__file__).parents[2]
 HEAD = yaml.safe_load((ROOT / "README.md").read_text("utf-8").split("---\n")[1])
 SCRIPT = [sys.executable, ROOT / "docs" / "make_space.py", "someone/enhance"]
+SPACE = "https://huggingface.co/spaces/someone/enhance"
 needs_git = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is not a checkout")
 
 
+ANSWERS = {
+    "tree": [{"type": "file", "path": "old.py", "size": 1, "oid": "0"}],
+    "create": {"url": SPACE},
+    "commit": {"commitUrl": f"{SPACE}/commit/1", "commitOid": "1"},
+}
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The part of the Hugging Face Hub that an upload needs. It keeps what it receives."""
+
+    received: ClassVar = {}
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        (call,) = re.findall("tree|create|preupload|commit", self.path) or [""]
+        answer = ANSWERS.get(call, {})
+        if call == "preupload":
+            mode = {"uploadMode": "regular", "shouldIgnore": False}
+            answer = {"files": [file | mode for file in json.loads(body)["files"]]}
+        self.received[call] = body
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def do_GET(self):
+        self.do_POST()
+
+    def log_message(self, format, *args):
+        pass
+
+
+@pytest.fixture
+def hub():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 def test_a_space_preloads_all_weights_from_hugging_face_at_a_commit():
-    wanted = {
-        (source.repo, source.version, source.path)
-        for model in models.manifest().values()
-        for source in model.files
-        if source.site == "hub"
-    }
+    wanted = set()
+    for model in models.manifest().values():
+        for source in model.files:
+            if source.site == "hub":
+                wanted.add((source.repo, source.version, source.path))
     preloaded = set()
     for line in HEAD["preload_from_hub"]:
         repo, files, version = line.split()
@@ -52,29 +96,22 @@ def test_a_dry_run_lists_the_uploaded_files_which_git_tracks():
     assert names >= {"enhance/i18n/en.toml", "enhance/models/manifest.toml"}
     foreign = ("tests/", ".ci/", "data/", "docs/private.txt")
     assert not [name for name in names if name.startswith(foreign) or name.endswith(".bin")]
-    assert "https://huggingface.co/spaces/someone/enhance" in address
+    assert SPACE in address
 
 
 @needs_git
-def test_an_upload_creates_a_docker_space_of_the_files_in_one_commit(monkeypatch):
-    hub = create_autospec(huggingface_hub.HfApi, instance=True)
-    hub.list_repo_files.return_value = ["old.py"]
-    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
-    monkeypatch.setattr(sys, "argv", SCRIPT[1:])
-    make_space.main()
-    assert hub.create_repo.call_args.kwargs["space_sdk"] == "docker"
-    (commit,) = hub.create_commit.call_args_list
-    files = {file.path_in_repo: file for file in commit.args[1]}
-    assert isinstance(files["old.py"], huggingface_hub.CommitOperationDelete)
-
-    def text_of(name):
-        with files[name].as_file() as file:
-            return file.read().decode()
-
-    assert text_of("Dockerfile") == (ROOT / "Dockerfile").read_text("utf-8")
-    head = yaml.safe_load(text_of("README.md").split("---\n")[1])
+def test_an_upload_creates_a_docker_space_of_the_files_in_one_commit(hub, tmp_path):
+    account = {"HF_ENDPOINT": hub, "HF_TOKEN": "hf_made_up", "HF_HOME": str(tmp_path)}
+    online = {"HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
+    subprocess.run(SCRIPT, env={**os.environ, **account, **online}, check=True, timeout=60)
+    assert json.loads(Hub.received["create"])["sdk"] == "docker"
+    lines = [json.loads(line) for line in Hub.received["commit"].splitlines()]
+    assert {"key": "deletedFile", "value": {"path": "old.py"}} in lines
+    contents = {line["value"].get("path"): line["value"].get("content", "") for line in lines}
+    docker = base64.b64decode(contents["Dockerfile"]).decode()
+    assert docker == (ROOT / "Dockerfile").read_text("utf-8")
+    head = yaml.safe_load(base64.b64decode(contents["README.md"]).decode().split("---\n")[1])
     assert head["sdk"] == "docker"
-    assert f"EXPOSE {head['app_port']}" in text_of("Dockerfile")
-    assert head["title"] == HEAD["title"]
-    assert head["models"] == HEAD["models"]
+    assert f"EXPOSE {head['app_port']}" in docker
+    assert (head["title"], head["models"]) == (HEAD["title"], HEAD["models"])
     assert not head.keys() & {"sdk_version", "python_version", "app_file", "preload_from_hub"}
