@@ -8,7 +8,6 @@ import re
 import secrets
 import time
 from collections import Counter
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -206,7 +205,7 @@ class Client:
         `info`."""
         known, number, request = await self._choose(mark)
         for _ in range(losses):
-            await self._glimpse({**request, **job}, self._random.randrange(12))
+            await self._glimpse(self._random.randrange(12), **request, **job)
         result, info = await self._call("enhance", **request, **job)
         self._compare(await self._download(result), known.wholes[number])
         return info
@@ -214,15 +213,16 @@ class Client:
     async def _start(self, lines, **job):
         """Start a run and disconnect."""
         _, _, request = await self._choose(secrets.token_hex(4))
-        await self._glimpse({**request, **job}, lines)
+        await self._glimpse(lines, **request, **job)
 
-    async def _glimpse(self, request, lines):
+    async def _glimpse(self, lines, **request):
         """Send a run, read a few lines of its events, and disconnect."""
-        event = await self._post("enhance", request)
+        events = await self._post("enhance", request)
         if lines:
-            async with self._events(event) as received:
+            async with self._http.stream("GET", events) as received:
+                texts = self._check(received).aiter_lines()
                 for _ in range(lines):
-                    await anext(received, None)
+                    await anext(texts, None)
 
     async def _upload(self, file):
         answer = await self._http.post("gradio_api/upload", files={"files": ("soak.png", file)})
@@ -230,29 +230,19 @@ class Client:
 
     async def _call(self, endpoint, **request):
         """Call an endpoint and return its outputs. Raises Rejection."""
-        kind = ""
-        event = await self._post(endpoint, request)
-        async with self._events(event) as lines:
-            async for line in lines:
-                field, _, value = line.partition(": ")
-                if field == "event":
-                    kind = value
-                elif field == "data" and kind == "complete":
-                    return json.loads(value)
-                elif field == "data" and kind == "error":
-                    raise Rejection(json.loads(value)["error"])
-        raise ConnectionError(f"{endpoint}: the answer ended early")
+        events = self._check(await self._http.get(await self._post(endpoint, request))).text
+        end = re.search("^event: (complete|error)\ndata: (.*)", events, re.MULTILINE)
+        if not end:
+            raise ConnectionError(f"{endpoint}: the answer ended early")
+        value = json.loads(end[2])
+        if end[1] == "error":
+            raise Rejection(value["error"])
+        return value
 
     async def _post(self, endpoint, request):
         """Start a call and return the path of its events."""
         answer = await self._http.post(f"gradio_api/call/v2/{endpoint}", json=request)
         return f"gradio_api/call/{endpoint}/{self._check(answer).json()['event_id']}"
-
-    @asynccontextmanager
-    async def _events(self, path):
-        async with self._http.stream("GET", path) as received:
-            self._check(received)
-            yield received.aiter_lines()
 
     async def _download(self, file):
         return self._check(await self._http.get(f"gradio_api/file={file['path']}")).content

@@ -2,6 +2,7 @@
 
 import threading
 import zipfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,18 +27,21 @@ def states(info):
     return [file["state"] for file in info["files"]]
 
 
-def wait_for_file(job, number):
-    """Wait until a file of a batch is processed."""
-    wait_until(lambda: progress(job) and states(progress(job))[number - 1] == "running")
+@contextmanager
+def paused_batch(site, owner, files, number):
+    """Start a batch, and pause it at the file with this number."""
+    with site.enhancer.paused("progress", of=files[number - 1].name):
+        job = owner.start("batch", files, job=JOB)
+        wait_until(lambda: progress(job) and states(progress(job))[number - 1] == "running")
+        yield job
 
 
 def test_a_batch_has_the_state_of_each_file_and_exports_results_before_its_end(site, owner):
-    photos = site.photo("first.png", 24, 30), site.photo("third.png", 45, 36)
-    files = [photos[0], site.text("second.png"), photos[1]]
-    with site.enhancer.paused("progress", of="third.png"):
-        job = owner.start("batch", files, job=JOB)
+    files = [site.photo("first.png", 24, 30), site.text("second.png")]
+    files.append(site.photo("third.png", 45, 36))
+    with paused_batch(site, owner, files, 3) as job:
         followed = owner.again().start("batch", files, job=JOB)
-        wait_for_file(followed, 3)
+        wait_until(lambda: progress(followed))
         shown = progress(followed)
         assert states(shown) == ["done", "failed", "running"]
         assert "unsupported format" in shown["files"][1]["error"]
@@ -73,17 +77,15 @@ def test_a_finished_batch_is_exported_in_another_format_and_listed_by_its_files(
 
 def test_a_cancelled_batch_keeps_its_finished_files(site, owner):
     files = [site.photo("kept.png", 25, 30), site.photo("lost.png", 46, 36)]
-    with site.enhancer.paused("progress", of="lost.png"):
-        job = owner.start("batch", files, job=JOB)
-        wait_for_file(job, 2)
+    with paused_batch(site, owner, [*files, site.photo("waiting.png", 47, 30)], 2) as job:
         assert owner.call("cancel", JOB)["state"] == "cancelled"
         with pytest.raises(AppError, match="was cancelled"):
             job.result()
     archive, info = owner.call("export", JOB, format="webp")
     assert packed(archive) == {"kept-4x.webp"}
-    assert states(info) == ["done", "cancelled"]
+    assert states(info) == ["done", "cancelled", "cancelled"]
     (batch,) = owner.call("runs")
-    assert (batch["state"], states(batch)) == ("cancelled", ["done", "cancelled"])
+    assert (batch["state"], states(batch)) == ("cancelled", states(info))
 
 
 def test_files_of_a_batch_can_be_cancelled(site, owner):
@@ -95,9 +97,7 @@ def test_files_of_a_batch_can_be_cancelled(site, owner):
         return answer["known"], answer["state"]
 
     assert cancel(1) == (False, "unknown")
-    with site.enhancer.paused("progress", of="running.png"):
-        job = owner.start("batch", files, job=JOB)
-        wait_for_file(job, 1)
+    with paused_batch(site, owner, files, 1) as job:
         assert [cancel(2), cancel(1)] == [(True, "cancelled")] * 2
         assert cancel(4) == (False, "unknown")
         archive, info = job.result()

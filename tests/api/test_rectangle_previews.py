@@ -38,11 +38,10 @@ def test_a_rectangle_has_the_signature_and_the_pixels_of_the_run(site, owner, si
 
     assert info["signature"] == run["signature"]
     assert (info["preview"], info["quick"]) == (PLACE, False)
-    window = info["window"]
-    rows = slice(window["top"], window["top"] + window["height"])
-    columns = slice(window["left"], window["left"] + window["width"])
-    assert np.array_equal(pixels(after), pixels(path)[rows, columns])
-    assert pixels(before).shape == pixels(after).shape
+    window = Box(**info["window"])
+    expected = pixels(path)[window.top : window.bottom, window.left : window.right]
+    assert np.array_equal(pixels(after), expected)
+    assert pixels(before).shape == expected.shape
 
 
 @pytest.mark.parametrize(("height", "width", "step"), [(700, 900, 1), (2000, 2400, 2)])
@@ -63,23 +62,21 @@ def test_a_result_smaller_than_the_photo_is_previewed_everywhere(site, owner, he
 
 def test_a_slider_needs_no_network_and_nobody_else_gets_the_kept_output(site, owner, connect):
     file = site.photo("kept.png", 64, 80)
-
-    def networks(user, **given):
-        """Return how many networks a preview runs."""
+    for user, given, networks in (
+        (owner, PLACE, 1),
+        (owner, PLACE | {"contrast": 1.2}, 0),
+        (owner, PLACE | {"reduce": 2}, 1),
+        (owner, PLACE, 0),  # An output of another network replaces none.
+        (User(connect), PLACE, 1),
+        (owner, OTHER, 1),
+        (owner, PLACE, 0),
+        (owner, THIRD, 1),  # This replaces the region used least recently.
+        (owner, PLACE, 0),
+        (owner, OTHER, 1),
+    ):
         before = site.enhancer.calls["preview"]
         user.call("preview", file, **given)
-        return site.enhancer.calls["preview"] - before
-
-    assert networks(owner, **PLACE) == 1
-    assert networks(owner, **PLACE, contrast=1.2) == 0
-    assert networks(owner, **PLACE, reduce=2) == 1
-    assert networks(owner, **PLACE) == 0, "an output of another network replaces none"
-    assert networks(User(connect), **PLACE) == 1
-    assert networks(owner, **OTHER) == 1
-    assert networks(owner, **PLACE) == 0
-    assert networks(owner, **THIRD) == 1, "this replaces the region used least recently"
-    assert networks(owner, **PLACE) == 0
-    assert networks(owner, **OTHER) == 1
+        assert site.enhancer.calls["preview"] - before == networks, given
 
 
 @pytest.mark.parametrize("changed", [{"contrast": 1.2}, {"scale": 2}])

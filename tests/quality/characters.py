@@ -20,7 +20,7 @@ from enhance import Settings
 from enhance.presets import available_presets
 from enhance.restore.fidelity import fidelity_grade
 
-from .cases import Case, Networks, bicubic, upscaled
+from .cases import Networks, bicubic, upscaled
 from .degradation import Degrade, as_jpeg, as_png, blurred, case_of, noisy
 from .photos import Pixels
 from .tables import row, rule
@@ -73,15 +73,14 @@ class Text:
 
         This is a difference of correlations. It is negative if another character is read.
         """
-        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        outside = _BORDER - _SHIFT
+        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)[outside:, outside:]
         glyphs = {character: -self.glyph(character) for character in CHARACTERS}
         height, width = glyphs["0"].shape
         advantages: list[float] = []
         for (line, column), own in np.ndenumerate(self.characters):
-            top = _BORDER + line * height
-            left = _BORDER + column * width
-            rows = slice(top - _SHIFT, top + height + _SHIFT)
-            place = grey[rows, left - _SHIFT : left + width + _SHIFT]
+            below = grey[line * height :, column * width :]
+            place = below[: height + 2 * _SHIFT, : width + 2 * _SHIFT]
             found = {
                 character: cv2.matchTemplate(place, glyph, cv2.TM_CCOEFF_NORMED).max()
                 for character, glyph in glyphs.items()
@@ -106,41 +105,31 @@ PRINTS: dict[str, tuple[float, Degrade]] = {
 GRADES = {"free": "low", "fair": "fair", "good": "high", "very": "very high"}
 
 
-def case_of_print(text: Text, name: str) -> Case:
-    contrast, degrade = PRINTS[name]
-    return case_of(text.image(contrast), degrade)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How many of the characters that bicubic upscaling shows clearly a result changed, and its
-    fidelity."""
-
-    form: str
-    preset: str
-    clear: int
-    changed: int
-    worst_db: float
-
-
-def read(text: Text, form: str, preset: str, networks: Networks) -> Reading:
-    """Return the reading of the result of a preset for a print."""
-    case = case_of_print(text, form)
+def read(text: Text, form: str, preset: str, networks: Networks) -> dict[str, object]:
+    """Return how many of the characters that bicubic upscaling of a print shows clearly the result
+    of a preset changed, and its fidelity."""
+    contrast, degrade = PRINTS[form]
+    case = case_of(text.image(contrast), degrade)
     result = upscaled(case, Settings(preset), networks)
     is_clear = text.read(bicubic(case).pixels) > _CLEAR
     is_changed = is_clear & (text.read(result.pixels) < -_CLEAR)
-    counts = int(is_clear.sum()), int(is_changed.sum())
-    return Reading(form, preset, *counts, result.fidelity_worst_db)
+    return {
+        "form": form,
+        "preset": preset,
+        "clear": is_clear.sum(),
+        "changed": is_changed.sum(),
+        "worst_db": result.fidelity_worst_db,
+    }
 
 
 def tables(networks: Networks) -> tuple[str, str]:
     """Return two tables in Markdown: the characters that each preset changes, and the fidelity of
     these results."""
     presets = [name for name in PRESETS if name in available_presets()]
-    texts = [Text(font, size) for font in FONTS for size in SIZES]
     readings = pd.DataFrame(
-        read(text, form, preset, networks)
-        for text in texts
+        read(Text(font, size), form, preset, networks)
+        for font in FONTS
+        for size in SIZES
         for form in PRINTS
         for preset in presets
     )

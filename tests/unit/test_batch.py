@@ -2,7 +2,6 @@
 
 import csv
 import io
-import threading
 import zipfile
 from pathlib import Path
 from unittest.mock import Mock
@@ -12,20 +11,19 @@ from PIL import Image
 
 from enhance import Settings, StorageError
 from enhance.jobs.archive import archive_names, pack
-from enhance.jobs.batch import BatchFile, RunningBatch, plan, with_nearest_size
+from enhance.jobs.batch import BatchFile, RunningBatch, plan
 from enhance.jobs.inputs import with_targets
 from enhance.report.batch_report import table
 from enhance.store.names import ResultNames
 
-from .runs import names
-
 RAW = Settings.from_preset("anime-fast")
 
 
-def batch_of(*sources, folder=None):
-    """Return a batch with results in `folder`, or in the store."""
+def run(enhancer, sources, folder=None, settings=RAW, **options):
+    """Run a batch with results in `folder`, or in the store."""
     items = [BatchFile(path, Path(path.name)) for path in sources]
-    return plan(with_targets(items), folder and ResultNames(folder))
+    planned = plan(with_targets(items), folder and ResultNames(folder))
+    return RunningBatch(enhancer, settings, planned, **options).run()
 
 
 @pytest.fixture
@@ -50,12 +48,11 @@ def states(batch):
 
 def test_a_bad_file_fails_with_its_reason_and_the_others_are_done(enhancer, sources, tmp_path):
     shares = []
-    planned = batch_of(*sources, folder=tmp_path / "out")
 
     def note(batch):
         shares.append(batch.share)
 
-    batch = RunningBatch(enhancer, RAW, planned, on_change=note).run()
+    batch = run(enhancer, sources, tmp_path / "out", on_change=note)
 
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
@@ -73,41 +70,25 @@ def test_an_impossible_size_is_rejected_before_the_first_run(enhancer, sources, 
         if batch.count("running"):
             failed.append(batch.count("failed"))
 
-    planned = batch_of(*sources, folder=tmp_path / "out")
-    batch = RunningBatch(enhancer, settings, planned, on_change=note).run()
+    batch = run(enhancer, sources, tmp_path / "out", settings, on_change=note)
 
     assert states(batch) == ["failed", "failed", "failed", "done"]
     assert failed[0] == 3
 
 
-def test_a_cancelled_batch_keeps_finished_results(enhancer, sources, tmp_path):
-    stop = threading.Event()
-
-    def stop_after_the_first(batch):
-        if batch.count("done") == 1:
-            stop.set()
-
-    planned = batch_of(*sources, folder=tmp_path / "out")
-    batch = RunningBatch(enhancer, RAW, planned, stop=stop, on_change=stop_after_the_first).run()
-
-    assert states(batch) == ["done", "failed", "cancelled", "cancelled"]
-    assert names(tmp_path / "out") == ["a.png"]
-
-
 def test_a_failed_first_file_leaves_no_estimate_of_the_time(enhancer, sources, monkeypatch):
-    estimates = []
+    known = []
 
     def fail(*given, progress, **named):
         progress(1, 2, None)
         raise MemoryError
 
-    monkeypatch.setattr(enhancer, "run", fail)
-    planned = batch_of(sources[0], sources[3])
-    RunningBatch(
-        enhancer, RAW, planned, on_change=lambda batch: estimates.append(batch.seconds_left)
-    ).run()
+    def note(batch):
+        known.append(batch.seconds_left is not None)
 
-    known = [estimate is not None for estimate in estimates]
+    monkeypatch.setattr(enhancer, "run", fail)
+    run(enhancer, [sources[0], sources[3]], on_change=note)
+
     # Both files are checked. Then each starts, reports progress, fails and changes the share.
     assert known == [False, False, False, True, True, False, False, True, True, True]
 
@@ -116,13 +97,13 @@ def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
     (tmp_path / "sub").mkdir()
     second = sources[2].rename(tmp_path / "sub/A.png")
     last = sources[3].rename(tmp_path / "照片.png")
-    batch = RunningBatch(enhancer, RAW, batch_of(*sources[:2], second, last)).run()
+    batch = run(enhancer, [*sources[:2], second, last])
 
     with zipfile.ZipFile(pack(batch, tmp_path / "all.zip", RAW)) as archive:
-        *results, table, summary = archive.namelist()
+        names = archive.namelist()
         assert archive.read("照片-4x.png") == Path(batch.files[3].result or "").read_bytes()
-    assert results == ["a-4x.png", "A-4x-2.png", "照片-4x.png"]
-    assert (table, summary) == ("report.csv", "summary.pdf")
+    results = ["a-4x.png", "A-4x-2.png", "照片-4x.png"]
+    assert names == [*results, "report.csv", "summary.pdf"]
     assert [row["result"] for row in rows_of(batch) if row["result"]] == results
 
 
@@ -133,7 +114,7 @@ def test_no_name_and_no_error_becomes_a_formula_in_a_spreadsheet_or_is_written_b
     bad = tmp_path / f"{first}1+\u202e1.png"
     bad.write_bytes(b"no image")
 
-    (row,) = rows_of(RunningBatch(enhancer, RAW, batch_of(bad)).run())
+    (row,) = rows_of(run(enhancer, [bad]))
 
     assert row["file"] == f"'{first}1+1.png"
     assert row["reason"].startswith(row["file"])
@@ -144,16 +125,8 @@ def test_a_report_that_cannot_be_written_does_not_affect_the_result(
 ):
     full = Mock(side_effect=StorageError("disk_full", name="a.pdf"))
     monkeypatch.setattr(enhancer, "write_report", full)
-    planned = batch_of(sources[0], folder=tmp_path / "out")
 
-    (item,) = RunningBatch(enhancer, RAW, planned, report="en").run().files
+    (item,) = run(enhancer, sources[:1], tmp_path / "out", report="en").files
 
     assert (item.state, item.result) == ("done", tmp_path / "out" / "a.png")
     assert "a.pdf" in str(item.error)
-
-
-def test_a_photo_that_cannot_have_the_size_gets_the_nearest_one():
-    item = BatchFile(Path("crew.png"), Path("crew.png"), size=(30, 120))
-    nearest = with_nearest_size(item, Settings("gentle", long_side=2048))
-    assert nearest.settings == Settings("gentle", long_side=1920)
-    assert with_nearest_size(item, Settings("gentle", scale=4)).settings is None

@@ -24,23 +24,22 @@ RAW = Settings.from_preset("anime-fast")
 
 @pytest.fixture(scope="session")
 def server():
-    """An S3 server. `errors` are its next responses, each as a method, a status and a code."""
+    """An S3 server. While it `is_busy`, it saves nothing."""
     pytest.importorskip("s3fs")
     moto = pytest.importorskip("moto.server")
     serving = pytest.importorskip("werkzeug.serving")
     app = moto.DomainDispatcherApplication(moto.create_backend_app)
-    errors = []
 
     def respond(environ, start_response):
-        if not errors or errors[0][0] != environ["REQUEST_METHOD"]:
+        if not facts.is_busy or environ["REQUEST_METHOD"] != "PUT":
             return app(environ, start_response)
-        _, status, code = errors.pop(0)
-        start_response(status, [("Content-Type", "application/xml")])
-        return [f"<Error><Code>{code}</Code><Message>Try later.</Message></Error>".encode()]
+        start_response("503 Slow Down", [("Content-Type", "application/xml")])
+        return [b"<Error><Code>SlowDown</Code><Message>Try later.</Message></Error>"]
 
     server = serving.make_server("127.0.0.1", 0, respond, threaded=True)
+    facts = SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}", is_busy=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield SimpleNamespace(url=f"http://127.0.0.1:{server.server_port}", errors=errors)
+    yield facts
     server.shutdown()
 
 
@@ -182,11 +181,10 @@ def test_two_processes_on_a_bucket_lose_nothing_although_one_is_killed(
 
 
 @pytest.mark.parametrize("store", ["s3"], indirect=True)
-def test_a_busy_store_fails_only_the_file(server, store, enhancer, tmp_path):
+def test_a_busy_store_fails_only_the_file(server, store, enhancer, tmp_path, monkeypatch):
     store.add("a.png", 1, tmp_path)
-    server.errors += [("PUT", "503 Slow Down", "SlowDown")] * 100
+    monkeypatch.setattr(server, "is_busy", True)
     (item,) = run(enhancer, store).files
-    server.errors.clear()
     assert item.state == "failed"
     assert "Try later." in str(item.error)
 
