@@ -8,17 +8,17 @@ import re
 import secrets
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import numpy as np
 from PIL import Image, PngImagePlugin
-from skimage import data
 
 from enhance import Enhancer
 from enhance.i18n import catalogue
 from enhance.web.params import settings_from_call
+
+from .site import photo
 
 SIZES = ((24, 32), (40, 28), (33, 33), (18, 60), (52, 20), (30, 30))
 SQUARE = 24
@@ -43,14 +43,14 @@ REQUESTS = {
 """The weights of the requests of a client, by the methods of `Client`."""
 
 
-@dataclass(frozen=True, eq=False)
 class Known:
     """An image and its expected results by settings, computed in this process: the whole and the
     central square."""
 
-    pixels: np.ndarray
-    wholes: list[np.ndarray]
-    squares: list[np.ndarray]
+    def __init__(self, pixels):
+        self.pixels = pixels
+        self.wholes = []
+        self.squares = []
 
     def file(self, mark):
         """Return the image as a PNG. With another `mark` it is another file, so that no result is
@@ -68,7 +68,7 @@ def known_images(count):
     known = []
     with Enhancer() as enhancer:
         for height, width in SIZES[:count]:
-            one = Known(np.ascontiguousarray(data.astronaut()[60:, 150:][:height, :width]), [], [])
+            one = Known(photo(height, width))
             for changes in TUNED:
                 settings = settings_from_call(PRESET, **changes)
                 one.wholes.append(enhancer.run(one.pixels, settings).array)
@@ -77,7 +77,6 @@ def known_images(count):
     return known
 
 
-@dataclass
 class Tally:
     """The observations of all clients: the requests by their kind, rejections by message, and wrong
     responses.
@@ -86,11 +85,12 @@ class Tally:
     with a result.
     """
 
-    done: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)
-    names: set[str] = field(default_factory=set)
-    signatures: list[str] = field(default_factory=list)
+    def __init__(self):
+        self.done = Counter()
+        self.refused = Counter()
+        self.wrong = []
+        self.names = set()
+        self.signatures = []
 
     @property
     def requests(self):
@@ -111,7 +111,7 @@ class Client:
             "x-enhance-key": secrets.token_hex(16),
         }
         self.tally = tally
-        self._names: set[str] = set()
+        self._names = set()
         self._known = known
         self._random = random.Random(number)
         self._http = httpx.AsyncClient(base_url=url, timeout=300, headers=headers, trust_env=False)

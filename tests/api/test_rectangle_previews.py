@@ -46,9 +46,7 @@ def test_a_rectangle_has_the_signature_and_the_pixels_of_the_run(site, owner, si
 
 @pytest.mark.parametrize(("height", "width", "step"), [(700, 900, 1), (2000, 2400, 2)])
 def test_a_result_smaller_than_the_photo_is_previewed_everywhere(site, owner, height, width, step):
-    levels = np.add.outer(np.arange(height) // 20, np.arange(width) // 20) % 50 * 5
-    file = site.files / "large.png"
-    Image.fromarray(levels.astype(np.uint8)).convert("RGB").save(file)
+    file = site.photo("large.png", height, width)
     given = {"preset": "resize", "long_side": width // 2, "contrast": 1.2}
     everything = {"left": 0, "top": 0, "width": width, "height": height}
     path, run = owner.call("enhance", file, **given)
@@ -98,17 +96,19 @@ def test_kept_outputs_have_a_limited_size_and_are_released_when_they_are_idle():
         kept.without_images.return_value = kept
         return kept
 
-    first = Key(Owner("key 0", "a"), "photo", Box(0, 0, 8, 8), "network")
-    keys = [first._replace(owner=Owner(f"key {number}", "a")) for number in range(100)]
-    other = first._replace(owner=Owner("session b", "another address"))
+    def key(*owner):
+        return Key(Owner(*owner), "photo", Box(0, 0, 8, 8), "network")
+
+    keys = [key(f"key {number}", "a") for number in range(100)]
+    other = key("session b", "another address")
     kept = KeptPreviews()
     kept.keep(other, preview(40))
-    for key in keys:
-        kept.keep(key, preview(20))
+    for one in keys:
+        kept.keep(one, preview(20))
         assert kept.nbytes <= 256_000_000
-    assert sum(kept.find(key) is not None for key in keys) == 10
+    assert sum(kept.find(one) is not None for one in keys) == 10
     assert kept.find(other) is not None, "invented owners replace only outputs of their own address"
-    kept.keep(first, preview(300))
+    kept.keep(keys[0], preview(300))
     assert kept.nbytes == 40_000_000, "an output that is larger than the limit is not kept"
 
     idle = KeptPreviews(seconds=0)

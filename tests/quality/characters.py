@@ -89,27 +89,25 @@ class Text:
         return np.array(advantages)
 
 
-_BLACK = 200
-_FAINT = 45
-PRINTS: dict[str, tuple[float, Degrade]] = {
-    "clean": (_BLACK, as_png),
-    "blur 0.6": (_BLACK, lambda photo: as_png(blurred(photo, 0.6))),
-    "noise 8": (_BLACK, lambda photo: as_png(noisy(photo, 8))),
-    "JPEG 50": (_BLACK, partial(as_jpeg, quality=50)),
-    "faint": (_FAINT, as_png),
-    "faint, noise 8": (_FAINT, lambda photo: as_png(noisy(photo, 8))),
-    "faint, JPEG 75": (_FAINT, partial(as_jpeg, quality=75)),
-    "faint, blur 0.6, JPEG 75": (_FAINT, lambda photo: as_jpeg(blurred(photo, 0.6), 75)),
+PRINTS: dict[str, Degrade] = {
+    "clean": as_png,
+    "blur 0.6": lambda photo: as_png(blurred(photo, 0.6)),
+    "noise 8": lambda photo: as_png(noisy(photo, 8)),
+    "JPEG 50": partial(as_jpeg, quality=50),
+    "faint": as_png,
+    "faint, noise 8": lambda photo: as_png(noisy(photo, 8)),
+    "faint, JPEG 75": partial(as_jpeg, quality=75),
+    "faint, blur 0.6, JPEG 75": lambda photo: as_jpeg(blurred(photo, 0.6), 75),
 }
-"""The contrast of a print, and its degradation."""
+"""The degradations of prints."""
 GRADES = {"free": "low", "fair": "fair", "good": "high", "very": "very high"}
 
 
 def read(text: Text, form: str, preset: str, networks: Networks) -> dict[str, object]:
     """Return how many of the characters that bicubic upscaling of a print shows clearly the result
     of a preset changed, and its fidelity."""
-    contrast, degrade = PRINTS[form]
-    case = case_of(text.image(contrast), degrade)
+    contrast = 45 if form.startswith("faint") else 200
+    case = case_of(text.image(contrast), PRINTS[form])
     result = upscaled(case, Settings(preset), networks)
     is_clear = text.read(bicubic(case).pixels) > _CLEAR
     is_changed = is_clear & (text.read(result.pixels) < -_CLEAR)

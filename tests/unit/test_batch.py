@@ -7,7 +7,6 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from PIL import Image
 
 from enhance import Settings, StorageError
 from enhance.jobs.archive import archive_names, pack
@@ -15,6 +14,8 @@ from enhance.jobs.batch import BatchFile, RunningBatch, plan
 from enhance.jobs.inputs import with_targets
 from enhance.report.batch_report import table
 from enhance.store.names import ResultNames
+
+from .runs import image
 
 RAW = Settings.from_preset("anime-fast")
 
@@ -29,13 +30,14 @@ def run(enhancer, sources, folder=None, settings=RAW, **options):
 @pytest.fixture
 def sources(tmp_path):
     """a.png with 20 rows, bad.png, b.png with 40 rows and c.png with 60 rows."""
-    paths = [tmp_path / f"{name}.png" for name in ("a", "bad", "b", "c")]
-    for path, rows in zip(paths, (20, 0, 40, 60), strict=True):
-        if rows:
-            Image.radial_gradient("L").resize((28, rows)).save(path)
-        else:
-            path.write_bytes(b"no image")
-    return paths
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    return [
+        image(tmp_path / "a.png", side=20),
+        bad,
+        image(tmp_path / "b.png", side=40),
+        image(tmp_path / "c.png", side=60),
+    ]
 
 
 def rows_of(batch):

@@ -179,10 +179,8 @@ def test_a_photo_goes_through_standard_input_and_output(forks, photo_file):
     assert run.wait() == 0
     with Image.open(run.output) as opened:
         assert (opened.format, opened.size) == ("JPEG", (224, 160))
-    lines = [json.loads(line) for line in run.errors.read_text().splitlines()]
-    progress = [line for line in lines if "share" in line]
-    assert progress[-1] == {"file": "-", "share": 1.0, "seconds_left": 0.0}
-    (result,) = (line for line in lines if "input" in line)
+    *_, progress, result = map(json.loads, run.errors.read_text().splitlines())
+    assert progress == {"file": "-", "share": 1.0, "seconds_left": 0.0}
     assert result["input"]["path"] == "-"
 
 

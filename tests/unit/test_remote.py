@@ -99,8 +99,11 @@ def run(enhancer, store, settings=RAW, **options):
 
 def computed(batch):
     """Return for each result whether it was computed."""
-    infos = [item.info for item in batch.files if item.info]
-    return {str(info["output"]["path"]): not info["cached"] for info in infos}
+    return {
+        str(item.info["output"]["path"]): not item.info["cached"]
+        for item in batch.files
+        if item.info
+    }
 
 
 def test_a_folder_is_enhanced_as_a_local_one_and_resumed(store, enhancer, tmp_path):

@@ -28,7 +28,7 @@ def add_model(kind, folder, **facts):
 @pytest.fixture
 def image(photo, tmp_path):
     """A photo [20, 28] with transparency."""
-    alpha = np.linspace(140, 255, 20 * 28).reshape(20, 28).astype(np.uint8)
+    alpha = np.linspace(140, 255, 20 * 28, dtype=np.uint8).reshape(20, 28)
     Image.fromarray(np.dstack([photo[:20, :28], alpha])).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
 
@@ -74,7 +74,7 @@ def test_author_and_licence_are_stated(own_folder, image, enhancer):
     assert enhancer.run(image, Settings(name)).info["model"]["licence"] == "CC-BY-NC-4.0"
 
 
-def test_a_user_model_is_a_preset_until_it_is_removed_and_available_with_its_own_file(
+def test_a_user_model_is_a_preset_until_it_is_removed_and_available_with_its_file(
     own_folder, image, enhancer
 ):
     name = add_model("compact-2x", own_folder)
