@@ -341,9 +341,10 @@ class Enhancer:
         of a run, which gets at least every third step. Its `info` has the signature of the complete
         run. Raises EnhanceError.
         """
+        settings = as_settings(settings)
         image = self.read(source)
         box = choose_box(image.width, image.height, x, y, size)
-        return self.preview_region(image, as_settings(settings), box, _job("preview", stop))
+        return self.preview_region(image, settings, box, _job("preview", stop))
 
     @memory_errors()
     def preview_region(self, image: SourceImage, settings: Settings, box: Box, job: Job) -> Preview:
@@ -392,7 +393,7 @@ class Enhancer:
         if settings is None:
             names = [name for name in presets.available_presets() if name != AUTO]
             settings = [Settings(name) for name in names or [REFERENCE_PRESET]]
-        chosen = [self.resolve(image, one)[0] for one in settings]
+        chosen = [self.resolve(image, as_settings(one))[0] for one in settings]
         cells = dict[Settings, Cell]()
         previews = dict[str, Preview]()  # by the key of their network's output
         # Presets with the same model follow each other, so that it is loaded once. The face preset
@@ -863,7 +864,7 @@ def _with_model(settings: Settings, model: Path | str | None) -> Settings:
     if not settings.is_auto:
         raise SettingsError("model_and_preset", preset=settings.preset)
     try:
-        return settings.resolved(models.use(Path(model)))
+        return as_settings(settings.resolved(models.use(Path(model))))
     except WeightsError as error:
         raise SettingsError("model_unusable", reason=error) from error
 

@@ -3,7 +3,6 @@ report share."""
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from dataclasses import dataclass, field, replace
@@ -355,8 +354,12 @@ def network_key_of(info: Info) -> str:
 
 
 def settings_in(info: Info) -> Settings:
-    """Return the settings of a finished run, even if its model was removed or replaced."""
-    values = {**info["settings"], "preset": info["preset"], "tile": info["tile"]}
-    # The scale of a removed model is not stored, but it is at least the scale of the result.
-    scale = info["output"]["width"] / info["input"]["width"] * values["reduce"]
-    return Settings.from_stored(values, max(1, math.ceil(scale)))
+    """Return the settings of a finished run, with the scale of its result if no size was requested.
+
+    The scale of its network is unknown if it is a user model that was removed.
+    """
+    settings = Settings(**{**info["settings"], "preset": info["preset"], "tile": info["tile"]})
+    if settings.sizes:
+        return settings
+    factor = settings.reduce * info["output"]["width"] / info["input"]["width"]
+    return replace(settings, scale=round(factor) / settings.reduce)

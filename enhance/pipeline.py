@@ -57,7 +57,7 @@ from .restore.fidelity import Fidelity
 from .restore.resample import Cut, Rows
 from .restore.result import Scene, collect, write_png
 from .restore.tuning import ResultRows
-from .settings import SECOND_SCALE, Settings, WeightInterpolation, network_scale
+from .settings import SECOND_SCALE, Settings, WeightInterpolation
 from .store import TaskStore
 from .store.remote import StoredFile
 
@@ -382,7 +382,8 @@ class Run:
 
         A large one is an unnamed file in `folder`.
         """
-        settings = self.inputs.settings.changed(scale=network_scale(self.inputs.settings))
+        settings = self.inputs.settings
+        settings = settings.changed(scale=settings.network_scale)
         with _empty_output(part.image, settings.factor, self.folder) as output:
             rgb = scene.network_pixels(part.image, settings, part.network_box, self.folder)
             self._run_network(output, rgb, settings.weights)

@@ -12,9 +12,11 @@ import hashlib
 import json
 import logging
 import re
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
 
 from . import models
@@ -119,7 +121,7 @@ PRESETS: dict[str, Preset] = {
 }
 """The presets by name, in the order of display. The text `about_<name>` describes each."""
 
-_RESIZE = Preset(RESIZE, "", {"sharpen": 0.1}, scale=1)
+_SHIPPED = ChainMap(PRESETS, {RESIZE: Preset(RESIZE, "", {"sharpen": 0.1}, scale=1)})
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ class Settings:
     With the preset `auto`, it stays None until the preset that suits the image is known
     (`Enhancer.resolve`).
 
-    - `preset`: the name of one of the PRESETS or of a user model.
+    - `preset`: the name of one of the PRESETS or of a user model. Whether a user model exists and
+      supports the scale is checked by `as_settings`, before a run.
     - `scale`, `long_side` (px) or `megapixels`: the size of the result, by default the scale of the
       model. A larger one, up to a scale of 16 for most presets, needs a second model.
     - `print_width` and `print_height` (cm): the size of a print at `dpi` (default 300), instead of
@@ -210,32 +213,42 @@ class Settings:
     print_height: float | None = _number(0.1, 10_000)
 
     def __post_init__(self) -> None:
+        if not models.is_name(self.preset):
+            raise unknown_preset(self.preset)
         self._fill_in()
         self._check_size()
         if not isinstance(self.tuning, bool | None):
             raise SettingsError("setting_switch", setting="tuning", value=repr(self.tuning))
         for name, allowed in _RANGES.items():
             self._check_number(name, allowed)
-        # The range of `scale` is the only one that depends on other settings.
-        largest = largest_scale(self)
+        largest = _LARGEST_SCALE / (self.reduce or 1)
+        if not self._preset.own:
+            largest = self.largest_scale
+        self._check_scale(largest)
+
+    def _check_scale(self, largest: float) -> None:
+        """Raise SettingsError if the scale is too large, because of `reduce` or the preset."""
+        limit = f"{largest:.3g}"
         if isinstance(self.scale, int | float) and self.scale > largest:
-            self._explain_largest(largest)
+            if self.reduce not in (None, 1):
+                raise SettingsError(
+                    "scale_reduced", setting="scale", reduce=self.reduce, largest=limit
+                )
+            if largest < _LARGEST_SCALE:
+                raise SettingsError(
+                    "scale_of_preset",
+                    setting="scale",
+                    preset=self._preset.name,
+                    low="1",
+                    high=limit,
+                    value=f"{self.scale:g}",
+                )
         self._check_number("scale", Range(min(1, largest), largest))
 
-    def _explain_largest(self, largest: float) -> None:
-        """Raise SettingsError if it is `reduce` or the preset that limits the scale."""
-        limit = f"{largest:.3g}"
-        if self.reduce not in (None, 1):
-            raise SettingsError("scale_reduced", setting="scale", reduce=self.reduce, largest=limit)
-        if largest < _LARGEST_SCALE:
-            raise SettingsError(
-                "scale_of_preset",
-                setting="scale",
-                preset=self.preset,
-                low="1",
-                high=limit,
-                value=f"{self.scale:g}",
-            )
+    def check_preset(self) -> None:
+        """Raise SettingsError if the preset is a user model that does not exist or does not support
+        the scale."""
+        self._check_scale(self.largest_scale)
 
     def _fill_in(self) -> None:
         """Replace None by the values of the preset. `auto` has none but that of `tile`."""
@@ -250,7 +263,7 @@ class Settings:
 
     def _check_size(self) -> None:
         """Raise SettingsError if the size is stated by more than one setting, or one print size."""
-        sizes = [name for name in (*SIZES, *PRINT_SIDES) if getattr(self, name) is not None]
+        sizes = self.sizes
         if len(sizes) > 1 and set(sizes) != set(PRINT_SIDES):
             raise SettingsError("setting_one_size", given=", ".join(sizes))
 
@@ -269,9 +282,11 @@ class Settings:
             raise SettingsError("setting_whole", setting=name, value=repr(value), **limits)
         object.__setattr__(self, name, number + 0)  # -0.0 and 0.0 are one setting
 
-    @cached_property
+    @property
     def _preset(self) -> Preset:
-        return find_preset(self.preset)
+        """The preset. That of a user model has no scale, which is stored with the model."""
+        name = self.preset
+        return _SHIPPED.get(name) or Preset(Path(name).name, name, own=True)
 
     @property
     def is_auto(self) -> bool:
@@ -301,10 +316,30 @@ class Settings:
         """The name of the model, empty for `auto` and without a network."""
         return self._preset.model
 
-    @property
+    @cached_property
     def factor(self) -> int:
-        """Enlargement by the network."""
-        return self._preset.scale
+        """Enlargement by the network. Raises SettingsError for a user model that does not exist."""
+        return find_preset(self.preset).scale
+
+    @property
+    def network_scale(self) -> float:
+        """The scale of a result without a size: the scale of the network, for the photo before
+        `reduce`."""
+        return self.factor / (self.reduce or 1)
+
+    @property
+    def wanted_scale(self) -> float:
+        """The requested scale, by default the scale of the network."""
+        return self.scale or self.network_scale
+
+    @property
+    def largest_scale(self) -> float:
+        """The maximum scale of a result. A second network can enlarge the first result up to 4
+        times."""
+        scale = self.network_scale
+        if scale == 4 and not self._preset.own:
+            return scale * SECOND_SCALE
+        return scale
 
     @property
     def scene(self) -> str | None:
@@ -335,6 +370,11 @@ class Settings:
         return cls(name, **changes)
 
     @property
+    def sizes(self) -> list[str]:
+        """The names of the settings that state the output size."""
+        return [name for name in (*SIZES, *PRINT_SIDES) if getattr(self, name) is not None]
+
+    @property
     def output_size(self) -> JsonObject:
         """The values of SIZE_FIELDS; None if they do not state the output size."""
         return {name: getattr(self, name) for name in SIZE_FIELDS}
@@ -363,34 +403,12 @@ class Settings:
         given = {name: value for name, value in asdict(self).items() if value is not None}
         return Settings(**{**usual, **given, "preset": preset})
 
-    @classmethod
-    def from_stored(cls, values: JsonObject, factor: int = 1) -> Settings:
-        """Return the settings of an earlier run, even if its user model was removed or now has
-        another scale.
-
-        `factor` is the enlargement of such a model. These settings can be displayed but not run.
-        Raises SettingsError.
-        """
-        name = values.get("preset")
-        try:
-            return cls(**values)
-        except SettingsError:
-            if not isinstance(name, str) or name in PRESETS:
-                raise
-        # The other values are checked with a preset that exists. The preset and its scale are set
-        # afterwards, because no check accepts them.
-        settings = cls(**{**values, "preset": REFERENCE_PRESET, "scale": None})
-        removed = Preset(name, name, scale=factor, own=True)
-        settings.__dict__.update(preset=name, scale=values.get("scale"), _preset=removed)
-        return settings
-
     def as_dict(self) -> JsonObject:
-        return asdict(self)
+        return asdict(self) | {"preset": self._preset.name}
 
-    def describe(self, language: str, size: str | None = None) -> str:
-        """Return one line of text: the preset, the size (or `size`) and the adjustments."""
+    def describe(self, language: str, size: str) -> str:
+        """Return one line of text: the preset, the text `size` and the adjustments."""
         preset = name_of(language, "preset", self.preset)
-        size = size or self.describe_size(language)
         return " · ".join([preset, size, *self.describe_adjustments(language)])
 
     def describe_adjustments(self, language: str) -> list[str]:
@@ -416,8 +434,7 @@ class Settings:
             return translate(
                 language, "print_size_of", name=self._describe_print(language), dpi=self.dpi
             )
-        scale = self.scale or network_scale(self)
-        return translate(language, "scale_of", scale=f"{scale:.3g}")
+        return translate(language, "scale_of", scale=f"{self.wanted_scale:.3g}")
 
     def _describe_print(self, language: str) -> str:
         given = self.print_width, self.print_height
@@ -453,58 +470,48 @@ def print_sides(text: str) -> tuple[float | None, float | None]:
 
 def as_settings(given: Settings | PresetName | None) -> Settings:
     """Return settings unchanged, or the settings of the preset with this name; None means the
-    default preset."""
+    default preset.
+
+    Raises SettingsError if there is no such preset, or if it does not support the scale.
+    """
     if given is None:
-        return Settings()
-    if isinstance(given, Settings):
-        return given
-    return Settings(given)
-
-
-def network_scale(settings: Settings) -> float:
-    """Return the scale of a result without a size: the scale of the network, for the photo before
-    `reduce`."""
-    return settings.factor / (settings.reduce or 1)
-
-
-def largest_scale(settings: Settings) -> float:
-    """Return the maximum scale of a result; a second network can enlarge the first result up to 4
-    times."""
-    scale = network_scale(settings)
-    if scale == 4 and not settings._preset.own:
-        return scale * SECOND_SCALE
-    return scale
+        given = DEFAULT_PRESET
+    if not isinstance(given, Settings):
+        given = Settings(given)
+    given.check_preset()
+    return given
 
 
 def find_preset(name: str) -> Preset:
     """Return the preset called `name`, including presets of user models. Raises SettingsError if
     there is none."""
-    if name == RESIZE:
-        return _RESIZE
-    # JSON can contain a list or an object, which cannot be a dictionary key.
-    if isinstance(name, str):
-        if model := models.USED.get(name):
-            return _own_preset(model)
-        if preset := PRESETS.get(name) or all_presets().get(name):
-            return preset
+    path = Path(name)  # The name of a model of `models.use` begins with its folder.
+    preset = _SHIPPED.get(name) or all_presets(models.folder() / path.parent).get(path.name)
+    if preset is None:
+        raise unknown_preset(name)
+    return preset
+
+
+def unknown_preset(name: object) -> SettingsError:
+    """Return the error for a preset that does not exist."""
     known = ", ".join(all_presets())
-    raise SettingsError("preset_unknown", setting="preset", preset=name, known=known)
+    return SettingsError("preset_unknown", setting="preset", preset=name, known=known)
 
 
-def all_presets() -> dict[str, Preset]:
-    """Return the presets by name, followed by one for each user model."""
+def all_presets(folder: Path | None = None) -> dict[str, Preset]:
+    """Return the presets by name, followed by one for each user model in `folder`, by default the
+    weights folder."""
     try:
-        user_models = models.own_models(models.folder())
+        user_models = models.own_models(folder or models.folder())
     except EnhanceError as error:  # The presets that ship are available without the folder.
         # The log hides messages of exceptions, but this one is for the administrator.
         log.warning("%s", str(error))
         user_models = {}
-    own = map(_own_preset, user_models.values())
-    return PRESETS | {preset.name: preset for preset in own if preset.name not in PRESETS}
-
-
-def _own_preset(model: models.Model) -> Preset:
-    return Preset(model.name, model.name, scale=model.scale or 1, own=True)
+    own = {
+        name: Preset(name, name, scale=model.scale or 1, own=True)
+        for name, model in user_models.items()
+    }
+    return PRESETS | own
 
 
 def signature(
@@ -549,8 +556,8 @@ def _size_key(settings: Settings) -> dict[str, object]:
         # The resolution of a print determines its pixels. For other results, it is only stated in
         # the file.
         return {"print": [settings.print_width, settings.print_height], "dpi": settings.dpi}
-    scale = float(settings.scale or network_scale(settings))
-    if scale == network_scale(settings):
+    scale = float(settings.wanted_scale)
+    if scale == settings.network_scale:
         return {"scale": scale}
     return {"scale": scale, "resized": "area"}
 

@@ -15,7 +15,7 @@ from ..config import terminal_language
 from ..errors import SettingsError, optional_packages
 from ..files import is_folder
 from ..processes import remove_leftovers, temporary_folder
-from ..settings import RANGES, Settings
+from ..settings import RANGES, Settings, as_settings
 from .arguments import path_or_address, size_of
 from .reporter import PIPE, Reporter
 
@@ -63,7 +63,8 @@ def run(options: Namespace) -> int:
 
 def _settings_of(options: Namespace) -> Settings:
     sliders = {name: getattr(options, name) for name in RANGES}
-    return Settings(options.preset, tuning=options.tuning, **sliders, **size_of(options))
+    settings = Settings(options.preset, tuning=options.tuning, **sliders, **size_of(options))
+    return as_settings(settings)
 
 
 def _named_by_pipe(batch: Batch) -> Batch:

@@ -10,6 +10,7 @@ from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -93,7 +94,7 @@ class RowNetwork:
 
     @property
     def name(self) -> str:
-        return self.recipe.model
+        return Path(self.recipe.model).name
 
     @property
     def bytes(self) -> int:

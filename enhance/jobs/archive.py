@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..files import write_atomically
 from ..i18n import DEFAULT_LANGUAGE, translate
+from ..info import settings_in
 from ..settings import Settings
 from ..store import result_name
 from ..store.names import UniqueNames
@@ -38,9 +39,10 @@ def pack(batch: Batch, path: Path, settings: Settings, language: str = DEFAULT_L
     """
     from ..report.batch_report import summary, table
 
-    size = None
-    if any(file.settings for file in batch.files):
-        size = translate(language, "sizes_differ")
+    size = translate(language, "sizes_differ")
+    if not any(file.settings for file in batch.files):
+        finished = next(file.info for file in batch.files if file.info)
+        size = settings_in(finished).describe_size(language)
     described = settings.describe(language, size)
     names = archive_names(batch)
 

@@ -13,7 +13,7 @@ from ..errors import EnhanceError, PictureError, SettingsError
 from ..images import Listing, list_images
 from ..json_object import JsonObject
 from ..metadata.provenance import origin_of
-from ..settings import Settings
+from ..settings import Settings, as_settings
 from ..store.names import ResultNames, plan_names
 from ..store.remote import RemoteNames, check_bucket, is_address, list_address, stored_at
 from .batch import Batch, BatchFile, plan
@@ -121,7 +121,7 @@ def _listed_file(path: Path, number: int, line: str) -> BatchFile:
             raise ValueError(f"output: {output}")
         settings = None
         if entry.get("settings"):
-            settings = Settings(**entry["settings"])
+            settings = as_settings(Settings(**entry["settings"]))
         name = entry["input"]
         source = Path(name)
         file = BatchFile(source, Path(source.name), settings=settings, entry=entry)

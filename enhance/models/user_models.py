@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..errors import WeightsError
 from ..json_object import JsonObject
@@ -35,8 +36,6 @@ RECORD = "own.toml"
 _RECORD_LOCK = ".own"
 """No model can have this name."""
 
-USED: dict[str, Model] = {}
-"""The models of `use` by name; for the process, because presets are found by their names alone."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FIELDS = {
     "network": str,
@@ -61,6 +60,11 @@ def own_models(folder: Path) -> dict[str, Model]:
     """
     models = _read_record(folder)
     return {name: model for name, model in models.items() if not _ships(name)}
+
+
+def is_name(value: object) -> bool:
+    """Return whether a value can be the name of a user model, also with a folder, as of `use`."""
+    return isinstance(value, str) and _NAME.fullmatch(Path(value).name) is not None
 
 
 def check_name(name: str | None, path: Path) -> str:
@@ -112,28 +116,25 @@ def add(
 
 
 def use(path: Path) -> str:
-    """Convert a network as `add` does, for this process only, and return its name, which
-    `own_models` does not list.
+    """Convert a network as `add` does, in a temporary folder, and return its name in that folder,
+    with the path of the folder.
 
     Raises WeightsError and StorageError.
     """
     files = [file for file in (path, path.with_suffix(".bin")) if file.is_file()]
-    return _use(path.absolute(), tuple(map(digest, files)))
+    folder, name = _use(path.absolute(), tuple(map(digest, files)))
+    return str(Path(folder.name, name))
 
 
-@cache
-def _use(path: Path, checksums: tuple[str, ...]) -> str:
+@cache  # For the process, at whose end the folder is removed.
+def _use(path: Path, checksums: tuple[str, ...]) -> tuple[TemporaryDirectory[str], str]:
     """Convert a network, again if its files have changed and `checksums` are therefore others."""
     model, content = _convert(path, _name_of(path)[:55])  # 64 characters with the 9 that follow
     name = f"{model.name}.{model.sha256[:8]}"
-    file = Path(_folder_of_used().name, model.file)
-    write_file(file, content)
-    USED[name] = replace(model, name=name, file=str(file))
-    return name
-
-
-_folder_of_used = cache(temporary_folder)
-"""Return the folder of the models of `use`. It is removed when the process ends."""
+    folder = temporary_folder()
+    write_file(Path(folder.name, model.file), content)
+    _write_record({name: model}, Path(folder.name))
+    return folder, name
 
 
 def remove(name: str, folder: Path) -> Model:

@@ -21,7 +21,7 @@ from .manifest import Located, Model, manifest
 from .networks import shipped_graph
 from .pairs import PAIRS, parts_of
 from .tensors import stored_graph
-from .user_models import USED, own_models
+from .user_models import own_models
 from .weights_folder import digest, is_verified, locked, rename_corrupt
 
 
@@ -63,14 +63,16 @@ class WeightStore:
 
         Raises WeightsError that lists the known names.
         """
-        models = {**self.models, **USED}
         # A damaged record of user models does not affect other models, because it is not read for
         # them.
-        if name not in models:
-            models = {**self.models, **own_models(self.folder)}
-        if name not in models:
-            raise WeightsError("weights_unknown_model", name=name, known=", ".join(models))
-        return models[name]
+        if name in self.models:
+            return self.models[name]
+        path = self.folder / name  # The name of a model of `use` begins with its folder.
+        own = own_models(path.parent)
+        if path.name not in own:
+            known = ", ".join([*self.models, *own])
+            raise WeightsError("weights_unknown_model", name=name, known=known)
+        return own[path.name]
 
 
 def locate(name: str, store: WeightStore | None = None) -> Located | None:
@@ -162,9 +164,9 @@ def verify_files(name: str, store: WeightStore) -> ModelFiles:
     verified: list[Located] = []
     corrupt: list[Path] = []
     for file, (sha256, origin) in files.items():
-        path = store.folder / file
+        path = (store.folder / name).parent / file
         if is_verified(path, sha256):
-            verified.append(Located(name, path, sha256, origin, model.licence))
+            verified.append(Located(model.name, path, sha256, origin, model.licence))
         elif path.exists():
             corrupt.append(path)
     located = verified[0] if verified else _in_hub_cache(model)

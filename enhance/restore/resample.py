@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from ..errors import SettingsError
 from ..images import Box, Size, ceil_div, spans, widen
-from ..settings import PRINT_SIDES, SECOND_SCALE, WHOLE, Settings, largest_scale, network_scale
+from ..settings import PRINT_SIDES, SECOND_SCALE, WHOLE, Settings
 
 _INCH = 2.54
 _SMALLEST_SCALE = 1 / 16
@@ -71,8 +71,7 @@ def _wanted_size(settings: Settings, height: int, width: int) -> _WantedSize:
         return _WantedSize("megapixels", settings.megapixels, scale, power=2)
     if settings.is_print:
         return _print_size(settings, height, width)
-    scale = settings.scale or network_scale(settings)
-    return _WantedSize("scale", scale, scale)
+    return _WantedSize("scale", settings.wanted_scale, settings.wanted_scale)
 
 
 def _print_size(settings: Settings, height: int, width: int) -> _WantedSize:
@@ -111,7 +110,7 @@ def _possible_scale(wanted: _WantedSize, settings: Settings, height: int, width:
     """Return the possible scale that is nearest to the wanted one."""
     # Beyond the scale of the network, the pixels are limited too.
     limit = math.sqrt(_MAX_SECOND_PIXELS / (height * width))
-    largest = min(largest_scale(settings), max(network_scale(settings), limit))
+    largest = min(settings.largest_scale, max(settings.network_scale, limit))
     if wanted.scale > largest + _ROUNDING:
         return largest
     return max(wanted.scale, _SMALLEST_SCALE)
@@ -139,7 +138,7 @@ def has_second_pass(settings: Settings, height: int, width: int) -> bool:
 
     The image has `height` x `width` px.
     """
-    max_height, max_width = _scale_size(height, width, network_scale(settings))
+    max_height, max_width = _scale_size(height, width, settings.network_scale)
     new_height, new_width = result_size(settings, height, width)
     return new_height > max_height or new_width > max_width
 

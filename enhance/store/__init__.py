@@ -7,7 +7,7 @@ from pathlib import Path
 from ..i18n import strip_direction_marks
 from ..images import Size
 from ..info import Info, settings_in
-from ..settings import Settings, network_scale
+from ..settings import Settings
 from .names import MAX_NAME_BYTES, shorten
 from .recent_runs import RecentRun
 from .tasks import Reservation, TaskStore
@@ -34,7 +34,7 @@ def download_name(name: str, settings: Settings, pixels: Size, ending: str) -> s
 
     A print is named by its size, which can be smaller than the paper.
     """
-    size = f"{settings.scale or network_scale(settings):.3g}x"
+    size = f"{settings.wanted_scale:.3g}x"
     if settings.long_side is not None:
         size = f"{settings.long_side}px"
     elif settings.megapixels is not None:

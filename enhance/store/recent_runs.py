@@ -87,6 +87,6 @@ def parse_entry(text: str | bytes, used: float = 0.0) -> RecentRun | None:
         values["settings"].pop("print_fit", None)
         values["used"] = used
         entry = RecentRun(**{name: value for name, value in values.items() if name in _FIELDS})
-        Settings.from_stored(entry.settings)
+        Settings(**entry.settings)
         return entry
     return None

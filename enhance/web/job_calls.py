@@ -182,7 +182,7 @@ def file_of(call: JobCall, entry: RecentRun) -> BatchFile:
         key=entry.id,
         number=entry.number,
     )
-    own = Settings.from_stored(entry.settings)
+    own = Settings(**entry.settings)
     if own != call.settings:
         file = replace(file, settings=own)
     if entry.state == "failed":
@@ -326,7 +326,7 @@ def call_of_export(
     entries = [entry for entry in found if entry.state in ("done", "failed", "cancelled")]
     if not any(entry.state == "done" for entry in entries):
         raise EnhanceError("result_gone")
-    settings = Settings.from_stored(entries[0].settings)
+    settings = Settings(**entries[0].settings)
     is_batch = wanted == entries[0].batch
     call = JobCall(services, request, (), settings, encoding, is_batch=is_batch)
     return with_states(call, entries)

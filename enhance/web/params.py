@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError
@@ -21,6 +22,8 @@ from ..settings import (
     WHOLE,
     Settings,
     all_presets,
+    as_settings,
+    unknown_preset,
 )
 
 ENCODING_PARAMETERS = tuple(field.name for field in fields(Encoding))
@@ -110,7 +113,10 @@ def settings_from_call(preset: str, **given: Any) -> Settings:
     """
     if given.get("tuning") in (None, True):
         given["tuning"] = any(given.get(name) is not None for name in NEUTRAL) or None
-    return Settings.from_preset(preset, **given)
+    settings = Settings.from_preset(preset, **given)
+    if Path(settings.preset).name != settings.preset:  # Clients cannot name folders of the server.
+        raise unknown_preset(preset)
+    return as_settings(settings)
 
 
 def call_settings(given: JsonObject) -> tuple[Settings, Encoding]:

@@ -44,7 +44,9 @@ def test_a_value_out_of_range_is_rejected_with_the_range(name):
 @pytest.mark.parametrize(
     "values",
     [
-        {"preset": "vivid"},
+        {"preset": ""},
+        {"preset": "Vivid!"},
+        {"preset": ["gentle"]},
         {"tuning": "yes"},
         {"tile": 100.5},
         {"scale": 2, "long_side": 400},
@@ -54,6 +56,13 @@ def test_a_value_out_of_range_is_rejected_with_the_range(name):
 def test_an_unusable_setting_is_rejected(values):
     with pytest.raises(SettingsError):
         Settings(**values)
+
+
+def test_settings_are_built_without_the_weights_folder(monkeypatch):
+    """A user model can be removed, and its results are still described."""
+    monkeypatch.setattr("enhance.models.folder", None)
+    settings = Settings("my-model", scale=8, strength=0.5)
+    assert settings.describe("en", "8×").startswith("my-model · 8× · Strength 0.5 · ")
 
 
 def test_an_unknown_setting_is_rejected_with_the_known_ones():

@@ -6,9 +6,11 @@ import pytest
 from PIL import Image
 
 from enhance import Settings, SettingsError, WeightsError, enhance
-from enhance.models import ensure, graph_of, user_models
+from enhance.models import ensure, graph_of, use, user_models
 from enhance.models.user_models import add
 from enhance.settings import all_presets
+from enhance.store import result_name
+from enhance.web.params import settings_from_call
 from tests.conftest import agreement
 from tests.user_models import save_model
 
@@ -92,8 +94,30 @@ def test_a_user_model_is_a_preset_until_it_is_removed_and_available_with_its_fil
         enhancer.run(image, Settings(name))
 
     user_models.remove(name, own_folder)
-    with pytest.raises(SettingsError, match="gentle"):
-        Settings.from_preset(name)
+    for call in (enhancer.run, enhancer.preview):
+        with pytest.raises(SettingsError, match=f"“{name}”.*gentle"):
+            call(image, Settings(name))
+
+
+def test_the_result_of_a_removed_model_is_described_with_its_scale(own_folder, image, enhancer):
+    name = add_model("esrgan-8x", own_folder)
+    soft = enhancer.run(image, Settings(name, reduce=3)).info
+    exact = enhancer.run(image, Settings(name)).info
+    before = [result_name(info, ".png") for info in (soft, exact)]
+
+    user_models.remove(name, own_folder)
+
+    after = [result_name(info, ".png") for info in (soft, exact)]
+    assert after == before == ["photo-2.67x.png", "photo-8x.png"]
+
+
+@pytest.mark.parametrize("call", ["run", "preview"])
+def test_a_scale_beyond_the_network_is_rejected_before_the_image_is_read(
+    own_folder, tmp_path, enhancer, call
+):
+    settings = Settings(add_model("compact-2x", own_folder), scale=4)
+    with pytest.raises(SettingsError, match="compact-2x supports a scale of up to 2"):
+        getattr(enhancer, call)(tmp_path / "missing.png", settings)
 
 
 @pytest.mark.parametrize("name", ["yunet", "gfpgan-v1.4"])
@@ -109,7 +133,16 @@ def test_a_model_of_one_call_equals_the_added_one_and_is_not_added(own_folder, i
     used = enhancer.run(image, Settings(scale=1.5), model=file)
     array = enhance(np.asarray(Image.open(image)), model=str(file), enhancer=enhancer)
 
-    assert "my-model" not in all_presets()
+    assert used.info["preset"].startswith("my-model.")
+    assert used.info["preset"] not in all_presets()
+    assert used.info["model"] | {"source": "My model.pth"} == used.info["model"]
+    assert used.info["model"]["name"] == used.info["preset"]
     assert array.shape == (40, 56, 4)
     added = enhancer.run(image, Settings(add(file, None, own_folder).name, scale=1.5))
     assert used.info["signature"] == added.info["signature"]
+    with pytest.raises(SettingsError, match="my-model"):
+        enhancer.run(image, Settings(used.info["preset"]))
+    with pytest.raises(SettingsError, match="supports a scale of up to 2"):
+        enhancer.run(image, Settings(scale=4), model=file)
+    with pytest.raises(SettingsError, match="Unknown preset"):
+        settings_from_call(use(file))  # A client cannot name a folder of the server.
