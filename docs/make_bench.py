@@ -52,6 +52,7 @@ from enhance.models.networks import plksr
 from enhance.models.networks.rrdbnet import rrdbnet
 from enhance.models.phases import split
 from enhance.settings import WeightInterpolation
+from enhance.size import Size
 
 ROOT = Path(__file__).parents[1]
 SMALLER, QUICK = "realesrgan-x4plus-anime", "realesr-animevideov3"
@@ -76,7 +77,7 @@ def shares(precision: str) -> dict[int, float]:
     for width in WIDTHS:
 
         def reach(width: int = width) -> float:
-            image = ImageRows(network.graph, 10**6, width, _rows_of(width))
+            image = ImageRows(network.graph, Size(width, 10**6), _rows_of(width))
             steps = Steps(PhasedStream(image, dtype), TILE, dtype)
             while not steps.step(network).numel():
                 pass
@@ -106,7 +107,8 @@ def barriers() -> dict[str, Any]:
     _, slots = split(graph)
 
     def stream() -> None:
-        rows = ImageRows(graph, BARRIER_SIDE, BARRIER_SIDE, lambda first, last: image[first:last])
+        size = Size.of_shape(image.shape)
+        rows = ImageRows(graph, size, lambda first, last: image[first:last])
         stream = PhasedStream(rows, dtype, folder=folder)
         steps = Steps(stream, TILE, dtype)
         while not stream.finished:
@@ -197,7 +199,7 @@ def _share_worked(threads: Threads, rate: float) -> dict[str, float]:
     kernels = prepare(graph, weights, torch.device("cpu"), torch.float32, transposed=False)
     kernels |= sleeping
     true = graph_of(SMALLER)
-    stream = PhasedStream(ImageRows(graph, 10**6, 16, _rows_of(16)), torch.float32)
+    stream = PhasedStream(ImageRows(graph, Size(16, 10**6), _rows_of(16)), torch.float32)
     while not stream.step(kernels, rows, strips=threads.strips).numel():
         pass
     work = true.node_work()

@@ -19,6 +19,7 @@ from enhance import models
 from enhance.engine.device import PRECISIONS
 from enhance.engine.device_thread import DEVICE_THREAD
 from enhance.engine.engine import Engine
+from enhance.size import Size
 
 MODEL = "realesrgan-x4plus"
 SIDE = 384
@@ -40,7 +41,7 @@ def measure() -> dict[str, Any]:
     }
     for name in dict.fromkeys(("fp32", automatic.precision())):
         engine = Engine("cpu", name)
-        expected = engine.estimate(MODEL, SIDE, SIDE)
+        expected = engine.estimate(MODEL, Size(SIDE, SIDE))
         seconds = _seconds(engine, image)
         engine.release()
         peak = peak_speed(PRECISIONS[name])

@@ -29,6 +29,7 @@ from enhance.formats.png import PngHeader, create_png
 from enhance.formats.png_reader import PngReader
 from enhance.images import read_image
 from enhance.settings import Settings
+from enhance.size import Size
 
 ROOT = Path(__file__).parents[1]
 SIZES = ("1x5000", "5000x1", "2000x40000", "10000x10000")
@@ -96,7 +97,7 @@ def _draw(path: Path, width: int, height: int, channels: int, bits: int) -> None
     if path.suffix != ".png":
         image.save(path, quality=92)
         return
-    with create_png(path, PngHeader(width, height, channels, bits)) as writer:
+    with create_png(path, PngHeader(Size(width, height), channels, bits)) as writer:
         for top in range(0, height, _STRIP):
             rows = np.asarray(image.crop((0, top, width, min(top + _STRIP, height))))
             writer.write(rows if bits == 8 else rows.astype(np.uint16) * np.uint16(257))
@@ -136,7 +137,7 @@ def _largest_difference(source: Path, result: Path, settings: Settings) -> float
     image, enhancer, scale = read_image(source), Enhancer(), 4 // settings.reduce
     places = sorted((top, left) for top in _places(image.height) for left in _places(image.width))
     with PngReader(result) as rows:
-        if rows.size != (scale * image.height, scale * image.width):
+        if rows.size != image.size.scale(scale):
             raise ValueError(f"The result has the size {rows.size}.")
         worst = 0.0
         for top, left in places:

@@ -15,6 +15,7 @@ from .json_object import JsonObject
 from .presets import available_presets
 from .restore.resample import with_possible_size
 from .settings import DEFAULT_PRESET, SIZE_FIELDS, Settings
+from .size import Size
 
 _DEFAULTS = {"preset": DEFAULT_PRESET, "tuning": True, **asdict(Encoding())}
 """The defaults of settings. Others depend on the preset or the photo."""
@@ -68,10 +69,9 @@ def size_problem(error: SettingsError, settings: Settings, language: str) -> Adv
 
     Its solution is the nearest possible size. A print keeps its size at another resolution.
     """
-    height = error.values["height"]
-    width = error.values["width"]
+    size = Size(error.values["width"], error.values["height"])
     problems = {"size_large": "too_large_here", "size_small": "too_small_here"}
-    possible = with_possible_size(settings, height, width)
+    possible = with_possible_size(settings, size)
     bound = possible.describe_size(language)
     wanted = settings.describe_size(language)
     text = translate(
@@ -79,8 +79,7 @@ def size_problem(error: SettingsError, settings: Settings, language: str) -> Adv
         problems[error.key],
         wanted=f"{wanted[0].upper()}{wanted[1:]}",
         bound=bound,
-        width=width,
-        height=height,
+        **size._asdict(),
     )
     before = settings.output_size
     changed = {name: value for name, value in possible.output_size.items() if value != before[name]}
@@ -122,10 +121,10 @@ def _solution(error: SettingsError, given: JsonObject, language: str) -> Solutio
     return Solution(translate(language, "use_default"), {name: _DEFAULTS.get(name)})
 
 
-def format_problem(encoding: Encoding, width: int, height: int, language: str) -> Advice | None:
+def format_problem(encoding: Encoding, size: Size, language: str) -> Advice | None:
     """Return the problem of a format that cannot hold a result of this size, or None."""
     try:
-        encoding.check(width, height)
+        encoding.check(size)
     except EnhanceError as error:
         return Advice(error.message(language), (_use_png(language),))
     return None

@@ -20,6 +20,7 @@ from .preview import Preview
 from .report.contact_sheet import SheetCell, draw_sheet
 from .restore.fidelity import fidelity_grade
 from .settings import Settings
+from .size import Size
 
 _FROM_PREVIEW = ("fidelity_db", "fidelity_worst_db", "signature", "settings", "model", "precision")
 
@@ -121,8 +122,7 @@ class Comparison:
         Raises StorageError."""
         sheet = self.sheet(language)
         save_png(sheet, path, SRGB, Origin("comparison").mark())
-        height, width = sheet.shape[:2]
-        return self.facts(language) | {"output": output_info(path, (height, width))}
+        return self.facts(language) | {"output": output_info(path, Size.of_shape(sheet.shape))}
 
     def sheet(self, language: str = DEFAULT_LANGUAGE) -> ndarray:
         """Return the contact sheet, the photo first: uint8 [H, W, 3] in sRGB."""

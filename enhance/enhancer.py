@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import io
 import logging
-import math
 import sys
 import threading
 import time
@@ -44,7 +43,7 @@ from .formats.in_memory import InMemory, as_file, is_array, is_batch, like, map_
 from .formats.png_reader import PngReader
 from .formats.thumbnails import most_detailed_point, small_size, whole_image
 from .i18n import DEFAULT_LANGUAGE
-from .images import Box, SourceImage, downscaled_size, read_image, warm_up
+from .images import Box, SourceImage, read_image, warm_up
 from .info import (
     NO_MODEL,
     AutoInfo,
@@ -73,6 +72,7 @@ from .settings import (
     all_presets,
     as_settings,
 )
+from .size import Size
 from .store import TaskStore
 from .store.names import ResultNames
 
@@ -245,8 +245,7 @@ class Enhancer:
         ):
             image = self.read(options.image or path, target, name=options.name or own_name)
             run = self._start_run(image, settings, job, started, progress, options.on_compute)
-            height, width = run.inputs.size
-            encoding.check(width, height)
+            encoding.check(run.inputs.size)
             if target is not None:
                 return pipeline.run_to_path(run, target, encoding, path, self.tasks, options)
             result = pipeline.run_as_task(run, path, self.tasks, options.hold)
@@ -455,7 +454,7 @@ class Enhancer:
         face = self.analyse(image).face
         if face is not None:
             return face
-        small = small_size(image.width, image.height, _FOCUS_SIDE)
+        small = small_size(image.size, _FOCUS_SIDE)
         return most_detailed_point(whole_image(image, small))
 
     def choose(self, source: AnyImage, *, format: str = "png", **size: Any) -> Settings:
@@ -467,8 +466,8 @@ class Enhancer:
         """
         image = self.read(source)
         settings, _ = self.resolve(image, Settings.from_preset(AUTO, **size))
-        height, width = result_size(settings, image.height, image.width)
-        Encoding(format).check(width, height)
+        pixels = result_size(settings, image.size)
+        Encoding(format).check(pixels)
         return settings
 
     def resolve(self, image: SourceImage, settings: Settings) -> tuple[Settings, AutoInfo | None]:
@@ -485,7 +484,7 @@ class Enhancer:
 
         Raises SettingsError if the image cannot have the requested size.
         """
-        size = result_size(settings, analysis.height, analysis.width)
+        size = result_size(settings, analysis.size)
         choice = choose(analysis, presets.available_presets(), size)
         chosen = settings.resolved(choice.preset, reduce=choice.reduce, **choice.tuning)
         facts = asdict(analysis)
@@ -498,7 +497,7 @@ class Enhancer:
         Its HaarPSI is at most 1 lower than with the selected preset, and it is at least twice as
         fast.
         """
-        size = analysis.width, analysis.height
+        size = analysis.size
         seconds = self.estimate(*size, settings, analysis.bits)
         if seconds <= LONG_SECONDS:
             return None
@@ -514,8 +513,8 @@ class Enhancer:
         """Return the expected seconds of the network for a preview of the region `box`."""
         if not settings.model:
             return 0.0
-        outer = surroundings(box, image.width, image.height, settings).downscale(settings.reduce)
-        return self.engine.estimate(settings.model, outer.height, outer.width, image.bits)
+        outer = surroundings(box, image.size, settings).downscale(settings.reduce)
+        return self.engine.estimate(settings.model, outer.size, image.bits)
 
     def inputs_of(self, image: SourceImage, settings: Settings) -> RunInputs | None:
         """Return the inputs of a run with resolved settings, None if one of their models is not
@@ -524,7 +523,7 @@ class Enhancer:
         Nothing is downloaded. Raises SettingsError if the image cannot have the requested size.
         """
         needed = settings.weights.models
-        if has_second_pass(settings, image.height, image.width):
+        if has_second_pass(settings, image.size):
             needed = *needed, SECOND_MODEL
         if not all(map(presets.is_installed, needed)):
             return None
@@ -544,8 +543,7 @@ class Enhancer:
             model = models.ensure(settings.model)
             precision = self.engine.precision(image.bits, settings.model)
         second = None
-        size = whole or image
-        if has_second_pass(settings, size.height, size.width):
+        if has_second_pass(settings, (whole or image).size):
             second = models.ensure(SECOND_MODEL, stop=stop)
         return RunInputs(image, settings, model, precision, second)
 
@@ -565,7 +563,7 @@ class Enhancer:
         size.
         """
         settings, auto = self.resolve(image, settings)
-        result_size(settings, image.height, image.width)  # raises before anything is downloaded
+        result_size(settings, image.size)  # raises before anything is downloaded
         settings = pipeline.install_models(settings, job.stop)
         return Run(
             inputs=self._inputs_of(image, settings, stop=job.stop),
@@ -703,14 +701,14 @@ class Enhancer:
         settings = as_settings(settings)
         if settings.is_auto:
             settings = settings.resolved(REFERENCE_PRESET)
-        megapixels = math.prod(result_size(settings, height, width)) / 1e6
-        seconds = _SECONDS_PER_MEGAPIXEL * megapixels
+        size = Size(width, height)
+        seconds = _SECONDS_PER_MEGAPIXEL * result_size(settings, size).megapixels
         if settings.model:
-            small = downscaled_size(height, width, settings.reduce)
-            seconds += self.engine.estimate(settings.model, *small, bits)
-        if has_second_pass(settings, height, width):
-            first = settings.factor * height, settings.factor * width
-            seconds += self.engine.estimate(SECOND_MODEL, *first, bits)
+            small = size.downscale(settings.reduce)
+            seconds += self.engine.estimate(settings.model, small, bits)
+        if has_second_pass(settings, size):
+            first = size.scale(settings.factor)
+            seconds += self.engine.estimate(SECOND_MODEL, first, bits)
         return seconds
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[PresetInfo]:

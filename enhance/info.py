@@ -28,6 +28,7 @@ from .models import Located
 from .restore.fidelity import Fidelity, fidelity_grade
 from .restore.resample import result_size
 from .settings import Settings, network_key, signature
+from .size import Size
 
 NO_MODEL = Located("none", Path(os.devnull), "", "no network")
 """The model of a result without a network."""
@@ -173,10 +174,9 @@ class RunInputs:
     second: Located | None = None
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the result. Raises SettingsError if the image cannot have this
-        size."""
-        return result_size(self.settings, self.image.height, self.image.width)
+    def size(self) -> Size:
+        """The size of the result. Raises SettingsError if the image cannot have this size."""
+        return result_size(self.settings, self.image.size)
 
     @property
     def signature(self) -> str:
@@ -230,7 +230,7 @@ class Result:
         deleted.
         """
         with PngReader(existing_png(self)) as png:
-            return png.rows(0, png.size[0])
+            return png.rows(0, png.size.height)
 
     @property
     def image(self) -> Image:
@@ -278,7 +278,7 @@ class Result:
         output: OutputInfo = {**self.info["output"], "path": str(path)}
         if self.png is not None and not encoding.is_stored:
             notes = notes_of(self.png, encoding, output.get("notes", ()))
-            output |= output_info(path, (output["height"], output["width"]))
+            output |= output_info(path, Size(output["width"], output["height"]))
             output = exported_output_info(output, encoding, notes)
         return replace(self, path=path, info={**self.info, "output": output})
 
@@ -300,14 +300,13 @@ def model_info(located: Located) -> ModelInfo:
     )
 
 
-def output_info(path: Path, size: tuple[int, int]) -> OutputInfo:
-    """Return the facts of a file of `size` (height, width)."""
-    height, width = size
+def output_info(path: Path, size: Size) -> OutputInfo:
+    """Return the facts of a file whose image has this size."""
     return OutputInfo(
         path=str(path),
         sha256=file_sha256(path),
-        width=width,
-        height=height,
+        width=size.width,
+        height=size.height,
         bytes=path.stat().st_size,
     )
 

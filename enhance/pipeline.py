@@ -185,7 +185,7 @@ class Run:
         self.memory = PeakMemory(self.engine.device.type, reset=True)
         self.folder = path.parent
         image = self.inputs.image
-        part = self._part(image, Cut.whole(image.height, image.width))
+        part = self._part(image, Cut.whole(image.size))
         scene = self._find_scene(part.network_box)
         with self._network_output(scene, part, network_path) as output:
             rows = last_rows(self._rows(output.rows, self.inputs.settings, scene, part))
@@ -224,10 +224,10 @@ class Run:
         image = self.inputs.image
         settings = self.inputs.settings
         network_key = self.inputs.network_key
-        outer = surroundings(box, image.width, image.height, settings)
-        part = self._part(image.crop(outer), Cut(outer, image.height, image.width))
+        outer = surroundings(box, image.size, settings)
+        part = self._part(image.crop(outer), Cut(outer, image.size))
         is_approximate = False
-        if settings.model and part.cut != Cut.whole(image.height, image.width):
+        if settings.model and part.cut != Cut.whole(image.size):
             is_approximate = models.graph_of(settings.model).needs_statistics
         scene = self._find_scene(part.network_box)
         known = (earlier or {}).get(network_key)
@@ -358,7 +358,7 @@ class Run:
             seconds = self.seconds["network"]
             # A stored output has no speed.
             if stored is None and self.inputs.settings.model and seconds:
-                megapixels = self.inputs.image.width * self.inputs.image.height / 1e6
+                megapixels = self.inputs.image.size.megapixels
                 self.measurements["megapixels_per_second"] = round(megapixels / seconds, 4)
             yield output
 
@@ -442,7 +442,7 @@ class Run:
 def _empty_output(
     image: SourceImage, scale: int, folder: Path | None, path: Path | None = None
 ) -> NetworkOutput:
-    columns = streams_columns(image.height, image.width)
+    columns = streams_columns(image.size)
     dtype = image.rgb.dtype.name
     shape = OutputShape(scale * image.height, scale * image.width, dtype, columns)
     return NetworkOutput.create(shape, path=path, folder=folder)
@@ -475,7 +475,7 @@ def _find_at_path(
     if not _is_result_of(origin, run.inputs, encoding):
         return None
     if stored:
-        height, width = run.inputs.size
+        width, height = run.inputs.size
         output = OutputInfo(
             path=str(path), sha256="", width=width, height=height, bytes=stored.bytes
         )

@@ -21,6 +21,7 @@ from .restore.fidelity import METER_HALO, Fidelity
 from .restore.resample import Cut, Grid, enlarge, has_second_pass
 from .restore.tuning import ResultRows
 from .settings import Settings
+from .size import Size
 
 MARGIN = 48
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
@@ -66,7 +67,7 @@ class Preview:
         """The region in pixels of the whole result."""
         info = self.info
         settings = Settings(**info["settings"], preset=info["preset"], tile=info["tile"])
-        whole = Cut.whole(info["input"]["height"], info["input"]["width"])
+        whole = Cut.whole(Size(info["input"]["width"], info["input"]["height"]))
         grid = Grid.of(settings, whole)
         down, across = grid.window(Box(**info["preview"]))
         return Box(across.start, down.start, across.stop - across.start, down.stop - down.start)
@@ -97,25 +98,25 @@ def _start(centre: float | None, size: int, length: int) -> int:
     return min(max(round(centre - size / 2), 0), length - size)
 
 
-def surroundings(box: Box, width: int, height: int, settings: Settings) -> Box:
+def surroundings(box: Box, size: Size, settings: Settings) -> Box:
     """Return the region with its margin, aligned to the network's grid after `reduce`, in an image
     of this size."""
     total = MARGIN * settings.reduce
-    if has_second_pass(settings, height, width):
+    if has_second_pass(settings, size):
         total += MARGIN // settings.factor  # The second network reads it of the first result.
     grid = 1
     if settings.model:
         grid = models.graph_of(settings.model).unshuffle
-    return box.expand(total, width, height).align_to_grid(grid * settings.reduce, width, height)
+    return box.expand(total, size).align_to_grid(grid * settings.reduce, size)
 
 
 def render(region: PreviewRegion, settings: Settings) -> tuple[ndarray, ndarray, Fidelity | None]:
     """Return the region before (upscaled bicubically) and after, and its fidelity: None if the
     result is smaller than the photo."""
     result = last_rows(replace(region.rows, settings=settings))
-    height, _ = result.size
+    height = result.size.height
     down, across = result.grid.window(region.box)
-    halo = math.ceil((METER_HALO + 2) * height / result.photo.height)
+    halo = math.ceil((METER_HALO + 2) * height / result.photo.size.height)
     low, high = widen(down.start, down.stop, halo, height)
     rows = result.rows(low, high)
     before = enlarge(_channels(result.image), result.grid, down.start, down.stop)[:, across]
@@ -134,7 +135,7 @@ def last_rows(rows: ResultRows) -> ResultRows:
     """Return the rows of a finished result, without tuning and faces after a second network, whose
     input has them already."""
     cut = rows.grid.cut
-    if has_second_pass(rows.settings, cut.height, cut.width):
+    if has_second_pass(rows.settings, cut.size):
         return replace(rows, settings=replace(rows.settings, tuning=False), patches=())
     return rows
 

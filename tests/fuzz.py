@@ -120,9 +120,9 @@ def _serve(path, image, folder):
     origin_of(path)
     pixels = image.rgb[:8, :8, :1] if image.grey else image.rgb[:8, :8]
     srgb_image(pixels, image.icc)
-    metadata = image.metadata.with_size(4 * image.width, 4 * image.height).with_resolution(300)
+    metadata = image.metadata.with_size(image.size.scale(4)).with_resolution(300)
     xmp = with_source_type(metadata.xmp, label_of(metadata.xmp, generated=False))
-    gain_map = encode_gain_map(image, (image.height, image.width))
+    gain_map = encode_gain_map(image, image.size)
     metadata = replace(metadata, xmp=xmp)
     png = finished_png(folder / "result.png", pixels, image.icc, metadata, gain_map)
     for name, choice in _OUTPUTS:

@@ -16,6 +16,7 @@ from numpy import ndarray
 from ..images import SourceImage
 from ..images.degradation import BLUR_MARGIN, blur_of, edge_energies
 from ..json_object import JsonObject
+from ..size import Size
 from .coherence import coherence_of
 from .face_detection import find_faces
 from .file_size import quality_of_size
@@ -71,13 +72,17 @@ class Analysis:
     transparency: bool = False
     face: tuple[float, float] | None = None
 
+    @property
+    def size(self) -> Size:
+        return Size(self.width, self.height)
+
 
 def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
     """Measure an image; faces are counted if `detector`, the file of the face detector, is given.
 
     Takes at most a second, whatever the size. Nothing is downloaded.
     """
-    measured: JsonObject = {"width": image.width, "height": image.height, "bits": image.bits}
+    measured: JsonObject = {**image.size._asdict(), "bits": image.bits}
     if image.alpha is not None:
         measured["transparency"] = bool(image.alpha.min() < image.levels)
     qualities: list[int] = []
@@ -103,13 +108,13 @@ def analyse(image: SourceImage, detector: Path | None = None) -> Analysis:
             "smoothness": round(smoothness_of(samples), 2),
             "haze": round(haze_amount(rgb), 3),
         }
-        if min(image.width, image.height) >= SIDES[0]:
+        if min(image.size) >= SIDES[0]:
             measured["softness"] = softness_of(samples)
     if detector:
         faces = find_faces(image.rgb, detector, precise=False)
         measured["faces"] = len(faces)
         if faces:
-            place = faces[0].nose / (image.width, image.height)
+            place = faces[0].nose / image.size
             measured["face"] = tuple(np.clip(place, 0, 1).tolist())
     return Analysis(
         **measured,
@@ -124,8 +129,8 @@ def _bytes_per_pixel(image: SourceImage, rgb: ndarray) -> float:
     """Return the bytes of the file without its profile and metadata, for each pixel inside the
     border."""
     others = image.icc, image.metadata.exif, image.metadata.xmp
-    height, width, _ = rgb.shape
-    return (image.bytes - sum(len(content) for content in others if content)) / (height * width)
+    rest = image.bytes - sum(len(content) for content in others if content)
+    return rest / Size.of_shape(rgb.shape).pixels
 
 
 def _blur(samples: ndarray) -> float:

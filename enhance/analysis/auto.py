@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..preset_names import RESIZE
 from ..settings import REFERENCE_PRESET
+from ..size import Size
 from . import Analysis
 
 CLEAN_NOISE = 2.45
@@ -84,7 +85,7 @@ def is_compressed(analysis: Analysis) -> bool:
 
 
 def _has_compressed_lines(analysis: Analysis) -> bool:
-    is_small = analysis.width * analysis.height <= SMALL_PIXELS
+    is_small = analysis.size.pixels <= SMALL_PIXELS
     return is_small and is_compressed(analysis) and analysis.coherence >= LINES
 
 
@@ -156,21 +157,19 @@ RULES = {
 rules do not apply."""
 
 
-def choose(
-    analysis: Analysis, available: Collection[str], size: tuple[int, int] | None = None
-) -> Choice:
+def choose(analysis: Analysis, available: Collection[str], size: Size | None = None) -> Choice:
     """Return what to run for an image, with the presets that are available; `gentle` replaces
     another one.
 
-    `size` is the height and width of the result, by default four times those of the image. A result
-    that is no larger than the image needs no network. A soft photo is downscaled first if the
-    result is small enough.
+    `size` is that of the result, by default four times that of the image. A result that is no
+    larger than the image needs no network. A soft photo is downscaled first if the result is small
+    enough.
     """
-    height, width = size or (4 * analysis.height, 4 * analysis.width)
-    if height <= analysis.height and width <= analysis.width:
+    size = size or analysis.size.scale(4)
+    if size.fits_into(analysis.size):
         return Choice(RESIZE, "large_enough")
     reduce = 1
-    if analysis.softness >= SOFT and width <= 4 / REDUCE * analysis.width:
+    if analysis.softness >= SOFT and size.width <= 4 / REDUCE * analysis.width:
         reduce = REDUCE
     rule = next(
         rule

@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from ..errors import WeightsError
 from ..images import Box
-from .samples import scaled_size
+from ..size import Size
 
 CROP = 512
 """The side of an aligned face in pixels."""
@@ -151,16 +151,17 @@ def _load(path: Path) -> cv2.FaceDetectorYN:
 
 def _views(rgb: ndarray) -> Iterator[tuple[ndarray, ndarray]]:
     """Yield the matrix from the image to a resized and rotated view of it, and the view."""
-    height, width = rgb.shape[:2]
-    longer = max(height, width)
+    whole = Size.of_shape(rgb.shape)
     for side, rotations in _VIEWS.items():
-        if side > max(2 * longer, _SMALLEST_SIDE):
+        if side > max(2 * whole.long_side, _SMALLEST_SIDE):
             continue
-        scale = side / longer
-        size = scaled_size(width, height, scale)
+        scale = side / whole.long_side
+        size = whole.scale(scale)
         interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         view = cv2.resize(rgb, size, interpolation=interpolation)
-        to_view = np.array([[size[0] / width, 0.0, 0.0], [0.0, size[1] / height, 0.0]])
+        across = size.width / whole.width
+        down = size.height / whole.height
+        to_view = np.array([[across, 0.0, 0.0], [0.0, down, 0.0]])
         for degrees in rotations:
             matrix, canvas = _rotation(size, degrees)
             yield compose(to_view, matrix), cv2.warpAffine(view, matrix, canvas)
@@ -171,19 +172,17 @@ def _rotation_matrix(degrees: float, scale: float = 1.0) -> ndarray:
     return cv2.getRotationMatrix2D((0, 0), -degrees, scale)[:, :2]
 
 
-def _rotation(size: tuple[int, int], degrees: float) -> tuple[ndarray, tuple[int, int]]:
-    """Return the matrix that rotates an image of width, height `size`, and the size of the rotated
-    image."""
+def _rotation(size: Size, degrees: float) -> tuple[ndarray, Size]:
+    """Return the matrix that rotates an image of `size`, and the size of the rotated image."""
     rotation = _rotation_matrix(degrees)
     canvas = np.abs(rotation) @ size
     shift = canvas / 2 - rotation @ (np.array(size) / 2)
-    return np.column_stack([rotation, shift]), scaled_size(*canvas)
+    return np.column_stack([rotation, shift]), Size(*map(round, canvas))
 
 
 def _detect(network: cv2.FaceDetectorYN, view: ndarray, matrix: ndarray) -> Iterator[Face]:
     """Yield the faces in a view of the image, in the pixels of the image."""
-    height, width, _ = view.shape
-    network.setInputSize((width, height))
+    network.setInputSize(Size.of_shape(view.shape))
     _, rows = network.detect(cv2.cvtColor(view, cv2.COLOR_RGB2BGR))
     if rows is None:
         return
@@ -335,12 +334,12 @@ def sample(pixels: ndarray, matrix: ndarray, side: int) -> ndarray:
     end = (corners.max(axis=0) + margin).clip(first + 1, last + 1)
     box = box_around(first, end)
     part = box.cut(pixels)
-    size = (box.width, box.height)
+    size = box.size
     if scale < _SMOOTH_BELOW:
-        size = scaled_size(box.width, box.height, scale)
+        size = box.size.scale(scale)
         part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
-    across = box.width / size[0]
-    down = box.height / size[1]
+    across = box.width / size.width
+    down = box.height / size.height
     # The centre of a pixel has integer coordinates.
     left = box.left + across / 2 - 0.5
     top = box.top + down / 2 - 0.5

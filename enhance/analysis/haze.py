@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy import ndarray
 
+from ..size import Size
 from .filters import guided_coefficients, local_variance
-from .samples import scaled_size
 
 HAZY = 0.1
 """The amount from which an image counts as hazy."""
@@ -78,7 +78,7 @@ _COLOUR_CHROMA = 0.07
 
 @dataclass(frozen=True, eq=False)
 class Haze:
-    """The haze of an image of `height` x `width`, for its removal from any part.
+    """The haze of an image of `size`, for its removal from any part.
 
     `airlight` is float32 [3], R, G, B in 0..1. `amount` is the median veil, 0 (clear) to 1. The
     veil of a pixel is `slope * mean(R, G, B) + offset`; both are float32 maps of the whole image,
@@ -89,8 +89,7 @@ class Haze:
     amount: float
     slope: ndarray
     offset: ndarray
-    height: int
-    width: int
+    size: Size
 
 
 def find_haze(rgb: ndarray) -> Haze:
@@ -123,14 +122,12 @@ def find_haze(rgb: ndarray) -> Haze:
     veil = _blur(covered, _VEIL_BLUR * side) * (1 - _SKY_KEPT * sky)
     radius = max(1, int(_GUIDE_RADIUS * side))
     slope, offset = guided_coefficients(veil, guide, radius, _FLAT_VARIANCE, cv2.BORDER_REFLECT)
-    height, width, _ = rgb.shape
     return Haze(
         airlight=np.clip(airlight, _LEAST_AIRLIGHT, 1),
         amount=share * amount,
         slope=share * slope,
         offset=share * offset,
-        height=height,
-        width=width,
+        size=Size.of_shape(rgb.shape),
     )
 
 
@@ -169,11 +166,11 @@ def _downscale(rgb: ndarray) -> ndarray:
 
 
 def _shrink(pixels: ndarray, longest: int) -> ndarray:
-    height, width = pixels.shape[:2]
-    scale = longest / max(height, width)
+    size = Size.of_shape(pixels.shape)
+    scale = longest / size.long_side
     if scale >= 1:
         return pixels
-    return cv2.resize(pixels, scaled_size(width, height, scale), interpolation=cv2.INTER_AREA)
+    return cv2.resize(pixels, size.scale(scale), interpolation=cv2.INTER_AREA)
 
 
 def _airlight(light: ndarray, side: int) -> ndarray:

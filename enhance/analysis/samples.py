@@ -112,8 +112,3 @@ def cosines(side: int) -> ndarray:
     """Return the matrix of the orthonormal DCT-II [side, side], one frequency a row."""
     # The inverse transform of a single frequency is its cosine.
     return cv2.dct(np.eye(side), flags=cv2.DCT_INVERSE | cv2.DCT_ROWS).astype(np.float32)
-
-
-def scaled_size(width: float, height: float, scale: float = 1.0) -> tuple[int, int]:
-    """Return the whole width and height, at least 1, of an image that is scaled."""
-    return max(1, round(width * scale)), max(1, round(height * scale))

@@ -19,6 +19,7 @@ from .. import models
 from ..errors import MemoryShortError, SettingsError
 from ..jobs.scheduler import Job, Progress
 from ..settings import WeightInterpolation
+from ..size import Size
 from .device import (
     PRECISIONS,
     free_memory,
@@ -71,10 +72,10 @@ class Engine:
         self._model: Any = None  # with `name` and `bytes`
         self._model_key: Hashable = None
 
-    def estimate(self, model: str, height: int, width: int, bits: int = 8) -> float:
+    def estimate(self, model: str, size: Size, bits: int = 8) -> float:
         """Return the expected seconds of a network on this machine for an image of this size."""
         dtype = PRECISIONS[self.precision(bits, model)]
-        return self._estimates.seconds(model, dtype, height * width)
+        return self._estimates.seconds(model, dtype, size.pixels)
 
     def precision(self, bits: int = 8, model: str | None = None) -> str:
         """Return the precision of a model, or of any, for an image of `bits` bits per channel."""
@@ -143,7 +144,7 @@ class Engine:
         recipe = _recipe(model)
         job = job or Job()
         dtype = PRECISIONS[self.precision(8 * rgb.itemsize, recipe.model)]
-        columns = streams_columns(*rgb.shape[:2])
+        columns = streams_columns(Size.of_shape(rgb.shape))
         along, across, _ = swap_axes(rgb, columns).shape
         parts = self._parts(recipe.model, dtype, along, across)
         clock = run_clock(along, self._estimates.seconds(recipe.model, dtype, along * across))
@@ -172,9 +173,9 @@ class Engine:
         errors."""
         recipe = _recipe(model)
         scale = models.graph_of(recipe.model).scale
-        height, width = rgb.shape[:2]
-        columns = streams_columns(height, width)
-        result = np.empty((scale * height, scale * width, 3), rgb.dtype)
+        size = Size.of_shape(rgb.shape)
+        columns = streams_columns(size)
+        result = np.empty((*size.scale(scale).shape, 3), rgb.dtype)
         along = swap_axes(result, columns)
         filled = 0
         for strip in self.stream(rgb, recipe, **options):
@@ -198,7 +199,7 @@ class Engine:
             room = DEVICE_THREAD.call(lambda: free_memory(self.device))
 
         def bytes_of(width: int) -> int:
-            _, columns = graph.grid(1, width)
+            columns = graph.grid_length(width)
             return stream_bytes(graph, columns, SMALLEST_STRIP, dtype.itemsize, _CPU_STRIPS)
 
         return divide_to_fit(graph, along, across, bytes_of, room)
@@ -216,7 +217,7 @@ class Engine:
     ) -> Strips:
         """Yield the strips of a part of the image, which fits into memory."""
         image = swap_axes(part, columns)
-        height, width, _ = image.shape
+        size = Size.of_shape(image.shape)
         busy_seconds = 0.0
 
         def network() -> RowNetwork:
@@ -224,7 +225,7 @@ class Engine:
 
         def begin() -> Steps:
             reader = row_reader(image, self.device)
-            rows = ImageRows(network().graph, height, width, reader, columns)
+            rows = ImageRows(network().graph, size, reader, columns)
             stream = PhasedStream(rows, dtype, folder=folder)
             return Steps(stream, tile, dtype)
 
@@ -256,7 +257,7 @@ class Engine:
         finally:
             submitted.cancel()
             del submitted  # The traceback of an error would keep its rows in memory.
-        self._estimates.record(recipe.model, dtype, height * width, busy_seconds)
+        self._estimates.record(recipe.model, dtype, size.pixels, busy_seconds)
 
     def _load(self, key: Hashable, load: Callable[[], ModelT]) -> ModelT:
         """Return the model of a key, and load it if it is not in memory; only on the device's

@@ -15,6 +15,7 @@ from enhance.models.graphs import Graph
 from .. import models
 from ..jobs.scheduler import Job
 from ..settings import WeightInterpolation
+from ..size import Size
 from .device_thread import DEVICE_THREAD
 from .kernels import ImageRows
 from .phased_stream import PhasedStream
@@ -83,7 +84,7 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
     job = Job("preview")
 
     def run() -> None:
-        image_rows = ImageRows(graph, rows, _WIDTH, lambda first, last: image[first:last])
+        image_rows = ImageRows(graph, Size(_WIDTH, rows), lambda first, last: image[first:last])
         stream = PhasedStream(image_rows, dtype)
         steps = Steps(stream, _TILE, dtype, replace(threads, strips=1))
         while not stream.finished:

@@ -33,6 +33,8 @@ from enhance.models.graphs import (
     Unshuffle,
 )
 
+from ..size import Size
+
 RowReader = Callable[[int, int], Tensor]
 """Returns the rows [first, last) of an image, float32 [last - first, W, 3] in 0..1."""
 _CHANNELS_AT_ONCE = 16
@@ -383,20 +385,20 @@ class ImageRows:
     def __init__(
         self,
         graph: Graph,
-        height: int,
-        width: int,
+        size: Size,
         read: RowReader,
         transposed: bool = False,
     ):
         self.graph = graph
         self.transposed = transposed
         self.device = read(0, 1).device
-        self.height, self.width = graph.grid(height, width)
-        self.output_size = height * graph.scale, width * graph.scale
+        self.height = graph.grid_length(size.height)
+        self.width = graph.grid_length(size.width)
+        self.output_size = size.scale(graph.scale)
         self._read = read
         self._fold = graph.unshuffle
-        self._rows = _reflected(height, self.height * self._fold, graph.margin)
-        self._columns = _reflected(width, self.width * self._fold, graph.margin)
+        self._rows = _reflected(size.height, self.height * self._fold, graph.margin)
+        self._columns = _reflected(size.width, self.width * self._fold, graph.margin)
 
     def rows(self, first: int, last: int) -> Tensor:
         """Return rows of the network's grid, float32 [n, W, C].

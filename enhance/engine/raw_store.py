@@ -31,6 +31,7 @@ from enhance.models.memory import ImagePart
 from ..errors import StorageError
 from ..files import AtomicFile, check_disk_space, storage_errors
 from ..images import spans
+from ..size import Size
 
 Strips = Generator[ndarray, None, None]
 ShareDone = Callable[[float], object]
@@ -43,10 +44,10 @@ _BLOCK_BYTES = 16 << 20
 _LENGTH_BYTES = 8
 
 
-def streams_columns(height: int, width: int) -> bool:
+def streams_columns(size: Size) -> bool:
     """Return whether an image of this size is streamed from left to right, because that needs less
     memory."""
-    return width > height
+    return size.width > size.height
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ def strips_of_parts(
     order of the image. `run(part, columns, report)` yields the strips of a part. Raises
     StorageError if there is not enough disk space.
     """
-    columns = streams_columns(*rgb.shape[:2])
+    columns = streams_columns(Size.of_shape(rgb.shape))
     image = swap_axes(rgb, columns)  # Its rows are divided.
     width = scale * image.shape[1]
     total = sum(part.height for part in parts)

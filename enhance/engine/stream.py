@@ -386,7 +386,7 @@ class Stream:
 
     def _collect(self) -> Tensor:
         window = self._windows[-1]
-        height, width = self._image.output_size
+        width, height = self._image.output_size
         first = window.start
         last = min(window.end, height)  # The grid can extend beyond the image.
         rows = torch.empty(0, width, 3)

@@ -25,6 +25,7 @@ from ..metadata.metadata import INPUT_NOTES
 from ..metadata.output_formats import fit_to_format
 from ..metadata.provenance import Origin, origin_of
 from ..metadata.source_type import read_source_type, with_source_type
+from ..size import Size
 from .avif import AVIF
 from .format import FinishedImage, Format
 from .jpeg import JPEG
@@ -160,24 +161,24 @@ class Encoding:
             known.remove("gain_map_left")
         return [note for note in notes if note in known]
 
-    def check(self, width: int, height: int) -> None:
+    def check(self, size: Size) -> None:
         """Check that an image of this size can be encoded.
 
         Raises PictureError if it is too large for the format, MemoryShortError if there is not
         enough memory, and SettingsError if the library of the format is not installed.
         """
         form = self.file_format
-        size = {"format": form.name, "width": width, "height": height}
+        facts = {"format": form.name, **size._asdict()}
         if not form.is_available():
             raise SettingsError("format_missing", format=form.name, library=form.library)
-        if max(width, height) > form.side:
-            raise PictureError("format_too_long", limit=form.side, **size)
-        if width * height > form.pixels:
-            raise PictureError("format_too_large", limit=PixelCount(form.pixels), **size)
-        needed = width * height * form.memory_per_pixel(self.quality)
+        if size.long_side > form.side:
+            raise PictureError("format_too_long", limit=form.side, **facts)
+        if size.pixels > form.pixels:
+            raise PictureError("format_too_large", limit=PixelCount(form.pixels), **facts)
+        needed = size.pixels * form.memory_per_pixel(self.quality)
         free = free_system_memory()
         if needed > free:
-            raise MemoryShortError("format_memory", needed=needed / 1e9, free=free / 1e9, **size)
+            raise MemoryShortError("format_memory", needed=needed / 1e9, free=free / 1e9, **facts)
 
 
 def export(
@@ -199,7 +200,6 @@ def export(
         return
     form = encoding.file_format
     with PngReader(png) as reader:
-        height, width = reader.size
         origin = origin_of(png)
         mark = b""
         if marked or encoding.metadata != "none":
@@ -218,7 +218,7 @@ def export(
             with temporary.open("xb") as file, ExitStack() as held:
                 if form.memory is not None:
                     held.enter_context(_only_image(stop))
-                encoding.check(width, height)
+                encoding.check(reader.size)
                 form.write(file, image)
 
         write_atomically(target, write_file, durable=True)

@@ -127,8 +127,7 @@ class FinishedImage:
 
         Raises Cancelled.
         """
-        height, _ = self.png.size
-        for first, last in spans(height, step):
+        for first, last in spans(self.png.size.height, step):
             check_stop(self.stop)
             values = self.png.rows(first, last)
             if values.shape[2] in (2, 4) and not self.form.alpha:

@@ -66,7 +66,6 @@ def _write_photo(file: BinaryIO, image: FinishedImage, attached: bytes) -> bytes
     Each strip of whole blocks is a restart interval. `attached` is the gain map behind the JPEG; it
     can be empty.
     """
-    height, _ = image.png.size
     subsampling = "4:2:0"
     block = 16
     if image.is_fine:
@@ -86,7 +85,7 @@ def _write_photo(file: BinaryIO, image: FinishedImage, attached: bytes) -> bytes
             restart_marker_rows=step // block,
             **metadata,
         )
-        return _split(coded.getvalue(), height)
+        return _split(coded.getvalue(), image.png.size.height)
 
     strips = image.strips(step)
     # Without `optimize`, Pillow uses the standard Huffman tables, so the head of the first strip

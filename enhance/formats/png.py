@@ -33,6 +33,7 @@ from ..metadata.png_chunks import (
     profile_chunk,
 )
 from ..metadata.provenance import marked_ending
+from ..size import Size
 from .format import FinishedImage, Format
 from .png_reader import GAIN_MAP_CHUNK, NO_FILTER, UP_FILTER, rows_per_chunk
 
@@ -47,8 +48,7 @@ class PngHeader:
     `gain_map` is the gain map for files in other formats, as a JPEG; no PNG shows it.
     """
 
-    width: int
-    height: int
+    size: Size
     channels: int
     bits: int = 8
     icc: bytes | None = None
@@ -60,7 +60,7 @@ class PngHeader:
         yield SIGNATURE
         colour_type = COLOUR_TYPES[self.channels]
         # The last bytes are the only compression, the only filter method and no interlacing.
-        header = struct.pack(">IIBB3x", self.width, self.height, self.bits, colour_type)
+        header = struct.pack(">IIBB3x", *self.size, self.bits, colour_type)
         yield make_chunk(b"IHDR", header)
         if self.icc:
             yield profile_chunk(self.icc)
@@ -80,10 +80,10 @@ class PngWriter:
         self.header = header
         self.mark = mark
         self._sink = sink
-        self._rows_left = header.height
+        self._rows_left = header.size.height
         self._dtype = np.dtype(f"u{header.bits // 8}")
-        self._row_shape = (header.width, header.channels)
-        self._rows_of_chunk = rows_per_chunk(header.width * header.channels * header.bits // 8)
+        self._row_shape = (header.size.width, header.channels)
+        self._rows_of_chunk = rows_per_chunk(header.size.width * header.channels * header.bits // 8)
         self._chunk_rows = 0
         self._row_above: ndarray | int = 0  # above the first row of a chunk
         self._deflate = isal_zlib.compressobj(_LEVEL)
@@ -162,8 +162,8 @@ def encode_png(array: ndarray, *, icc: bytes | None = None, mark: bytes | None =
 
     `array` is uint8 or uint16 [H, W, C] with 1 to 4 channels.
     """
-    height, width, channels = array.shape
-    header = PngHeader(width, height, channels, bits=array.dtype.itemsize * 8, icc=icc)
+    size = Size.of_shape(array.shape)
+    header = PngHeader(size, array.shape[2], bits=array.dtype.itemsize * 8, icc=icc)
     sink = io.BytesIO()
     writer = PngWriter(sink, header, mark)
     writer.write(array)
@@ -174,8 +174,7 @@ def encode_png(array: ndarray, *, icc: bytes | None = None, mark: bytes | None =
 def _write(file: BinaryIO, image: FinishedImage) -> None:
     """Write a finished PNG with other metadata. Its compressed pixels are copied."""
     png = image.png
-    height, width = png.size
-    header = PngHeader(width, height, png.channels, png.bits, png.icc, image.metadata)
+    header = PngHeader(png.size, png.channels, png.bits, png.icc, image.metadata)
     file.writelines(header.head())
     png.copy_pixels(file)
     file.write(image.ending(SIGNATURE) or END)

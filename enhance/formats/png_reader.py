@@ -19,6 +19,7 @@ from ..images.worker import WORKERS
 from ..metadata import Metadata
 from ..metadata.containers import Chunk, chunk_content, first_chunks
 from ..metadata.png_chunks import COLOUR_TYPES, read_chunk, read_profile, scan_chunks
+from ..size import Size
 
 GAIN_MAP_CHUNK = b"enGM"
 """The name of the chunk that stores the gain map. Other programs ignore it."""
@@ -40,8 +41,8 @@ class PngReader:
 
     Each IDAT chunk contains whole rows, which do not depend on the chunks before.
 
-    `size` is (height, width), `channels` 1 to 4, `bits` 8 or 16. Raises PictureError if the file is
-    missing, damaged or was saved again by another program.
+    `channels` is 1 to 4, `bits` 8 or 16. Raises PictureError if the file is missing, damaged or was
+    saved again by another program.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +63,7 @@ class PngReader:
         width, height, bits, kind, interlaced = struct.unpack(">IIBB2xB", header)
         if bits not in (8, 16) or interlaced or min(width, height) < 1:
             raise ValueError("a PNG that this program does not write")
-        self.size = (height, width)
+        self.size = Size(width, height)
         self.channels = _CHANNELS[kind]
         self.bits = bits
         self.row_bytes = width * self.channels * bits // 8
@@ -127,8 +128,7 @@ class PngReader:
         # The filter Up works on bytes, so 16-bit values are put together after the sums.
         content = np.cumsum(values[:, 1:], axis=0, dtype=np.uint8)
         pixels = content.view(self._dtype).astype(self._dtype.newbyteorder("="), copy=False)
-        _, width = self.size
-        pixels = pixels.reshape(-1, width, self.channels)
+        pixels = pixels.reshape(-1, self.size.width, self.channels)
         self._cached = (index, pixels)
         return pixels
 

@@ -14,8 +14,9 @@ from PIL import Image, ImageCms
 
 from ..errors import PictureError
 from ..files import write_atomically
-from ..images import Box, Size, SourceImage
+from ..images import Box, SourceImage
 from ..images.colour import grey_as_rgb, in_srgb, to_8_bits
+from ..size import Size
 from .png import encode_png
 from .png_reader import PngReader, read_region
 
@@ -30,15 +31,15 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 class Thumbnail:
     """A small version of an image, built from strips [n, width, C] from top to bottom.
 
-    The image has `height` x `width` px, and no side of the thumbnail is longer than `limit`.
+    `size` is that of the image, and no side of the thumbnail is longer than `limit`.
     `pixels`, uint8 RGB or RGBA, are black or transparent where no strip has arrived.
     """
 
-    def __init__(self, height: int, width: int, limit: int, channels: int = 3):
-        self.size = small_size(width, height, limit)
+    def __init__(self, size: Size, limit: int, channels: int = 3):
+        self.size = small_size(size, limit)
         screen_channels = 4 if channels in (2, 4) else 3
-        self.pixels = np.zeros((*self.size, screen_channels), np.uint8)
-        self._ratio = height / self.size[0]
+        self.pixels = np.zeros((*self.size.shape, screen_channels), np.uint8)
+        self._ratio = size.height / self.size.height
         self._added = 0
 
     def add(self, strip: ndarray) -> None:
@@ -50,7 +51,7 @@ class Thumbnail:
         self._added += len(strip)
         high = round(self._added / self._ratio)
         if high > low:
-            size = (high - low, self.size[1])
+            size = Size(self.size.width, high - low)
             self.pixels[low:high] = resize_for_screen(strip, size)
 
 
@@ -59,9 +60,8 @@ def overview(result: PngReader, limit: int) -> ndarray:
 
     Raises PictureError.
     """
-    height, width = result.size
-    step = max(1, max(height, width) // limit)
-    return resize_to_fit(read_region(result.rows, Box(0, 0, width, height), step), limit)
+    step = max(1, result.size.long_side // limit)
+    return resize_to_fit(read_region(result.rows, Box(0, 0, *result.size), step), limit)
 
 
 def to_screen(pixels: ndarray) -> ndarray:
@@ -73,28 +73,26 @@ def to_screen(pixels: ndarray) -> ndarray:
 
 
 def resize_for_screen(pixels: ndarray, size: Size) -> ndarray:
-    """Resize an image to `size` (height, width) and convert it to uint8 RGB or RGBA."""
+    """Resize an image to `size` and convert it to uint8 RGB or RGBA."""
     return to_screen(_resize(pixels, size))
 
 
 def resize_to_fit(pixels: ndarray, limit: int) -> ndarray:
     """Resize an image to at most `limit` px per side and convert it to uint8 RGB or RGBA."""
-    height, width = pixels.shape[:2]
-    return resize_for_screen(pixels, small_size(width, height, limit))
+    return resize_for_screen(pixels, small_size(Size.of_shape(pixels.shape), limit))
 
 
 def _resize(pixels: ndarray, size: Size) -> ndarray:
-    height, width = size
-    is_smaller = height * width < pixels.shape[0] * pixels.shape[1]
+    is_smaller = size.pixels < Size.of_shape(pixels.shape).pixels
     interpolation = cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC
-    resized = cv2.resize(pixels, (width, height), interpolation=interpolation)
-    return resized.reshape(height, width, -1)  # OpenCV drops the axis of a single channel.
+    resized = cv2.resize(pixels, size, interpolation=interpolation)
+    return resized.reshape(*size.shape, -1)  # OpenCV drops the axis of a single channel.
 
 
-def small_size(width: int, height: int, limit: int) -> Size:
-    """Return height and width of an image reduced to at most `limit` px per side."""
-    factor = max(1.0, max(width, height) / limit)
-    return max(1, round(height / factor)), max(1, round(width / factor))
+def small_size(size: Size, limit: int) -> Size:
+    """Return the size of an image reduced to at most `limit` px per side."""
+    factor = max(1.0, size.long_side / limit)
+    return Size(max(1, round(size.width / factor)), max(1, round(size.height / factor)))
 
 
 def whole_image(image: SourceImage, size: Size) -> ndarray:
@@ -175,8 +173,7 @@ def thumbnail_of(png: Path) -> str:
     """Return the thumbnail of a result for a list as a `data:` URL, or "" if the result is too
     large."""
     with suppress(PictureError, OSError), PngReader(png) as result:
-        height, width = result.size
-        if height * width <= _MAX_LISTED_PIXELS:
+        if result.size.pixels <= _MAX_LISTED_PIXELS:
             icc = result.icc if result.channels > 2 else None
             return data_url(overview(result, LIST_SIDE), icc)
     return ""

@@ -69,9 +69,8 @@ class _Layout:
 def _write(file: BinaryIO, image: FinishedImage) -> None:
     """Write a TIFF. It is a BigTIFF if the pixels have more than about 4 GB."""
     exif = image.metadata.exif or EMPTY
-    height, _ = image.png.size
     order = byte_order(exif)
-    is_big = height * image.png.row_bytes > _CLASSIC_BYTES
+    is_big = image.png.size.height * image.png.row_bytes > _CLASSIC_BYTES
     if is_big:
         layout = _Layout(order, "Q", "Q", _LONG8, main_offset=8)
         file.write(exif[:2] + layout.pack("H", 43, 8, 0) + bytes(8))
@@ -125,7 +124,7 @@ def _predict(rows: ndarray, order: str) -> bytes:
 
 def _image_entries(image: FinishedImage, layout: _Layout) -> dict[int, _Entry]:
     """Return the entries of the pixels, and of the metadata that EXIF does not contain."""
-    height, width = image.png.size
+    width, height = image.png.size
     channels = image.png.channels
     icc = image.png.icc
     shorts = {

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..size import Size
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -151,10 +153,10 @@ def format_seconds(language: str, seconds: float) -> str:
     return translate(language, "seconds", n=f"{seconds:.1f}")
 
 
-def format_print_size(language: str, width: int, height: int, dpi: int) -> str:
+def format_print_size(language: str, size: Size, dpi: int) -> str:
     """Format the print size at `dpi` as "28.4 × 21.3 cm (11.2 × 8.4 in)"."""
-    wide = width / dpi
-    high = height / dpi
+    wide = size.width / dpi
+    high = size.height / dpi
     return translate(
         language, "print_size", width=2.54 * wide, height=2.54 * high, wide=wide, high=high
     )

@@ -23,6 +23,7 @@ from PIL import Image, ImageChops, ImageCms
 from ..errors import PictureError
 from ..metadata.png_chunks import pixel_chunks
 from ..metadata.profiles import open_profile, profile_space
+from ..size import Size
 from . import jxl_reader, raw
 from .downscaling import spans, widen
 from .file_types import open_with_pillow
@@ -43,8 +44,8 @@ CONVERTED_MODES = ("CMYK", "LAB")
 Part: TypeAlias = Callable[[Box], ndarray]
 """A function that returns the pixels of a file in a box, as stored: uint8 or, of an image of 16
 bits, uint16 [h, w, C], grey or RGB, then alpha if there is any."""
-_Decoded: TypeAlias = tuple[tuple[int, ...], Part]
-"""Height and width, and the pixels."""
+_Decoded: TypeAlias = tuple[Size, Part]
+"""The size and the pixels."""
 
 
 def decode_pixels(header: Header, file: BinaryIO) -> Part:
@@ -59,7 +60,7 @@ def decode_pixels(header: Header, file: BinaryIO) -> Part:
     if header.format == "PNG":
         file = io.BytesIO(pixel_chunks(file))
     size, part = decoders.get(header.format, _pillow_pixels)(header, file)
-    if size != (header.height, header.width):
+    if size != header.size:
         raise ValueError("the header states another size")
     return part
 
@@ -83,7 +84,7 @@ def _pillow_pixels(header: Header, file: BinaryIO) -> _Decoded:
         cropped = image.crop((box.left, box.top, box.right, box.bottom))
         return np.asarray(convert(cropped)).reshape(box.height, box.width, -1)
 
-    return (image.height, image.width), part
+    return Size(*image.size), part
 
 
 def _conversion_to_srgb(header: Header, image: Image.Image) -> Callable[[Image.Image], Image.Image]:
@@ -130,7 +131,7 @@ def _deep_pixels(header: Header, file: BinaryIO) -> _Decoded:
             return values
         return cv2.cvtColor(values[..., :3], cv2.COLOR_BGR2RGB)
 
-    return stored.shape[:2], part
+    return Size.of_shape(stored.shape), part
 
 
 def _jxl_pixels(header: Header, file: BinaryIO) -> _Decoded:
@@ -146,13 +147,13 @@ def _raw_pixels(header: Header, file: BinaryIO) -> _Decoded:
     with raw.open_raw(file) as opened:
         stored = raw.develop(opened)
     # LibRaw stretches or rotates the images of a few sensors.
-    if stored.shape[:2] != (header.height, header.width):
+    if Size.of_shape(stored.shape) != header.size:
         raise PictureError("image_camera_raw")
     return _array_pixels(stored)
 
 
 def _array_pixels(stored: ndarray) -> _Decoded:
-    return stored.shape[:2], lambda box: box.cut(stored)
+    return Size.of_shape(stored.shape), lambda box: box.cut(stored)
 
 
 def fill_transparent(rows: Callable[[int, int], ndarray], height: int) -> Iterator[ndarray]:

@@ -91,7 +91,7 @@ def read_file_facts(path: Path, max_pixels: int, max_bytes: int | None) -> FileF
     """Return the facts in the file's header without decoding a pixel. Raises PictureError."""
     with _picture_errors(), _open_checked(path, max_pixels, max_bytes) as (file, size):
         header = read_header(file, max_pixels=max_pixels)
-    height, width = header.upright_size
+    width, height = header.upright_size
     dpi = header.metadata.dpi or ()
     return FileFacts(
         name=path.name,
@@ -128,7 +128,7 @@ def decode(
 ) -> Iterator[Any]:
     """Decode an image; of an animation or a file with several pages, the first.
 
-    Yield height, width and whether there is alpha, together with a SourceImage without pixels; then
+    Yield the size and whether there is alpha, together with a SourceImage without pixels; then
     strips from top to bottom, uint8 or uint16 [n, W, 3 or 4], RGB and alpha if there is any.
     `begin` is called before a decoder receives the file. `max_bytes` None is the size of
     `max_pixels` pixels without compression. Raises PictureError.
@@ -143,7 +143,7 @@ def decode(
         channels = pixel.shape[2]
         grey = channels < 3
         has_alpha = channels in (2, 4)
-        height, width = header.upright_size
+        upright_size = header.upright_size
         icc = None
         if header.mode not in CONVERTED_MODES:
             icc = fitting_profile(header.icc, grey)
@@ -162,12 +162,13 @@ def decode(
             first_block=_first_block(header),
             gain_map=_gain_map(header, file),
         )
-        yield (height, width, has_alpha), image
+        yield (upright_size, has_alpha), image
         rows = partial(_upright_rows, part, header)
         if has_alpha:
-            yield from fill_transparent(rows, height)
+            yield from fill_transparent(rows, upright_size.height)
         else:
-            for first, last in spans(height, max(1, _STRIP_PIXELS // width)):
+            fitting = _STRIP_PIXELS // upright_size.width
+            for first, last in spans(upright_size.height, max(1, fitting)):
                 yield rows(first, last)
         _check_unchanged(file, before, sha256)
 
@@ -178,7 +179,7 @@ def _first_block(header: Header) -> tuple[int, int]:
     Blocks begin at the first stored row and column, which can be the last ones of the upright
     image.
     """
-    height, width = header.upright_size
+    width, height = header.upright_size
     row = height % 8 if header.orientation in _REVERSED_ROWS else 0
     column = width % 8 if header.orientation in _REVERSED_COLUMNS else 0
     return row, column
@@ -212,13 +213,12 @@ def _sha256(file: BinaryIO) -> str:
 
 def _upright_rows(part: Part, header: Header, first: int, last: int) -> ndarray:
     """Return the rows [first, last) of the upright image, [n, W, 3 or 4]."""
-    height, _ = header.upright_size
     start = first
     if header.orientation in _REVERSED_ROWS:
-        start = height - last
-    box = Box(0, start, header.width, last - first)
+        start = header.upright_size.height - last
+    box = Box(0, start, header.size.width, last - first)
     if header.orientation >= 5:
-        box = Box(start, 0, last - first, header.height)
+        box = Box(start, 0, last - first, header.size.height)
     values = _upright(part(box), header.orientation)
     if values.shape[2] < 3:
         return grey_as_rgb(values)
@@ -229,14 +229,14 @@ def _budget(header: Header, size: int) -> DecodeBudget:
     """Return the limits for decoding a file of `size` bytes."""
     bits = header.bits
     bytes_per_pixel = _BYTES_PER_PIXEL[bits].get(header.format, _OTHER_BYTES[bits])
-    pixels = header.width * header.height
+    pixels = header.size.pixels
     memory = pixels * bytes_per_pixel + 2 * size
     if header.has_alpha:
-        height, width = header.upright_size
+        width, height = header.upright_size
         memory += _FILL_BYTES * width * min(2 * BLOCK, height)
     if header.gain_map:
-        pixels += header.gain_map.pixels
-        memory += header.gain_map.pixels * _BYTES_PER_PIXEL[8]["JPEG"]
+        pixels += header.gain_map.size.pixels
+        memory += header.gain_map.size.pixels * _BYTES_PER_PIXEL[8]["JPEG"]
     return DecodeBudget(memory, _SECONDS + _SECONDS_PER_MEGAPIXEL[bits] * pixels / 1e6)
 
 

@@ -9,8 +9,6 @@ import cv2
 import numpy as np
 from numpy import ndarray
 
-Size: TypeAlias = tuple[int, int]
-"""Height and width."""
 Span: TypeAlias = tuple[int, int]
 """Rows or columns [first, last)."""
 
@@ -33,15 +31,10 @@ def ceil_div(number: int, divisor: int) -> int:
     return -(-number // divisor)
 
 
-def downscaled_size(height: int, width: int, factor: int) -> Size:
-    """Return height and width after downscaling; incomplete blocks at the border count."""
-    return ceil_div(height, factor), ceil_div(width, factor)
-
-
 def block_means(pixels: ndarray, factor: int) -> ndarray:
     """Return the mean of each block of `factor` x `factor` px, also of incomplete ones."""
     height, width, *channels = pixels.shape
-    means = np.empty((*downscaled_size(height, width, factor), *channels), pixels.dtype)
+    means = np.empty((ceil_div(height, factor), ceil_div(width, factor), *channels), pixels.dtype)
     for rows, down in _whole_and_rest(height, factor):
         for columns, across in _whole_and_rest(width, factor):
             part = means[down, across]

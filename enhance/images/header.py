@@ -29,8 +29,8 @@ from ..metadata.profiles import limit_profile
 from ..metadata.reading import pillow_metadata, tiff_metadata
 from ..metadata.tiff_directories import count_pages, load_directory
 from ..metadata.xmp import accept_xmp
+from ..size import Size
 from . import jxl_reader, raw
-from .downscaling import Size
 from .file_types import detect_format, open_with_pillow
 from .limits import check_size
 
@@ -45,14 +45,13 @@ _CAMERA_PHOTOMETRIC = (32803, 34892)
 class Header:
     """Header of an image file.
 
-    `width` and `height` are as stored, before `orientation` (1 to 8) is applied. `icc` and
-    `metadata` are as found in the file, unchecked. `jpeg_tables` are as in `SourceImage`.
+    `size` is as stored, before `orientation` (1 to 8) is applied. `icc` and `metadata` are as found
+    in the file, unchecked. `jpeg_tables` are as in `SourceImage`.
     """
 
     format: str
     mode: str
-    width: int
-    height: int
+    size: Size
     metadata: Metadata
     icc: bytes | None = None
     has_alpha: bool = False
@@ -68,10 +67,10 @@ class Header:
 
     @property
     def upright_size(self) -> Size:
-        """Height and width after the orientation is applied."""
+        """The size after the orientation is applied."""
         if self.orientation >= 5:
-            return self.width, self.height
-        return self.height, self.width
+            return self.size.transpose()
+        return self.size
 
 
 def read_header(file: BinaryIO, *, max_pixels: int) -> Header:
@@ -94,7 +93,7 @@ def read_header(file: BinaryIO, *, max_pixels: int) -> Header:
         header = readers[kind](file)
     else:
         header = _pillow_header(kind, file)
-    check_size(header.width, header.height, max_pixels)
+    check_size(header.size, max_pixels)
     metadata = header.metadata
     if header.frames > 1:
         metadata = metadata.with_note("first_frame")
@@ -119,8 +118,7 @@ def _pillow_header(kind: str, file: BinaryIO) -> Header:
         return Header(
             kind,
             image.mode,
-            image.width,
-            image.height,
+            Size(*image.size),
             metadata,
             icc=image.info.get("icc_profile"),
             has_alpha=image.has_transparency_data,
@@ -155,8 +153,7 @@ def _png_header(file: BinaryIO) -> Header:
     return Header(
         "PNG",
         mode,
-        width,
-        height,
+        Size(width, height),
         metadata,
         icc=png_chunks.read_profile(file, chunks),
         # OpenCV ignores a transparent level of 16-bit grey.
@@ -179,11 +176,9 @@ def _tiff_header(file: BinaryIO) -> Header:
     has_preview_first = tags.get("NewSubfileType", 0) & 1
     if "DNGVersion" in tags or has_preview_first or photometric in _CAMERA_PHOTOMETRIC:
         return _raw_header(file, tags)
-    width = int(tags["ImageWidth"])
-    height = int(tags["ImageLength"])
-    size = (width, height)
+    size = Size(int(tags["ImageWidth"]), int(tags["ImageLength"]))
     if tags.get("Orientation") in (5, 6, 7, 8):  # Both decoders apply the orientation.
-        size = (height, width)
+        size = size.transpose()
     if max(tags.get("BitsPerSample", (1,))) > 8 and photometric in (0, 1, 2):
         mode = _deep_tiff_mode(tags)
         has_alpha = mode == "RGBA;16" and max(tags.get("ExtraSamples", (2,))) == 2
@@ -194,7 +189,7 @@ def _tiff_header(file: BinaryIO) -> Header:
     return Header(
         "TIFF",
         mode,
-        *size,
+        size,
         tiff_metadata(file, tags),
         icc=tags.get("ICCProfile"),
         has_alpha=has_alpha,
@@ -235,8 +230,7 @@ def _jxl_header(file: BinaryIO) -> Header:
     return Header(
         "JXL",
         mode,
-        facts.width,
-        facts.height,
+        Size(facts.width, facts.height),
         Metadata(exif, accept_xmp(facts.xmp), dpi=read_dpi(exif)),
         icc=facts.icc,
         has_alpha=facts.has_alpha,
@@ -256,8 +250,7 @@ def _raw_header(file: BinaryIO, tags: dict[str, Any] | None = None) -> Header:
         return Header(
             "RAW",
             _deep_mode(mode),
-            opened.sizes.iwidth,
-            opened.sizes.iheight,
+            Size(opened.sizes.iwidth, opened.sizes.iheight),
             metadata.with_note("raw_developed"),
             orientation=raw.ORIENTATIONS.get(opened.sizes.flip, 1),
         )

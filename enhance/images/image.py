@@ -12,8 +12,9 @@ from numpy import ndarray
 from ..errors import SettingsError
 from ..metadata import Metadata
 from ..metadata.gain_map import GainMap
+from ..size import Size
 from .degradation import Degradation, measure_degradation
-from .downscaling import block_means, ceil_div, downscaled_size, widen
+from .downscaling import block_means, ceil_div, widen
 
 
 @dataclass(frozen=True)
@@ -59,24 +60,28 @@ class Box:
     def bottom(self) -> int:
         return self.top + self.height
 
-    def expand(self, margin: int, width: int, height: int) -> Box:
-        """Return the box with a margin on every side, within an image of `width` x `height`."""
-        left, right = widen(self.left, self.right, margin, width)
-        top, bottom = widen(self.top, self.bottom, margin, height)
+    @property
+    def size(self) -> Size:
+        return Size(self.width, self.height)
+
+    def expand(self, margin: int, size: Size) -> Box:
+        """Return the box with a margin on every side, within an image of `size`."""
+        left, right = widen(self.left, self.right, margin, size.width)
+        top, bottom = widen(self.top, self.bottom, margin, size.height)
         return Box(left, top, right - left, bottom - top)
 
-    def align_to_grid(self, step: int, width: int, height: int) -> Box:
-        """Return the box enlarged to whole blocks of `step` x `step` px, within an image."""
+    def align_to_grid(self, step: int, size: Size) -> Box:
+        """Return the box enlarged to whole blocks of `step` x `step` px, within an image of
+        `size`."""
         left = self.left // step * step
         top = self.top // step * step
-        right = min(ceil_div(self.right, step) * step, width)
-        bottom = min(ceil_div(self.bottom, step) * step, height)
+        right = min(ceil_div(self.right, step) * step, size.width)
+        bottom = min(ceil_div(self.bottom, step) * step, size.height)
         return Box(left, top, right - left, bottom - top)
 
     def downscale(self, factor: int) -> Box:
         """Return the same region of the downscaled image; the box must be on its grid."""
-        height, width = downscaled_size(self.height, self.width, factor)
-        return Box(self.left // factor, self.top // factor, width, height)
+        return Box(self.left // factor, self.top // factor, *self.size.downscale(factor))
 
     def middle(self, width: int, height: int) -> Box:
         """Return the middle of the box, with sides of at most `width` and `height`."""
@@ -96,12 +101,11 @@ class Box:
             return None
         return Box(left, top, right - left, bottom - top)
 
-    def inside(self, width: int, height: int) -> Box:
-        """Return the part inside an image of `width` x `height`. Raises SettingsError if there is
-        none."""
-        part = self.intersection(Box(0, 0, width, height))
+    def inside(self, size: Size) -> Box:
+        """Return the part inside an image of `size`. Raises SettingsError if there is none."""
+        part = self.intersection(Box(0, 0, *size))
         if part is None:
-            raise SettingsError("rectangle_outside", width=width, height=height)
+            raise SettingsError("rectangle_outside", **size._asdict())
         return part
 
     def cut(self, pixels: ndarray) -> ndarray:
@@ -144,12 +148,16 @@ class SourceImage:
         return self.variants["keep"]
 
     @property
+    def size(self) -> Size:
+        return Size.of_shape(self.rgb.shape)
+
+    @property
     def width(self) -> int:
-        return self.rgb.shape[1]
+        return self.size.width
 
     @property
     def height(self) -> int:
-        return self.rgb.shape[0]
+        return self.size.height
 
     @property
     def levels(self) -> int:

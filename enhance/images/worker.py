@@ -336,12 +336,12 @@ def _receive_image(worker: _Worker, folder: Path | None) -> SourceImage:
 
     Raises PictureError if that is the answer, and ValueError if rows are missing.
     """
-    (height, width, has_alpha), image = worker.receive()
+    (size, has_alpha), image = worker.receive()
     dtype = image.rgb.dtype.name
-    rgb = allocate_pixels((height, width, 3), dtype, folder)
+    rgb = allocate_pixels((*size.shape, 3), dtype, folder)
     alpha = None
     if has_alpha:
-        alpha = allocate_pixels((height, width), dtype, folder)
+        alpha = allocate_pixels(size.shape, dtype, folder)
     row = 0
     while (strip := worker.receive()) is not None:
         end = row + len(strip)
@@ -349,8 +349,8 @@ def _receive_image(worker: _Worker, folder: Path | None) -> SourceImage:
         if alpha is not None:
             alpha[row:end] = strip[..., 3]
         row = end
-    if row < height:
-        raise ValueError(f"{height - row} rows are missing")
+    if row < size.height:
+        raise ValueError(f"{size.height - row} rows are missing")
     return replace(image, rgb=rgb, alpha=alpha)
 
 

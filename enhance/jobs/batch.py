@@ -27,6 +27,7 @@ from ..pipeline import Replaceable, Run, RunOptions
 from ..processes import temporary_folder
 from ..restore.resample import result_size, with_possible_size
 from ..settings import Settings
+from ..size import Size
 from ..store import download_name
 from ..store.names import ResultNames, report_path_next_to
 from ..store.remote import RemoteNames, StoredFile, download, stored_at, upload
@@ -56,8 +57,8 @@ class BatchFile:
     """Path of the result below an output folder, unique in the batch. A result next to its file has
     an absolute one, without the size in its name."""
     state: str = "waiting"
-    size: tuple[int, int] | None = None
-    """Height and width, once the header was read."""
+    size: Size | None = None
+    """The size of the image, once the header was read."""
     settings: Settings | None = None
     """Settings of this file, if they differ from the settings of the batch."""
     info: Info | None = None
@@ -273,7 +274,7 @@ class RunningBatch:
         The size can depend on what Auto selects for the image.
         """
         settings, _ = self.enhancer.resolve(image, file.settings or self.settings)
-        size = result_size(settings, image.height, image.width)
+        size = result_size(settings, image.size)
         return path.with_name(download_name(path.name, settings, size, path.suffix))
 
     def _enhance_and_upload(
@@ -435,14 +436,14 @@ def with_size(file: BatchFile, enhancer: Enhancer) -> BatchFile:
         )
     except EnhanceError as error:
         return replace(file, state="failed", error=error)
-    return replace(file, size=(facts.height, facts.width))
+    return replace(file, size=Size(facts.width, facts.height))
 
 
 def checked(file: BatchFile, settings: Settings, encoding: Encoding) -> BatchFile:
     """Return the file, as failed if it cannot have the requested size or format."""
     if file.size and file.state == "waiting":
         try:
-            encoding.check(*reversed(result_size(file.settings or settings, *file.size)))
+            encoding.check(result_size(file.settings or settings, file.size))
         except MemoryShortError:  # more memory can be free later
             pass
         except Exception as error:
@@ -454,5 +455,5 @@ def with_nearest_size(file: BatchFile, settings: Settings) -> BatchFile:
     """Return the file with settings of its own if it cannot have the size of `settings`."""
     if not file.size:
         return file
-    own = with_possible_size(settings, *file.size)
+    own = with_possible_size(settings, file.size)
     return file if own == settings else replace(file, settings=own)

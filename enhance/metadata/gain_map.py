@@ -24,6 +24,7 @@ from numpy import ndarray
 from PIL import Image, JpegImagePlugin
 from pillow_heif import open_heif
 
+from ..size import Size
 from .containers import map_file
 from .exif import EXIF_IFD, MAKER_NOTE, byte_order, read_values
 from .jpeg_segments import START_OF_IMAGE, segment
@@ -105,16 +106,11 @@ class MapHeader:
     """
 
     position: _Attached | int
-    width: int
-    height: int
+    size: Size
     xmp: bytes
     iso: bytes = b""
     icc: bytes | None = None
     headroom: float | None = None
-
-    @property
-    def pixels(self) -> int:
-        return self.width * self.height
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +145,7 @@ def _maps_in(
         yield _read_attached(data[start : start + length], (start, length), exif)
     numbers = image.info.get("aux", {}).get(AUXILIARY_TYPE, ())
     for number in numbers[:_MAX_IMAGES]:  # The file is read again for each of them.
-        yield _apple_header(number, _open_auxiliary(file, number).size, data, exif)
+        yield _apple_header(number, Size(*_open_auxiliary(file, number).size), data, exif)
 
 
 def find_attached(segments: Mapping[Any, Any]) -> Iterator[_Attached]:
@@ -184,9 +180,9 @@ def _read_attached(attached: bytes, position: _Attached, exif: bytes | None) -> 
         iso = _iso_segment(image)
         if xmp or iso:
             icc = image.info.get("icc_profile")
-            return MapHeader(position, image.width, image.height, xmp, iso, icc)
+            return MapHeader(position, Size(*image.size), xmp, iso, icc)
         if _APPLE_VERSION.search(stated):
-            return _apple_header(position, image.size, stated, exif)
+            return _apple_header(position, Size(*image.size), stated, exif)
     return None
 
 
@@ -207,14 +203,15 @@ def _fits(found: MapHeader, image: Any) -> bool:
 
     A larger one could keep a decoder busy, and one of another ratio was not rotated with the photo.
     """
-    skew = abs(found.width * image.height - found.height * image.width)
-    return 0 < found.width <= image.width and skew <= image.width + image.height
+    width, height = found.size
+    skew = abs(width * image.height - height * image.width)
+    return 0 < width <= image.width and skew <= image.width + image.height
 
 
 def _apple_header(
-    position: _Attached | int, size: tuple[int, int], text: Any, exif: bytes | None
+    position: _Attached | int, size: Size, text: Any, exif: bytes | None
 ) -> MapHeader | None:
-    """Return the header of an Apple map of `size` (width, height), None if its headroom is unknown.
+    """Return the header of an Apple map of `size`, None if its headroom is unknown.
 
     `text` is the XMP of the map or contains it, and `exif` that of the photo.
     """
@@ -227,7 +224,7 @@ def _apple_header(
         return None
     properties = _APPLE_PROPERTIES % {b"stops": math.log2(headroom)}
     xmp = with_properties(None, _NAMESPACE + properties)
-    return MapHeader(position, *size, xmp, headroom=headroom)
+    return MapHeader(position, size, xmp, headroom=headroom)
 
 
 def _select_properties(xmp: bytes) -> bytes:
@@ -269,7 +266,7 @@ def decode_map(file: BinaryIO, header: MapHeader) -> ndarray | None:
     """
     try:
         with _open_map(file, header.position) as image:
-            factor = math.ceil(math.sqrt(header.pixels / MAX_MAP_PIXELS))
+            factor = math.ceil(math.sqrt(header.size.pixels / MAX_MAP_PIXELS))
             mode = "L" if image.mode == "L" else "RGB"
             pixels = np.asarray(image.convert(mode).reduce(factor))
     except Exception:  # The photo itself can be read.

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ..size import Size
 from .exif import (
     ORIENTATION,
     change_exif,
@@ -112,8 +113,9 @@ class Metadata:
         upright = replace(self, xmp=without_claims(xmp), notes=notes)
         return upright._with_values({ORIENTATION: 1}, names)
 
-    def with_size(self, width: int, height: int) -> Metadata:
+    def with_size(self, size: Size) -> Metadata:
         """Return the metadata for an image of this size."""
+        width, height = size
         tags = {0x0100: width, 0x0101: height, 0xA002: width, 0xA003: height}
         names = {
             "exif:PixelXDimension": str(width),

@@ -516,9 +516,9 @@ class Graph:
             raise ValueError(f"a graph of form {content['form']}")
         return cls([_node(**fields) for fields in content["nodes"]])
 
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return the height and width of the network's grid for an image of this size."""
-        return -(-height // self.unshuffle), -(-width // self.unshuffle)
+    def grid_length(self, length: int) -> int:
+        """Return the length of the network's grid for `length` rows or columns of an image."""
+        return -(-length // self.unshuffle)
 
     def input_channels(self, node: Node) -> int:
         """Return the channels of all sources of a node together, or of the part that a convolution

@@ -155,7 +155,7 @@ def divide_to_fit(
 def _divide(graph: Graph, rows: int, count: int) -> list[ImagePart]:
     """Divide an image of `rows` rows into `count` parts of similar height that begin on the
     network's grid."""
-    grid_rows, _ = graph.grid(rows, 1)
+    grid_rows = graph.grid_length(rows)
     starts = [graph.unshuffle * (grid_rows * index // count) for index in range(count)]
     radius = graph.receptive_radius
     return [

@@ -23,11 +23,12 @@ from ..i18n import (
     format_print_size,
     translate_source,
 )
-from ..images import Box, Size, SourceImage, spans
+from ..images import Box, SourceImage, spans
 from ..info import Info, grade_in, settings_in
 from ..metadata.profiles import profile_name
 from ..presets import licence_text
 from ..restore.resample import enlarge_to
+from ..size import Size
 from ..store import result_name
 from .document import GAP, GREY, LEAD, MARGIN, NOTE, ReportDocument
 
@@ -38,7 +39,7 @@ _PANORAMA = 3.0
 """From this ratio of width to height, before and after are shown one above the other, as wide as
 the page."""
 _DETAIL_HEIGHT = 52.0
-_DETAIL_PIXELS = (480, 298)  # width and height
+_DETAIL_PIXELS = Size(480, 298)
 _STRIP = 16
 _COLOURS = {1: "report_grey", 2: "report_grey_alpha", 3: "report_rgb", 4: "report_rgb_alpha"}
 """The key of the colours by the number of channels."""
@@ -85,22 +86,22 @@ def _draw_images(
     document: ReportDocument, image: SourceImage, result: PngReader, focus: tuple[float, float]
 ) -> None:
     """Draw the whole photo and its detail at `focus`, each before and after."""
-    height, width = result.size
+    width, height = result.size
     icc = icc_for_screen(image)
     is_panorama = width >= _PANORAMA * height
     pixels = _WHOLE_PIXELS
     if is_panorama:
         pixels *= 2
     after = overview(result, pixels)
-    before = whole_image(image, after.shape[:2])
+    before = whole_image(image, Size.of_shape(after.shape))
     whole = {
-        "before": (before, _pixels(document, image.width, image.height)),
-        "after": (after, _pixels(document, width, height)),
+        "before": (before, _pixels(document, image.size)),
+        "after": (after, _pixels(document, result.size)),
     }
     _draw_pair(document, whole, icc, _WHOLE_HEIGHT, stacked=is_panorama)
     # As the page shows it, pixel for pixel.
-    wide = min(width, _DETAIL_PIXELS[0])
-    tall = min(height, _DETAIL_PIXELS[1])
+    wide = min(width, _DETAIL_PIXELS.width)
+    tall = min(height, _DETAIL_PIXELS.height)
     left = _start(width, wide, focus[0])
     top = _start(height, tall, focus[1])
     box = Box(left, top, wide, tall)
@@ -121,7 +122,7 @@ def _start(length: int, part: int, share: float) -> int:
 
 
 def _upscale(image: SourceImage, size: Size, box: Box) -> ndarray:
-    """Return a region of the photo at the `size` (height, width) of its result, RGB or RGBA."""
+    """Return a region of the photo at the `size` of its result, RGB or RGBA."""
     columns = slice(box.left, box.right)
     planes = [image.rgb]
     if image.alpha is not None:
@@ -172,14 +173,13 @@ def _write_facts(
     document.rows(rows, widths)
 
 
-def _summary(document: ReportDocument, info: Info, size: tuple[int, int]) -> dict[str, str]:
+def _summary(document: ReportDocument, info: Info, size: Size) -> dict[str, str]:
     """Return the request and its outcome, by the keys of their labels."""
-    height, width = size
     adjustments = settings_in(info).describe_adjustments(document.language)
     facts = {
         "preset": describe_preset(document.language, info["preset"], info.get("auto")),
         "settings": " · ".join(adjustments),
-        "size": _pixels(document, width, height),
+        "size": _pixels(document, size),
     }
     if "faces" in info:
         facts["report_faces"] = str(info["faces"]["found"])
@@ -201,7 +201,6 @@ def _file_rows(
 ) -> list[tuple[str, ...]]:
     """Return the facts of the input and of the output file: label, before and after, or a label
     and the value of one file."""
-    height, width = result.size
     output = info["output"]
     dpi = settings_in(info).resolution(min(image.metadata.dpi or [0]))
     form = _format(info)
@@ -227,13 +226,13 @@ def _file_rows(
         (document.translate("report_name"), info["input"]["name"], _result_name(info)),
         (
             document.translate("report_size"),
-            _pixels(document, image.width, image.height),
-            _pixels(document, width, height),
+            _pixels(document, image.size),
+            _pixels(document, result.size),
         ),
         (
             document.translate("fact_print", dpi=dpi),
-            format_print_size(document.language, image.width, image.height, dpi=dpi),
-            format_print_size(document.language, width, height, dpi=dpi),
+            format_print_size(document.language, image.size, dpi=dpi),
+            format_print_size(document.language, result.size, dpi=dpi),
         ),
         (
             document.translate("fact_disk"),
@@ -273,10 +272,10 @@ def _result_name(info: Info) -> str:
     return path.name
 
 
-def _pixels(document: ReportDocument, width: int, height: int) -> str:
-    size = document.translate("size_in_pixels", width=f"{width:,}", height=f"{height:,}")
-    megapixels = PixelCount(width * height).message(document.language)
-    return f"{size} · {megapixels}"
+def _pixels(document: ReportDocument, size: Size) -> str:
+    sides = {name: f"{side:,}" for name, side in size._asdict().items()}
+    megapixels = PixelCount(size.pixels).message(document.language)
+    return f"{document.translate('size_in_pixels', **sides)} · {megapixels}"
 
 
 def _colours(document: ReportDocument, channels: int, bits: int) -> str:

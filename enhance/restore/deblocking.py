@@ -124,7 +124,7 @@ def without_steps(network: Rows, photo: Photo, factor: int, share: float) -> Row
     top, left = photo.first_block
 
     def rows(first: int, last: int) -> ndarray:
-        low, high = widen(first // factor, ceil_div(last, factor), _STEP_HALO, photo.height)
+        low, high = widen(first // factor, ceil_div(last, factor), _STEP_HALO, photo.size.height)
         start = factor * low
         pixels = network(start, factor * high).astype(np.float32)
         with_blocks = photo.rows(low, high).astype(np.float32)  # A JPEG has 8 bits.

@@ -46,10 +46,10 @@ def _upscale(reduced: ndarray, haze: Haze, top: int, height: int) -> ndarray:
     """Return `height` rows from `top` on of a map that is upscaled to the size of the image,
     bilinearly."""
     last = len(reduced) - 1
-    positions = (np.arange(top, top + height) + 0.5) * (len(reduced) / haze.height) - 0.5
+    positions = (np.arange(top, top + height) + 0.5) * (len(reduced) / haze.size.height) - 0.5
     positions = np.clip(positions, 0, last)
     above = positions.astype(np.intp)
     below = np.minimum(above + 1, last)
     weight = (positions - above).astype(np.float32)[:, None]
     tall = reduced[above] * (1 - weight) + reduced[below] * weight
-    return cv2.resize(tall, (haze.width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(tall, (haze.size.width, height), interpolation=cv2.INTER_LINEAR)

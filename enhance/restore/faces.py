@@ -164,14 +164,14 @@ class FaceCache:
         self._detector = detector
         self._restore = restore
         # Returns the same object for the same image, until it is used least recently.
-        self._image = lru_cache(_CACHED_IMAGES)(lambda sha256, width, height: _CachedImage())
+        self._image = lru_cache(_CACHED_IMAGES)(lambda sha256, size: _CachedImage())
 
     def faces(self, image: SourceImage, box: Box, job: Any = None) -> Faces:
         """Return the faces of an image, those that are visible in `box` restored.
 
         Raises Cancelled, and WeightsError if the detector or the face network is not installed.
         """
-        cached = self._image(image.sha256, image.width, image.height)
+        cached = self._image(image.sha256, image.size)
         with cached.lock:
             if cached.faces is None:
                 cached.faces = find_faces(image.rgb, self._detector())

@@ -22,8 +22,9 @@ import numpy as np
 from numpy import ndarray
 
 from ..analysis.filters import guided_coefficients, local_mean, local_variance
-from ..images import NO_DEGRADATION, Box, Degradation, Size, ceil_div, spans, widen
+from ..images import NO_DEGRADATION, Box, Degradation, ceil_div, spans, widen
 from ..images.colour import grey_as_rgb
+from ..size import Size
 from .resample import Rows, area_weights, weighted_sums
 
 _BLURS = (0.6, 1.2)
@@ -79,8 +80,7 @@ _MEASURED_ROWS = 64
 
 @dataclass(frozen=True)
 class Photo:
-    """The photo that a result is compared with: `rows` of an image [height, width, 3] of
-    0..`levels`.
+    """The photo that a result is compared with: `rows` of an image of `size`, 0..`levels`.
 
     `degradation` describes the whole photo, also if this is a part of it. `deblocked` returns the
     same rows without JPEG blocks, for the base layer; None for a photo without blocks.
@@ -88,8 +88,7 @@ class Photo:
     """
 
     rows: Rows
-    height: int
-    width: int
+    size: Size
     levels: int
     degradation: Degradation = NO_DEGRADATION
     deblocked: Rows | None = None
@@ -137,13 +136,13 @@ class BaseLayer:
 
     def rows(self) -> Rows:
         """Return the rows of the layer, float32 in 8-bit levels."""
-        fitting = min(_BLOCK_PIXELS // self.photo.width, _MAX_BLOCK_ROWS)
+        fitting = min(_BLOCK_PIXELS // self.photo.size.width, _MAX_BLOCK_ROWS)
         # OpenCV's box filters use running sums, so only fixed blocks give the same bits for any
         # request.
         return in_blocks(self._block, max(_MIN_BLOCK_ROWS, fitting), cached=2)
 
     def _block(self, first: int, last: int) -> ndarray:
-        last = min(last, self.photo.height)
+        last = min(last, self.photo.size.height)
         degradation = self.photo.degradation
         rest = 1 - self.strength
         colour_share = 0.0
@@ -154,7 +153,7 @@ class BaseLayer:
             halo += _CORRECTION_HALO
         if colour_share:
             halo += _COLOUR_HALO
-        low, high = widen(first, last, halo, self.photo.height)
+        low, high = widen(first, last, halo, self.photo.size.height)
         base, averages = self._enlarged(low, high, rest)
         if self.fidelity or colour_share:
             averages = averages + self.strength * self._averages(low, high)
@@ -169,7 +168,7 @@ class BaseLayer:
 
     def _enlarged(self, first: int, last: int, share: float) -> tuple[ndarray, ndarray]:
         """Return rows of G times `share`, and of the averages of its upscaling."""
-        low, high = widen(first, last, _CLEANED_HALO + _ENLARGED_HALO, self.photo.height)
+        low, high = widen(first, last, _CLEANED_HALO + _ENLARGED_HALO, self.photo.size.height)
         photo = self.photo.without_blocks(low, high)
         cleaned = share * _cleaned(photo, self.photo.degradation)
         taps = _up_and_down(self.factor)
@@ -182,10 +181,10 @@ class BaseLayer:
 
         It is large, so a few rows at a time are read.
         """
-        averages = np.empty((last - first, self.photo.width, 3), np.float32)
+        averages = np.empty((last - first, self.photo.size.width, 3), np.float32)
         for low, high in spans(last, _AVERAGED_ROWS, first):
             rows = self.network(self.factor * low, self.factor * high).astype(np.float32)
-            size = (self.photo.width, high - low)
+            size = (self.photo.size.width, high - low)
             reduced = cv2.resize(rows, size, interpolation=cv2.INTER_AREA)
             averages[low - first : high - first] = reduced
         return self.photo.in_8_bits(averages)
@@ -295,10 +294,10 @@ class FidelityMeter:
     """Measures the fidelity of a result: how well it matches its photo at the photo's size and
     sharpness.
 
-    It receives the rows of a result of `size` (height, width) from top to bottom, from row `first`
-    on. The photo is not larger and covers `covered` (height, width) of its pixels. That is more
-    than `size` if the photo's last averages reach beyond the input; the border of the result is
-    then repeated. Only the region `box` of the photo counts.
+    It receives the rows of a result of `size` from top to bottom, from row `first` on. The photo is
+    not larger and covers `covered` (width, height) of its pixels. That is more than `size` if the
+    photo's last averages reach beyond the input; the border of the result is then repeated. Only
+    the region `box` of the photo counts.
 
     The photo is measured in blocks of rows, as soon as the rows of the result that a block depends
     on are complete.
@@ -313,12 +312,12 @@ class FidelityMeter:
     ):
         self._photo = photo
         self._box = box
-        height, width = covered
-        positions, self._shares = area_weights(height, photo.height)
+        width, height = covered
+        positions, self._shares = area_weights(height, photo.size.height)
         # The positions are relative to the rows that are kept.
-        self._positions = np.minimum(positions, size[0] - 1) - first
-        self._share_across = photo.width / width
-        self._extra_columns = math.ceil(width) - size[1]
+        self._positions = np.minimum(positions, size.height - 1) - first
+        self._share_across = photo.size.width / width
+        self._extra_columns = math.ceil(width) - size.width
         self._blocks = list(spans(box.bottom, _MEASURED_ROWS, box.top))
         # The rows of the result that are still needed, averaged to the width of the photo.
         self._strips: list[ndarray] = []
@@ -338,7 +337,7 @@ class FidelityMeter:
         self._strips.append(cv2.resize(wide, None, fx=share, fy=1, interpolation=cv2.INTER_AREA))
         while self._blocks:
             top, bottom = self._blocks[0]
-            low, high = widen(top, bottom, METER_HALO, self._photo.height)
+            low, high = widen(top, bottom, METER_HALO, self._photo.size.height)
             positions = self._positions[low:high]
             if positions.max() >= sum(map(len, self._strips)):
                 return

@@ -7,8 +7,9 @@ from numpy import ndarray
 
 from ..engine.raw_store import streams_columns, swap_axes
 from ..formats.thumbnails import LIST_SIDE, Thumbnail, icc_for_screen, whole_image
-from ..images import SourceImage, downscaled_size
+from ..images import SourceImage
 from ..settings import Settings
+from ..size import Size
 from .tuning import ResultRows
 
 _LIMIT = 720
@@ -25,17 +26,17 @@ class LiveView:
     def __init__(self, image: SourceImage, settings: Settings):
         self.icc = icc_for_screen(image)
         factor = settings.factor
-        height, width = downscaled_size(image.height, image.width, settings.reduce)
+        reduced = image.size.downscale(settings.reduce)
         # Every second pixel or fewer is enough for a view this small. All pixels of 24 megapixels
         # at 4x would take 5 s.
-        self._step = max(1, factor * max(width, height) // (2 * _LIMIT))
-        self.columns = streams_columns(height, width)
+        self._step = max(1, factor * reduced.long_side // (2 * _LIMIT))
+        self.columns = streams_columns(reduced)
         self._passed = 0
-        self._length = factor * max(width, height)
-        across = factor * min(width, height)
-        self._live = Thumbnail(*downscaled_size(self._length, across, self._step), _LIMIT)
+        self._length = factor * reduced.long_side
+        thinned = Size(factor * min(reduced), self._length).downscale(self._step)
+        self._live = Thumbnail(thinned, _LIMIT)
         shown = swap_axes(self._live.pixels, self.columns)
-        shown[:] = whole_image(image, shown.shape[:2])[..., :3] // 2
+        shown[:] = whole_image(image, Size.of_shape(shown.shape))[..., :3] // 2
         self.overview: Thumbnail | None = None
 
     def strip(self, strip: ndarray) -> None:
@@ -54,7 +55,7 @@ class LiveView:
 
     def create_thumbnail(self, rows: ResultRows) -> Thumbnail:
         """Return the thumbnail that is to receive the rows of the result."""
-        self.overview = Thumbnail(*rows.size, LIST_SIDE, rows.channels)
+        self.overview = Thumbnail(rows.size, LIST_SIDE, rows.channels)
         return self.overview
 
     @property

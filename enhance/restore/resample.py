@@ -14,8 +14,9 @@ import numpy as np
 from numpy import ndarray
 
 from ..errors import SettingsError
-from ..images import Box, Size, ceil_div, spans, widen
+from ..images import Box, ceil_div, spans, widen
 from ..settings import PRINT_SIDES, SECOND_SCALE, WHOLE, Settings
+from ..size import Size
 
 _INCH = 2.54
 _SMALLEST_SCALE = 1 / 16
@@ -62,26 +63,26 @@ class _WantedSize:
         return math.ceil(value)
 
 
-def _wanted_size(settings: Settings, height: int, width: int) -> _WantedSize:
+def _wanted_size(settings: Settings, size: Size) -> _WantedSize:
     if settings.long_side is not None:
-        scale = settings.long_side / max(height, width)
+        scale = settings.long_side / size.long_side
         return _WantedSize("long_side", settings.long_side, scale)
     if settings.megapixels is not None:
-        scale = math.sqrt(settings.megapixels / (height * width / 1e6))
+        scale = math.sqrt(settings.megapixels / size.megapixels)
         return _WantedSize("megapixels", settings.megapixels, scale, power=2)
     if settings.is_print:
-        return _print_size(settings, height, width)
+        return _print_size(settings, size)
     return _WantedSize("scale", settings.wanted_scale, settings.wanted_scale)
 
 
-def _print_size(settings: Settings, height: int, width: int) -> _WantedSize:
+def _print_size(settings: Settings, size: Size) -> _WantedSize:
     """Return the side of a print that determines the size of an image."""
     across = settings.print_width
     down = settings.print_height
-    if across and down and (across > down) != (width > height):  # The paper is turned.
-        height, width = width, height
+    if across and down and (across > down) != (size.width > size.height):  # The paper is turned.
+        size = size.transpose()
     sides = []
-    for setting, pixels in zip(PRINT_SIDES, (width, height), strict=True):
+    for setting, pixels in zip(PRINT_SIDES, size, strict=True):
         centimetres = getattr(settings, setting)
         if centimetres:
             scale_of_centimetre = settings.resolution() / _INCH / pixels
@@ -89,41 +90,40 @@ def _print_size(settings: Settings, height: int, width: int) -> _WantedSize:
     return min(sides, key=lambda side: side.scale)
 
 
-def result_size(settings: Settings, height: int, width: int) -> Size:
-    """Return height and width of the result for an image of `height` x `width`, at least 1 px each.
+def result_size(settings: Settings, size: Size) -> Size:
+    """Return the size of the result for an image of `size`, at least 1 px each.
 
     `long_side` is met exactly. Raises SettingsError if the size is more than the network's or less
     than a 16th of the image per side.
     """
-    wanted = _wanted_size(settings, height, width)
-    scale = _possible_scale(wanted, settings, height, width)
+    wanted = _wanted_size(settings, size)
+    scale = _possible_scale(wanted, settings, size)
     value = f"{wanted.value:g}"
-    values = {"setting": wanted.setting, "value": value, "width": width, "height": height}
+    values = {"setting": wanted.setting, "value": value, **size._asdict()}
     if scale < wanted.scale:
         raise SettingsError("size_large", largest=wanted.limit(scale), **values)
     if scale > wanted.scale:
         raise SettingsError("size_small", smallest=wanted.limit(scale), **values)
-    return _scale_size(height, width, scale)
+    return size.scale(scale)
 
 
-def _possible_scale(wanted: _WantedSize, settings: Settings, height: int, width: int) -> float:
+def _possible_scale(wanted: _WantedSize, settings: Settings, size: Size) -> float:
     """Return the possible scale that is nearest to the wanted one."""
     # Beyond the scale of the network, the pixels are limited too.
-    limit = math.sqrt(_MAX_SECOND_PIXELS / (height * width))
+    limit = math.sqrt(_MAX_SECOND_PIXELS / size.pixels)
     largest = min(settings.largest_scale, max(settings.network_scale, limit))
     if wanted.scale > largest + _ROUNDING:
         return largest
     return max(wanted.scale, _SMALLEST_SCALE)
 
 
-def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
-    """Return the settings with the possible size that is nearest to theirs.
+def with_possible_size(settings: Settings, size: Size) -> Settings:
+    """Return the settings with the possible size that is nearest to theirs, for an image of `size`.
 
-    The image has `height` x `width` px. A print keeps its size and gets another resolution, in
-    whole dpi, if one is possible.
+    A print keeps its size and gets another resolution, in whole dpi, if one is possible.
     """
-    wanted = _wanted_size(settings, height, width)
-    scale = _possible_scale(wanted, settings, height, width)
+    wanted = _wanted_size(settings, size)
+    scale = _possible_scale(wanted, settings, size)
     if scale == wanted.scale:
         return settings
     if settings.is_print:
@@ -133,18 +133,10 @@ def with_possible_size(settings: Settings, height: int, width: int) -> Settings:
     return settings.changed(**{wanted.setting: float(wanted.limit(scale))})
 
 
-def has_second_pass(settings: Settings, height: int, width: int) -> bool:
-    """Return whether a result needs a second pass, because it is larger than the network's.
-
-    The image has `height` x `width` px.
-    """
-    max_height, max_width = _scale_size(height, width, settings.network_scale)
-    new_height, new_width = result_size(settings, height, width)
-    return new_height > max_height or new_width > max_width
-
-
-def _scale_size(height: int, width: int, scale: float) -> Size:
-    return max(1, round(height * scale)), max(1, round(width * scale))
+def has_second_pass(settings: Settings, size: Size) -> bool:
+    """Return whether the result for an image of `size` needs a second pass, because it is larger
+    than the network's."""
+    return not result_size(settings, size).fits_into(size.scale(settings.network_scale))
 
 
 def rounded(rows: ndarray, levels: int) -> ndarray:
@@ -178,29 +170,27 @@ def enlarge(plane: ndarray, grid: Grid, first: int, last: int) -> ndarray:
 
 
 def enlarge_to(plane: ndarray, size: Size, first: int, last: int) -> ndarray:
-    """Return the rows [first, last) of `plane` upscaled to `size` (height, width), in its own
-    type."""
-    height, width = plane.shape[:2]
-    factor = max(1, ceil_div(size[0], height), ceil_div(size[1], width))
-    return enlarge(plane, Grid(factor, 1, Cut.whole(height, width), size), first, last)
+    """Return the rows [first, last) of `plane` upscaled to `size`, in its own type."""
+    own = Size.of_shape(plane.shape)
+    factor = max(1, ceil_div(size.height, own.height), ceil_div(size.width, own.width))
+    return enlarge(plane, Grid(factor, 1, Cut.whole(own), size), first, last)
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The region of a part in an image of `height` x `width` pixels."""
+    """The region of a part in an image of `size`."""
 
     box: Box
-    height: int
-    width: int
+    size: Size
 
     @classmethod
-    def whole(cls, height: int, width: int) -> Cut:
-        return cls(Box(0, 0, width, height), height, width)
+    def whole(cls, size: Size) -> Cut:
+        return cls(Box(0, 0, *size), size)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The positions of a result's pixels, `whole` (height, width), in the network's output.
+    """The positions of the pixels of a result of size `whole` in the network's output.
 
     The network's output is `factor` times the size of the image averaged down by `reduce`; where
     the last averages reach beyond the image, it is cut off. For a part of the image that is aligned
@@ -216,33 +206,33 @@ class Grid:
     def of(cls, settings: Settings, cut: Cut) -> Grid:
         """Return the grid for an image or a part of it. Raises SettingsError."""
         factor = settings.factor
-        if has_second_pass(settings, cut.height, cut.width):
+        if has_second_pass(settings, cut.size):
             factor *= SECOND_SCALE
-        return cls(factor, settings.reduce, cut, result_size(settings, cut.height, cut.width))
+        return cls(factor, settings.reduce, cut, result_size(settings, cut.size))
 
     @property
     def resizes(self) -> bool:
         """Whether the result has another size than the network's output."""
-        return self.whole != _scale_size(self.cut.height, self.cut.width, self.factor / self.reduce)
+        return self.whole != self.cut.size.scale(self.factor / self.reduce)
 
     @property
     def size(self) -> Size:
-        """Height and width of the result, or of its part."""
+        """The size of the result, or of its part."""
         down, across = self._axes
-        return down.size, across.size
+        return Size(across.size, down.size)
 
     @cached_property
     def _axes(self) -> tuple[_Axis, _Axis]:
         """The rows and the columns."""
         cut = self.cut
-        height, width = self.whole
+        width, height = self.whole
         vertical = horizontal = self.factor / self.reduce
         if self.resizes:
-            vertical = height / cut.height
-            horizontal = width / cut.width
+            vertical = height / cut.size.height
+            horizontal = width / cut.size.width
         return (
-            _Axis(cut.box.top, cut.box.height, cut.height, height, vertical),
-            _Axis(cut.box.left, cut.box.width, cut.width, width, horizontal),
+            _Axis(cut.box.top, cut.box.height, cut.size.height, height, vertical),
+            _Axis(cut.box.left, cut.box.width, cut.size.width, width, horizontal),
         )
 
     def window(self, box: Box) -> tuple[slice, slice]:
@@ -257,8 +247,7 @@ class Grid:
         Each pixel is the mean of the area that it covers, so that edges do not ring.
         """
         if not self.resizes:
-            _, width = self.size
-            return source(first, last)[:, :width]
+            return source(first, last)[:, : self.size.width]
         return self._resample(source, first, last, self.reduce)
 
     def rows_of_input(self, source: Rows, first: int, last: int) -> ndarray:
@@ -271,7 +260,8 @@ class Grid:
         down, across = self._axes
         row_positions, row_weights = down.taps(first, last, self.factor, reduce)
         column_taps = across.taps(0, across.size, self.factor, reduce)
-        step = max(1, _SOURCE_ROWS * self.whole[0] * reduce // (self.factor * self.cut.height))
+        source_rows = self.factor * self.cut.size.height
+        step = max(1, _SOURCE_ROWS * self.whole.height * reduce // source_rows)
         parts = []
         # A much smaller result needs many source rows.
         for start, end in spans(last - first, step):

@@ -16,12 +16,13 @@ from ..analysis.haze import Haze
 from ..errors import check_stop
 from ..formats.png import PngHeader, create_png
 from ..formats.thumbnails import Thumbnail
-from ..images import NO_DEGRADATION, Box, Degradation, Size, SourceImage, spans
+from ..images import NO_DEGRADATION, Box, Degradation, SourceImage, spans
 from ..images.worker import allocate_pixels
 from ..metadata.gain_map import MAX_MAP_PIXELS, encode_map
 from ..metadata.provenance import Origin
 from ..metadata.source_type import label_of, read_source_type, with_source_type
 from ..settings import Settings
+from ..size import Size
 from .deblocking import deblocked_rows, has_blocks
 from .dehaze import remove_haze
 from .faces import FacePatch
@@ -48,15 +49,14 @@ class Scene:
     ) -> Photo:
         """Return the network's input; `box` is the region of the image that `image` is, if it is a
         part."""
-        box = box or Box(0, 0, image.width, image.height)
+        box = box or Box(0, 0, *image.size)
         rows = self._without_haze(lambda first, last: image.rgb[first:last], settings.strength, box)
         deblocked = None
         if has_blocks(image):
             deblocked = self._without_haze(deblocked_rows(image), settings.strength, box)
         return Photo(
             rows,
-            image.height,
-            image.width,
+            image.size,
             image.levels,
             degradation,
             deblocked,
@@ -88,7 +88,7 @@ class Scene:
         if self.haze is None:
             return image.rgb
         photo = self.photo(image, settings, box=box)
-        return collect(photo.rows, (image.height, image.width), image.rgb.dtype.name, folder)
+        return collect(photo.rows, image.size, image.rgb.dtype.name, folder)
 
 
 def collect(rows: Rows, size: Size, dtype: str, folder: Path | None) -> ndarray:
@@ -96,14 +96,14 @@ def collect(rows: Rows, size: Size, dtype: str, folder: Path | None) -> ndarray:
 
     Raises StorageError.
     """
-    pixels = allocate_pixels((*size, 3), dtype, folder)
-    for first, last in spans(size[0], _STRIP):
+    pixels = allocate_pixels((*size.shape, 3), dtype, folder)
+    for first, last in spans(size.height, _STRIP):
         pixels[first:last] = rows(first, last)[..., :3]
     return pixels
 
 
 def encode_gain_map(image: SourceImage, size: Size) -> bytes | None:
-    """Return the gain map of an image as a JPEG for a result of `size` (height, width).
+    """Return the gain map of an image as a JPEG for a result of `size`.
 
     The map is enlarged like the image, up to MAX_MAP_PIXELS. The result is None if the image has
     none.
@@ -112,11 +112,11 @@ def encode_gain_map(image: SourceImage, size: Size) -> bytes | None:
         return None
     plane = image.gain_map.pixels
     height, width = plane.shape[:2]
-    rows = height * size[0] / image.height
-    columns = width * size[1] / image.width
+    rows = height * size.height / image.height
+    columns = width * size.width / image.width
     share = min(1.0, math.sqrt(MAX_MAP_PIXELS / (rows * columns)))
-    new_size = max(1, round(rows * share)), max(1, round(columns * share))
-    strips = [enlarge_to(plane, new_size, *span) for span in spans(new_size[0], _STRIP)]
+    new_size = Size(max(1, round(columns * share)), max(1, round(rows * share)))
+    strips = [enlarge_to(plane, new_size, *span) for span in spans(new_size.height, _STRIP)]
     return encode_map(np.concatenate(strips), image.gain_map.header)
 
 
@@ -138,8 +138,7 @@ def write_png(
     """
     image = result.image
     dpi = result.settings.dpi
-    height, width = result.size
-    metadata = image.metadata.with_size(width, height)
+    metadata = image.metadata.with_size(result.size)
     if dpi is not None:
         metadata = metadata.with_resolution(dpi)
     xmp = metadata.xmp
@@ -148,10 +147,10 @@ def write_png(
         has_faces = bool(result.patches)
         metadata = replace(metadata, xmp=_labelled(xmp, generated=has_faces))
     gain_map = encode_gain_map(image, result.size)
-    header = PngHeader(width, height, result.channels, image.bits, image.icc, metadata, gain_map)
+    header = PngHeader(result.size, result.channels, image.bits, image.icc, metadata, gain_map)
     seconds = {"tuning": 0.0, "encode": 0.0}
     with create_png(path, header) as png:
-        for first, last in spans(height, _STRIP):
+        for first, last in spans(result.size.height, _STRIP):
             check_stop(stop)
             started = time.perf_counter()
             rows = result.rows(first, last)  # [n, W, C]

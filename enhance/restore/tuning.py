@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy import ndarray
 
-from ..images import Box, Size, SourceImage, widen
+from ..images import Box, SourceImage, widen
 from ..settings import Settings
+from ..size import Size
 from .deblocking import without_steps
 from .faces import FacePatch, blend_faces
 from .fidelity import BaseLayer, FidelityMeter, Photo
@@ -49,11 +50,11 @@ class ResultRows:
 
     @cached_property
     def grid(self) -> Grid:
-        return Grid.of(self.settings, self.cut or Cut.whole(self.image.height, self.image.width))
+        return Grid.of(self.settings, self.cut or Cut.whole(self.image.size))
 
     @property
     def size(self) -> Size:
-        """Height and width of the result."""
+        """The size of the result."""
         return self.grid.size
 
     @property
@@ -71,13 +72,13 @@ class ResultRows:
         The meter receives the rows from `first` on.
         """
         photo = self.photo
-        height, width = self.size
-        if height < photo.height or width < photo.width:
+        if not photo.size.fits_into(self.size):
             return None
-        rows = self.settings.reduce * height * photo.height / self.image.height
-        columns = self.settings.reduce * width * photo.width / self.image.width
-        box = box or Box(0, 0, photo.width, photo.height)
-        return FidelityMeter(photo, self.size, (rows, columns), box, first)
+        width, height = self.size
+        columns = self.settings.reduce * width * photo.size.width / self.image.width
+        rows = self.settings.reduce * height * photo.size.height / self.image.height
+        box = box or Box(0, 0, *photo.size)
+        return FidelityMeter(photo, self.size, (columns, rows), box, first)
 
     def rows(self, first: int, last: int) -> ndarray:
         """Return the rows [first, last) [n, width, channels], uint8 or uint16."""
@@ -92,11 +93,10 @@ class ResultRows:
     def _colour(self, first: int, last: int) -> ndarray:
         """Return the adjusted colour, rounded to the nearest level."""
         settings = self.settings
-        height, _ = self.size
         halo = 0
         if settings.tuning and settings.sharpen > 0:
             halo = _SHARPEN_HALO
-        low, high = widen(first, last, halo, height)
+        low, high = widen(first, last, halo, self.size.height)
         rows = self.grid.rows(self._mixed, low, high)
         if settings.tuning:
             if self._alpha is not None:
@@ -140,7 +140,8 @@ class ResultRows:
             colour = self.photo.rows(first, last) * weight
             return np.concatenate([colour, weight], axis=2)
 
-        upscaled = partial(enlarge_rows, premultiplied, self.photo.height, self.settings.factor)
+        height = self.photo.size.height
+        upscaled = partial(enlarge_rows, premultiplied, height, self.settings.factor)
         levels = self.photo.levels
         mixed = self.grid.rows(upscaled, first, last)
         opacity = mixed[..., 3:]
@@ -158,7 +159,7 @@ class ResultRows:
         factor = settings.factor
         rows = self._smooth_network(first, last).astype(np.float32)
         if self._base is not None:
-            base = enlarge_rows(self._base, self.photo.height, factor, first, last)
+            base = enlarge_rows(self._base, self.photo.size.height, factor, first, last)
             scale = self.photo.levels / 255
             rows = cv2.addWeighted(rows, settings.blend, base, scale, 0, dst=rows)
         seen = self.grid.cut.box.downscale(settings.reduce)

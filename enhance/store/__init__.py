@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..i18n import strip_direction_marks
-from ..images import Size
 from ..info import Info, settings_in
 from ..settings import Settings
+from ..size import Size
 from .names import MAX_NAME_BYTES, shorten
 from .recent_runs import RecentRun
 from .tasks import Reservation, TaskStore
@@ -25,12 +25,12 @@ def result_name(info: Info, ending: str, name: str = "") -> str:
     `name` replaces the name of the input in `info`.
     """
     output = info["output"]
-    size = output["height"], output["width"]
+    size = Size(output["width"], output["height"])
     return download_name(name or info["input"]["name"], settings_in(info), size, ending)
 
 
 def download_name(name: str, settings: Settings, pixels: Size, ending: str) -> str:
-    """Return the file name of a download whose size in `pixels` is (height, width).
+    """Return the file name of a download of an image of `pixels`.
 
     A print is named by its size, which can be smaller than the paper.
     """
@@ -40,7 +40,7 @@ def download_name(name: str, settings: Settings, pixels: Size, ending: str) -> s
     elif settings.megapixels is not None:
         size = f"{settings.megapixels:g}mp"
     elif settings.is_print:
-        height, width = (_CM * pixel / settings.resolution() for pixel in pixels)
+        width, height = (_CM * pixel / settings.resolution() for pixel in pixels)
         size = f"{round(width, 1):g}x{round(height, 1):g}cm"
     tail = f"-{size}{ending}"
     stem = strip_direction_marks(Path(name).stem) or "image"

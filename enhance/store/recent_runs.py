@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from ..errors import EnhanceError
 from ..json_object import JsonObject
 from ..settings import Settings
+from ..size import Size
 
 MAX_RESULTS = 20
 MAX_FILES = 400
@@ -56,6 +57,10 @@ class RecentRun:
     fidelity_worst_db: float | None = None
     call: JsonObject = field(default_factory=dict)
     used: float = 0.0
+
+    @property
+    def size(self) -> Size:
+        return Size(self.width, self.height)
 
     @property
     def job(self) -> str:

@@ -135,12 +135,12 @@ class Endpoints:
                 decoded = services.previews.image(source)
                 wanted = settings
                 if given["largest"]:
-                    wanted = with_possible_size(settings, decoded.height, decoded.width)
+                    wanted = with_possible_size(settings, decoded.size)
                 if rectangle is None:
                     box = choose_box(decoded.width, decoded.height, *region)
                     yield self._previewed(services.previews.run(decoded, wanted, box, job))
                     return
-                visible = rectangle.inside(decoded.width, decoded.height)
+                visible = rectangle.inside(decoded.size)
                 view = View(owner_of(request), decoded, visible, wanted)
                 for preview, is_quick in services.previews.steps(view, job):
                     facts = {"quick": is_quick, "window": asdict(preview.window)}

@@ -123,7 +123,7 @@ def _read_file(call: JobCall, file: BatchFile) -> BatchFile:
 
 def _entry(call: JobCall, file: BatchFile, sha256: str) -> RecentRun:
     assert file.size
-    height, width = file.size
+    width, height = file.size
     entry = RecentRun(
         call.owner.digest,
         file.key,
@@ -178,7 +178,7 @@ def file_of(call: JobCall, entry: RecentRun) -> BatchFile:
     file = BatchFile(
         tasks.input_of(entry),
         Path(entry.name),
-        size=(entry.height, entry.width),
+        size=entry.size,
         key=entry.id,
         number=entry.number,
     )

@@ -66,7 +66,7 @@ class Planner:
         wanted, problem = _possible_settings(given, image, language)
         analysis = enhancer.analyse(image)
         settings = with_installed_models(enhancer.resolve(image, wanted)[0])
-        height, width = result_size(settings, image.height, image.width)
+        size = result_size(settings, image.size)
         chosen, choice = self._resolve_auto(analysis, wanted)
         inputs = None if problem else enhancer.inputs_of(image, settings)
         plan = {
@@ -75,7 +75,7 @@ class Planner:
             "estimated_seconds": None,
             "faster": None,
             "photo": self._photo(owner, path, image),
-            "result": {"width": width, "height": height},
+            "result": size._asdict(),
             "presets": {},
             "time": "",
             "tips": [asdict(one) for one in tips(analysis, settings, None, language)],
@@ -107,9 +107,7 @@ class Planner:
     def _resolve_auto(self, analysis: Analysis, wanted: Settings) -> tuple[Settings, AutoInfo]:
         """Return what Auto selects for the requested size, even if another preset is requested."""
         if not wanted.is_auto:
-            wanted = with_possible_size(
-                Settings(AUTO, **wanted.output_size), analysis.height, analysis.width
-            )
+            wanted = with_possible_size(Settings(AUTO, **wanted.output_size), analysis.size)
         chosen, choice = self._enhancer.resolve_for(wanted, analysis)
         return with_installed_models(chosen), choice
 
@@ -132,11 +130,11 @@ class Planner:
         return presets
 
     def _seconds(self, analysis: Analysis, settings: Settings) -> float:
-        return self._enhancer.estimate(analysis.width, analysis.height, settings, analysis.bits)
+        return self._enhancer.estimate(*analysis.size, settings, analysis.bits)
 
     def _time(self, analysis: Analysis, settings: Settings, seconds: float, language: str) -> str:
         about = translate(language, "about_time", time=format_duration(language, seconds))
-        if has_second_pass(settings, analysis.height, analysis.width):
+        if has_second_pass(settings, analysis.size):
             about = translate(language, "about_passes", about=about)
         ahead = self._enhancer.scheduler.count()
         return translate(language, "about_after", about=about, ahead=ahead) if ahead else about
@@ -158,7 +156,7 @@ def _with_preset(wanted: Settings, preset: str, analysis: Analysis) -> Settings:
     preset."""
     try:
         settings = Settings(preset, reduce=wanted.reduce, **wanted.output_size)
-        result_size(settings, analysis.height, analysis.width)
+        result_size(settings, analysis.size)
     except SettingsError:
         return Settings(preset, reduce=wanted.reduce)
     return settings
@@ -191,9 +189,9 @@ def _settings_or_problem(given: JsonObject, image: SourceImage, language: str) -
     except SettingsError as error:
         return setting_problem(error, given, language)
     if given.get("largest"):
-        settings = with_possible_size(settings, image.height, image.width)
+        settings = with_possible_size(settings, image.size)
     try:
-        height, width = result_size(settings, image.height, image.width)
+        size = result_size(settings, image.size)
     except SettingsError as error:
         return size_problem(error, settings, language)
-    return format_problem(encoding, width, height, language) or settings
+    return format_problem(encoding, size, language) or settings

@@ -176,8 +176,8 @@ class Previews:
                 own = {"auto": auto, "input": {**preview.info["input"], "name": image.name}}
                 yield replace(preview, info=cast(PreviewInfo, {**preview.info, **own})), False
                 return
-        height, width = result_size(settings, image.height, image.width)
-        if inputs and not settings.model and height * width <= image.height * image.width:
+        size = result_size(settings, image.size)
+        if inputs and not settings.model and size.pixels <= image.size.pixels:
             yield self._reduction(view, inputs, auto, job), False
             return
         box = self._region(image, view.rectangle, settings)
@@ -198,11 +198,11 @@ class Previews:
         image = view.image
         rectangle = view.rectangle
         step = 1
-        while rectangle.width * rectangle.height > _SCREEN_PIXELS * step * step:
+        while rectangle.size.pixels > _SCREEN_PIXELS * step * step:
             step *= 2
         if step == 1:
             return self.run(image, view.settings, rectangle, job)
-        rectangle = rectangle.align_to_grid(step, image.width, image.height)
+        rectangle = rectangle.align_to_grid(step, image.size)
         settings = inputs.settings
         small = settings.changed(
             long_side=max(1, *(side // step for side in inputs.size)),
@@ -221,7 +221,7 @@ class Previews:
         """Return the middle of the visible region for which the network needs a few seconds at
         most."""
         region = view.middle(LARGEST_SIDE, LARGEST_SIDE)
-        while min(region.width, region.height) > _MIN_SIDE:
+        while min(region.size) > _MIN_SIDE:
             if self._enhancer.estimate_preview(image, settings, region) <= _MAX_SECONDS:
                 break
             region = region.middle(int(0.95 * region.width), int(0.95 * region.height))
@@ -238,7 +238,7 @@ class Previews:
         if seconds >= _QUICK_SECONDS and _QUICK_PRESET in available_presets():
             with suppress(SettingsError):  # The preset does not support the size.
                 quick = with_installed_models(Settings(_QUICK_PRESET, **settings.output_size))
-                result_size(quick, image.height, image.width)
+                result_size(quick, image.size)
                 if quick.model != settings.model:
                     return quick
         return None

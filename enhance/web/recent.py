@@ -94,15 +94,14 @@ class _Description:
         photo = tasks.input_of(entry)
         size = None
         with suppress(SettingsError):  # The scale of a removed model is unknown.
-            height, width = result_size(Settings(**entry.settings), entry.height, entry.width)
-            size = {"width": width, "height": height}
+            size = result_size(Settings(**entry.settings), entry.size)._asdict()
         expires = datetime.fromtimestamp(entry.used + tasks.retention_seconds, timezone.utc)
         facts = {
             **{name: getattr(entry, name) for name in _SHOWN},
             "state": tasks.state_of(entry),
             "expires": expires.isoformat(timespec="seconds"),
             "size": size,
-            "photo": {"width": entry.width, "height": entry.height},
+            "photo": entry.size._asdict(),
             "error": entry.error.get(self.language),
             "regions": regions_of(self.services, self.owner, photo, entry.task_id),
             "progress": self._progress_of(entry.id),

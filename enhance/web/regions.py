@@ -23,6 +23,7 @@ from ..errors import EnhanceError
 from ..formats.png_reader import PngReader, read_region
 from ..formats.thumbnails import encode_for_screen, icc_for_screen
 from ..images import Box
+from ..size import Size
 from .gradio_changes import client_request
 from .owners import owner_of
 from .services import Services, services_of
@@ -102,12 +103,11 @@ def _encode_region(services: Services, path: Path, request: Request) -> tuple[by
         if not path.exists():  # It can still be in memory.
             raise HTTPException(404)
         image = services.previews.image(path)
-        box, step = _requested_region(request, image.width, image.height)
+        box, step = _requested_region(request, image.size)
         region = read_region(image.rows, box, step)
         return encode_for_screen(region, icc_for_screen(image))
     with PngReader(path) as png:
-        height, width = png.size
-        box, step = _requested_region(request, width, height)
+        box, step = _requested_region(request, png.size)
         region = read_region(png.rows, box, step)
         icc = None
         if png.channels > 2:
@@ -115,7 +115,7 @@ def _encode_region(services: Services, path: Path, request: Request) -> tuple[by
         return encode_for_screen(region, icc)
 
 
-def _requested_region(request: Request, width: int, height: int) -> tuple[Box, int]:
+def _requested_region(request: Request, size: Size) -> tuple[Box, int]:
     """Return the region of a request in an image of this size, and the step. Raises
     HTTPException."""
     try:
@@ -125,8 +125,8 @@ def _requested_region(request: Request, width: int, height: int) -> tuple[Box, i
     except (KeyError, ValueError) as error:
         raise HTTPException(400) from error
     box = Box(*sides)
-    is_inside = box == box.intersection(Box(0, 0, width, height))
-    is_small = box.width * box.height <= _MAX_PIXELS * step * step
+    is_inside = box == box.intersection(Box(0, 0, *size))
+    is_small = box.size.pixels <= _MAX_PIXELS * step * step
     if not (is_inside and is_small and 1 <= step <= _MAX_STEP):
         raise HTTPException(400)
     return box, step

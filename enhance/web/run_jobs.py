@@ -133,7 +133,7 @@ def finish_job(call: JobCall) -> Iterator[Any]:
     work = output_of_batch if call.is_batch else output_of_run
     outputs = gr.skip
     if call.name:
-        height, _ = call.files[0].size or (0, 0)
+        _, height = call.files[0].size or (0, 0)
         ended = {"done": height, "total": height}
         if call.is_batch:
             ended = {"share": 1.0}

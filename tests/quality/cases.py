@@ -77,7 +77,7 @@ def upscaled(case: Case, settings: Settings, networks: Networks) -> Upscaled:
     photo = Scene().photo(image, settings, image.degradation)
     network = networks.output(image.rgb, settings)
     result = ResultRows(image, lambda first, last: network[first:last], settings, photo)
-    rows = result.rows(0, result.size[0])
+    rows = result.rows(0, result.size.height)
     meter = result.meter()
     assert meter
     meter.add(rows)

@@ -16,6 +16,7 @@ from enhance.images import SourceImage
 from enhance.metadata import Metadata
 from enhance.metadata.png_chunks import SIGNATURE
 from enhance.metadata.provenance import Origin
+from enhance.size import Size
 
 FILES = Path(__file__).with_name("files")
 """Photos, blocks of metadata and a profile that no library in the tests can write."""
@@ -113,10 +114,9 @@ def finished_png(
 ):
     """Write the PNG of a finished run, [H, W] or [H, W, C]."""
     values = np.atleast_3d(values)
-    height, width, channels = values.shape
-    form = PngHeader(
-        width, height, channels, values.dtype.itemsize * 8, icc, metadata or Metadata(), gain_map
-    )
+    size = Size.of_shape(values.shape)
+    bits = values.dtype.itemsize * 8
+    form = PngHeader(size, values.shape[2], bits, icc, metadata or Metadata(), gain_map)
     with create_png(path, form) as writer:
         writer.write(values)
         writer.mark = ORIGIN.mark()

@@ -71,8 +71,8 @@ def write_photo(folder, source):
 def write_result(photo):
     """Write the PNG of a result at 4x with the metadata of a photo next to it."""
     image = read_image(photo)
-    metadata = image.metadata.with_size(4 * image.width, 4 * image.height)
-    gain_map = encode_gain_map(image, (image.height, image.width))
+    metadata = image.metadata.with_size(image.size.scale(4))
+    gain_map = encode_gain_map(image, image.size)
     return finished_png(
         photo.with_name("result.png"),
         image.rgb.repeat(4, 0).repeat(4, 1),

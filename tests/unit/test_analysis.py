@@ -200,8 +200,7 @@ def test_softness_is_the_factor_without_loss_of_detail(factor, reduce):
 
     assert analysis.softness == factor
     # Only a photo that is soft by a factor of 3 is downscaled, for a result of twice its size.
-    double = 2 * analysis.height, 2 * analysis.width
-    assert choose(analysis, ALL_PRESETS, double).reduce == reduce
+    assert choose(analysis, ALL_PRESETS, analysis.size.scale(2)).reduce == reduce
     assert choose(analysis, ALL_PRESETS).reduce == 1
 
 

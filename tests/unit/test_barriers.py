@@ -18,6 +18,7 @@ from enhance.errors import Cancelled, StorageError
 from enhance.jobs.scheduler import Job
 from enhance.models.networks import plksr, realcugan
 from enhance.models.user_models import add
+from enhance.size import Size
 from tests.conftest import apart
 from tests.unit.hub_server import limit_file_size
 from tests.user_models import random_network, random_tensors, save_model
@@ -47,9 +48,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def stream(image, graph, rows, threads=1, folder=None):
-    height, width, _ = image.shape
     kernels = prepare(graph, random_tensors(graph.shapes()), CPU, torch.float32, transposed=False)
-    image_rows = ImageRows(graph, height, width, lambda first, last: image[first:last])
+    size = Size.of_shape(image.shape)
+    image_rows = ImageRows(graph, size, lambda first, last: image[first:last])
     run = PhasedStream(image_rows, torch.float32, folder=folder)
     strips = []
     while not run.finished:

@@ -12,6 +12,7 @@ from enhance.jobs.scheduler import Job
 from enhance.restore.dehaze import remove_haze
 from enhance.restore.resample import result_size
 from enhance.settings import NEUTRAL, RANGES
+from enhance.size import Size
 from tests.conftest import agreement
 
 from .test_tuning import SLIDERS
@@ -116,7 +117,7 @@ def test_preview_and_run_agree_and_have_the_same_signature(enhancer, photo, size
     result = enhancer.run(large, settings)
 
     height, width, _ = result.array.shape
-    assert (height, width) == result_size(settings, 200, 168)
+    assert (width, height) == result_size(settings, Size(168, 200))
     expected = (round(36 * height / 200), round(40 * width / 168), 3)
     assert preview.before.shape == preview.after.shape == expected
     assert agreement(preview, result) > 50

@@ -11,6 +11,7 @@ from enhance.analysis.face_detection import TEMPLATE, Face
 from enhance.errors import Cancelled
 from enhance.images import Box
 from enhance.restore.faces import FaceRestorer, blend_faces, restore_faces
+from enhance.size import Size
 from tests.conftest import apart, psnr
 
 from .test_fidelity import upscaled
@@ -62,7 +63,7 @@ def patches():
 
 def inside(patches):
     (patch,) = patches
-    box = patch.box.inside(4 * PORTRAIT.shape[1], 4 * PORTRAIT.shape[0])
+    box = patch.box.inside(Size.of_shape(PORTRAIT.shape).scale(4))
     return np.s_[box.top : box.bottom, box.left : box.right]
 
 

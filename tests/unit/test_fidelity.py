@@ -9,6 +9,7 @@ from enhance.images import Degradation
 from enhance.restore.fidelity import Photo, fidelity_grade
 from enhance.restore.tuning import ResultRows
 from enhance.settings import Settings
+from enhance.size import Size
 from tests.conftest import apart
 from tests.quality.degradation import rounded
 
@@ -33,16 +34,16 @@ def network_of(photo):
 
 
 def photo_of(rgb, degradation):
-    height, width, _ = rgb.shape
+    size = Size.of_shape(rgb.shape)
     levels = int(np.iinfo(rgb.dtype).max)
-    return Photo(lambda first, last: rgb[first:last], height, width, levels, degradation)
+    return Photo(lambda first, last: rgb[first:last], size, levels, degradation)
 
 
 def tune(photo, network, settings, degradation=NOISY):
     result = ResultRows(
         source_image(photo), lambda a, b: network[a:b], settings, photo_of(photo, degradation)
     )
-    return result.rows(0, result.size[0])
+    return result.rows(0, result.size.height)
 
 
 def average(large):
@@ -153,7 +154,7 @@ def fidelity_of(photo, network, settings=RAW):
     result = ResultRows(image, lambda a, b: network[a:b], settings, seen)
     meter = result.meter()
     assert meter
-    meter.add(result.rows(0, result.size[0]))
+    meter.add(result.rows(0, result.size.height))
     return meter.fidelity()
 
 

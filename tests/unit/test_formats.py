@@ -19,6 +19,7 @@ from enhance.formats.png import PngHeader, create_png
 from enhance.formats.thumbnails import srgb_image
 from enhance.images import read_image
 from enhance.metadata.provenance import origin_of
+from enhance.size import Size
 
 from ..conftest import psnr
 from .image_files import ORIGIN, exported, finished_png, grey_profile, wide_profile
@@ -141,7 +142,7 @@ def test_a_large_tiff_is_written_in_little_memory(tmp_path):
     png = tmp_path / "large.png"
     target = tmp_path / "large.tif"
     rows = np.arange(10_000, dtype=np.uint16)[None, :, None].repeat(100, axis=0)
-    with create_png(png, PngHeader(10_000, 4_000, 1, 16)) as writer:
+    with create_png(png, PngHeader(Size(10_000, 4_000), 1, 16)) as writer:
         for _ in range(40):
             writer.write(rows)
 
@@ -169,7 +170,7 @@ def test_a_lossy_jpeg_xl_is_in_srgb(finished, photo):
 )
 def test_a_result_too_large_for_a_format_is_rejected(format, width, height, limit):
     with pytest.raises(PictureError, match=f"{width:,} × {height:,} px. The limit is {limit}"):
-        Encoding(format).check(width, height)
+        Encoding(format).check(Size(width, height))
 
 
 def test_a_result_too_large_for_its_format_is_rejected_before_the_run(

@@ -18,6 +18,7 @@ from enhance.report.photo_report import make_report
 from enhance.restore.dehaze import remove_haze
 from enhance.restore.result import Scene
 from enhance.settings import Settings
+from enhance.size import Size
 
 from .image_files import source_image
 
@@ -57,7 +58,7 @@ class UniformRows(PngReader):
     """A result of 750 x 10,000 px without pixels in memory."""
 
     def __init__(self):
-        self.size, self.channels, self.bits = (10_000, 750), 4, 16
+        self.size, self.channels, self.bits = Size(750, 10_000), 4, 16
 
     def rows(self, first, last, columns=slice(None)):
         return np.full((last - first, 750, 4), 20_000, np.uint16)[:, columns]
@@ -79,8 +80,8 @@ def test_report_copies_neither_the_image_nor_the_result(enhancer, photo_file):
     ids=["rgb-8", "rgba-16"],
 )
 def test_thumbnails_and_downscaling_are_exact_and_need_no_copy(large, image):
-    assert peak_of(lambda: whole_image(large, (400, 300))) < BYTE_A_PIXEL / 4
-    for size in ((105, 150), (211, 300), (31, 44)):
+    assert peak_of(lambda: whole_image(large, Size(300, 400))) < BYTE_A_PIXEL / 4
+    for size in (Size(150, 105), Size(300, 211), Size(44, 31)):
         assert np.array_equal(whole_image(image, size), resize_for_screen(image.rows(0, 211), size))
 
     assert peak_of(lambda: large.downscale(2)) < large.downscale(2).nbytes + BYTE_A_PIXEL / 3
@@ -99,6 +100,6 @@ def test_dehazed_large_image_is_in_a_file(tmp_path, monkeypatch):
     assert np.array_equal(seen, remove_haze(hazy, haze, settings.strength))
 
     large = mapped("uint16")
-    whole = Scene(replace(haze, height=HEIGHT, width=WIDTH))
+    whole = Scene(replace(haze, size=Size(WIDTH, HEIGHT)))
     assert peak_of(lambda: whole.network_pixels(large, settings, folder=tmp_path)) < BYTE_A_PIXEL
     assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ from skimage import data
 
 from enhance import Enhancer, Settings, SettingsError
 from enhance.restore.resample import result_size
+from enhance.size import Size
 
 OPAQUE = data.astronaut()[100:130, 200:240]
 PHOTO = np.dstack([OPAQUE, np.full((30, 40), 255, np.uint8)])
@@ -44,7 +45,8 @@ def test_preview_and_run_agree(enhancer):
 
 
 def test_a_second_network_is_limited_to_the_pixels_of_100_mp_at_4x():
-    assert result_size(Settings("gentle", scale=16), 10_000, 10_000 // 16) == (160_000, 10_000)
-    assert result_size(Settings("gentle"), 20_000, 20_000) == (80_000, 80_000)
+    strip = Size(10_000 // 16, 10_000)
+    assert result_size(Settings("gentle", scale=16), strip) == (10_000, 160_000)
+    assert result_size(Settings("gentle"), Size(20_000, 20_000)) == (80_000, 80_000)
     with pytest.raises(SettingsError, match=r"scale 16 is too large .* Use 8\.16 or less"):
-        result_size(Settings("gentle", scale=16), 4000, 6000)
+        result_size(Settings("gentle", scale=16), Size(6000, 4000))

@@ -104,7 +104,7 @@ def limit_memory(engine, model, across, monkeypatch) -> list[int]:
     all streams."""
     graph = graph_of(model)
     dtype = PRECISIONS[engine.precision(8, model)]
-    width = graph.grid(1, across)[1]
+    width = graph.grid_length(across)
     room = stream_bytes(graph, width, SMALLEST_STRIP, dtype.itemsize, strips=2)
     monkeypatch.setattr("enhance.engine.engine._STREAM_BYTES", room)
     monkeypatch.setattr("enhance.engine.engine._ALWAYS_FITS", 0)
@@ -113,9 +113,9 @@ def limit_memory(engine, model, across, monkeypatch) -> list[int]:
     widths = []
     begin = ImageRows.__init__
 
-    def begin_and_record(self, graph, height, width, *rest, **options):
-        widths.append(width)
-        begin(self, graph, height, width, *rest, **options)
+    def begin_and_record(self, graph, size, *rest):
+        widths.append(size.width)
+        begin(self, graph, size, *rest)
 
     monkeypatch.setattr(ImageRows, "__init__", begin_and_record)
     return widths

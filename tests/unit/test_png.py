@@ -15,6 +15,7 @@ from enhance.formats.png_reader import PngReader, read_region
 from enhance.images import Box, read_image
 from enhance.metadata import Metadata
 from enhance.metadata.png_chunks import END
+from enhance.size import Size
 from tests.unit.image_files import encode, exif_block, finished_png, grey_profile, rgb_profile
 from tests.unit.photos_with_metadata import IPTC, XMP
 
@@ -29,7 +30,7 @@ def values(size, channels, dtype):
 
 
 def write(path, rows):
-    with create_png(path, PngHeader(97, 131, 3)) as writer:
+    with create_png(path, PngHeader(Size(97, 131), 3)) as writer:
         for first in range(0, len(rows), 7):
             writer.write(rows[first : first + 7])
 
@@ -42,7 +43,8 @@ def test_another_program_and_the_reader_read_every_pixel(tmp_path, size, channel
     path = finished_png(tmp_path / "out.png", array)
     assert np.array_equal(imagecodecs.imread(path).reshape(array.shape), array)
     with PngReader(path) as reader:
-        assert (reader.size, reader.channels, reader.bits) == (size, channels, array.itemsize * 8)
+        assert reader.size.shape == size
+        assert (reader.channels, reader.bits) == (channels, array.itemsize * 8)
         parts = [reader.rows(first, min(first + 13, size[0])) for first in range(0, size[0], 13)]
     assert parts[0].dtype == dtype
     assert np.array_equal(np.concatenate(parts), array)
@@ -102,8 +104,8 @@ ROW = encode_png(PHOTO[:1])
         CONTENT[: len(CONTENT) // 2],
         ROW.replace(ROW[100:140], bytes(40)),
         encode(Image.fromarray(PHOTO), "PNG", optimize=True),  # It has other filters.
-        b"".join([*PngHeader(97, 0, 3).head(), END]),
-        b"".join([*PngHeader(2_000_000, 0xFFFFFFFF, 3).head(), END]),
+        b"".join([*PngHeader(Size(97, 0), 3).head(), END]),
+        b"".join([*PngHeader(Size(2_000_000, 0xFFFFFFFF), 3).head(), END]),
     ],
     ids=["empty", "cut", "damaged", "foreign", "no rows", "too many rows"],
 )
@@ -111,4 +113,4 @@ def test_a_damaged_or_foreign_result_raises_an_error(tmp_path, content):
     path = tmp_path / "result.png"
     path.write_bytes(content)
     with pytest.raises(PictureError, match=r"result\.png"), PngReader(path) as reader:
-        reader.rows(0, reader.size[0])
+        reader.rows(0, reader.size.height)

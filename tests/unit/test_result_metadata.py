@@ -27,6 +27,7 @@ from enhance.metadata.iptc import photoshop_resource
 from enhance.metadata.metadata import MAX_BLOCK
 from enhance.metadata.png_chunks import make_chunk
 from enhance.metadata.provenance import Origin, origin_of
+from enhance.size import Size
 from tests.unit.gain_map_files import packet
 from tests.unit.hostile_metadata import (
     flat_photo,
@@ -237,10 +238,10 @@ def test_truncated_blocks_and_wrong_offsets_raise_no_exception():
     whole = exif()
     for place in range(8, len(whole) - 4):
         metadata = Metadata(whole[:place], XMP[: place * 2], IPTC[:place])
-        assert not metadata.upright().with_size(48, 64).select("no-location").has_location
+        assert not metadata.upright().with_size(Size(48, 64)).select("no-location").has_location
         for number in (8, 0xFFFFFFFF, len(whole) - 2):
             block = whole[:place] + struct.pack(">I", number) + whole[place + 4 :]
-            Metadata(block).upright().with_size(70_000, 64).select("no-location")
+            Metadata(block).upright().with_size(Size(70_000, 64)).select("no-location")
 
 
 def test_a_result_with_other_metadata_is_replaced_and_recognised(tmp_path, capsys):

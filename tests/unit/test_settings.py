@@ -10,6 +10,7 @@ from enhance.models import graph_of
 from enhance.preset_names import PRESET_NAMES
 from enhance.restore.resample import result_size, with_possible_size
 from enhance.settings import NEUTRAL, RANGES, print_sides
+from enhance.size import Size
 
 LIMITS = RANGES | {"scale": (1, 16), "long_side": (1, 999999), "megapixels": (0.0001, 999999)}
 GENTLE = Settings("gentle")
@@ -141,18 +142,18 @@ def test_a_print_size_in_inches_is_rejected():
 @pytest.mark.parametrize(
     ("image", "size_setting", "size"),
     [
-        ((667, 1000), {}, (2668, 4000)),
-        ((667, 1000), {"long_side": 1999}, (1333, 1999)),
-        ((667, 1000), {"megapixels": 2}, (1155, 1732)),
-        ((1, 5000), {"long_side": 2501}, (1, 2501)),
-        ((667, 1000), {"print_height": 10.16, "dpi": 250}, (1000, 1499)),
-        ((667, 1000), {"print_width": 30, "print_height": 20}, (2362, 3542)),
+        ((1000, 667), {}, (4000, 2668)),
+        ((1000, 667), {"long_side": 1999}, (1999, 1333)),
+        ((1000, 667), {"megapixels": 2}, (1732, 1155)),
+        ((5000, 1), {"long_side": 2501}, (2501, 1)),
+        ((1000, 667), {"print_height": 10.16, "dpi": 250}, (1499, 1000)),
+        ((1000, 667), {"print_width": 30, "print_height": 20}, (3542, 2362)),
     ],
 )
 def test_each_size_setting_gives_the_exact_size_and_a_print_fits_on_the_paper(
     image, size_setting, size
 ):
-    assert result_size(GENTLE.changed(**size_setting), *image) == size
+    assert result_size(GENTLE.changed(**size_setting), Size(*image)) == size
 
 
 @pytest.mark.parametrize(
@@ -166,9 +167,9 @@ def test_each_size_setting_gives_the_exact_size_and_a_print_fits_on_the_paper(
 )
 def test_an_impossible_size_is_rejected_with_the_limit(name, value, limit):
     with pytest.raises(SettingsError, match=rf"{name} {value} is .* 1,000 × 667 px. Use {limit}"):
-        result_size(GENTLE.changed(**{name: value}), 667, 1000)
+        result_size(GENTLE.changed(**{name: value}), Size(1000, 667))
 
-    result_size(GENTLE.changed(**{name: limit}), 667, 1000)
+    result_size(GENTLE.changed(**{name: limit}), Size(1000, 667))
 
 
 @pytest.mark.parametrize(
@@ -180,9 +181,9 @@ def test_an_impossible_size_is_rejected_with_the_limit(name, value, limit):
 )
 def test_the_nearest_possible_size_of_a_print_is_another_resolution(size_setting, possible):
     wanted = Settings("gentle-2x").changed(**size_setting)
-    nearest = with_possible_size(wanted, 667, 1000)
+    nearest = with_possible_size(wanted, Size(1000, 667))
     assert nearest == wanted.changed(**possible)
-    result_size(nearest, 667, 1000)
+    result_size(nearest, Size(1000, 667))
 
 
 def test_a_scale_beyond_the_preset_names_the_preset():

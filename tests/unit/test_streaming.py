@@ -13,6 +13,7 @@ from enhance.errors import Cancelled
 from enhance.models.memory import stream_bytes
 from enhance.models.networks import NETWORKS, plksr, realcugan
 from enhance.models.networks.rrdbnet import rrdbnet
+from enhance.size import Size
 from tests.user_models import random_network, random_tensors
 
 CPU = torch.device("cpu")
@@ -36,7 +37,7 @@ def random_image(height, width):
 
 def start(image, graph=GRAPH, state=None, transposed=False):
     """Return the stream of an image, and its `step` with the kernels for it."""
-    rows = ImageRows(graph, image.shape[0], image.shape[1], lambda a, b: image[a:b], transposed)
+    rows = ImageRows(graph, Size.of_shape(image.shape), lambda a, b: image[a:b], transposed)
     stream = PhasedStream(rows, torch.float32)
     state = state or random_tensors(graph.shapes())
     kernels = prepare(graph, state, CPU, torch.float32, transposed=transposed)
@@ -100,13 +101,13 @@ def test_memory_is_that_of_the_estimate_which_depends_on_the_width_only(
 
     monkeypatch.setattr(Stream, "_advance", measured)
     kernels = prepare(graph, random_tensors(graph.shapes()), CPU, torch.float32, transposed=False)
-    rows = ImageRows(graph, 200, 40, lambda first, last: image[first:last].clone())
+    rows = ImageRows(graph, Size(40, 200), lambda first, last: image[first:last].clone())
     run = PhasedStream(rows, torch.float32)
 
     while not run.finished:
         run.step(kernels, 8, strips=threads)
 
-    estimate = stream_bytes(graph, graph.grid(1, 40)[1], 8, 4, threads)
+    estimate = stream_bytes(graph, graph.grid_length(40), 8, 4, threads)
     assert max(held) == pytest.approx(estimate, rel=0.35)
 
 

@@ -7,6 +7,7 @@ import pytest
 from enhance import Settings
 from enhance.formats.thumbnails import Thumbnail, resize_for_screen
 from enhance.restore.live_view import LiveView
+from enhance.size import Size
 from tests.conftest import psnr
 
 from .image_files import source_image
@@ -14,7 +15,7 @@ from .image_files import source_image
 
 def test_strips_give_a_thumbnail_of_the_whole(photo):
     large = cv2.resize(photo, (223, 161), interpolation=cv2.INTER_CUBIC)
-    thumbnail = Thumbnail(161, 223, 61)
+    thumbnail = Thumbnail(Size(223, 161), 61)
     for first in range(0, 161, 24):
         thumbnail.add(large[first : first + 24])
     assert max(thumbnail.size) == 61

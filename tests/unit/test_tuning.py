@@ -13,6 +13,7 @@ from enhance.restore.resample import Cut, Grid
 from enhance.restore.result import Scene
 from enhance.restore.tuning import ResultRows
 from enhance.settings import NEUTRAL, RANGES, Settings
+from enhance.size import Size
 
 from .image_files import source_image
 from .test_fidelity import tune
@@ -79,7 +80,7 @@ def test_rows_and_fidelity_do_not_depend_on_the_strips(tmp_path, kind, size):
             meter.add(part)
         return meter.fidelity()
 
-    height, _ = result().size
+    height = result().size.height
     whole = result().rows(0, height)
     in_turn = result()
     parts = [in_turn.rows(first, min(first + 61, height)) for first in range(0, height, 61)]
@@ -94,12 +95,13 @@ def test_rows_and_fidelity_do_not_depend_on_the_strips(tmp_path, kind, size):
 
 
 def resized(grid, network):
-    return grid.rows(lambda first, last: network[first:last].astype(np.float32), 0, grid.size[0])
+    height = grid.size.height
+    return grid.rows(lambda first, last: network[first:last].astype(np.float32), 0, height)
 
 
 def test_downsampling_matches_opencvs_area_average(network):
-    grid = Grid.of(Settings("gentle", long_side=97), Cut.whole(40, 56))
-    expected = cv2.resize(network.astype(np.float32), grid.size[::-1], interpolation=cv2.INTER_AREA)
+    grid = Grid.of(Settings("gentle", long_side=97), Cut.whole(Size(56, 40)))
+    expected = cv2.resize(network.astype(np.float32), grid.size, interpolation=cv2.INTER_AREA)
 
     np.testing.assert_allclose(resized(grid, network), expected, atol=0.01)
 
@@ -107,8 +109,8 @@ def test_downsampling_matches_opencvs_area_average(network):
 @pytest.mark.parametrize("size", [{"scale": 2.3}, {"long_side": 30}, {}])
 def test_a_part_has_the_pixels_of_the_whole(network, size):
     settings = Settings("gentle", **size)
-    whole = Grid.of(settings, Cut.whole(40, 56))
-    part = Grid.of(settings, Cut(Box(17, 11, 24, 20), 40, 56))
+    whole = Grid.of(settings, Cut.whole(Size(56, 40)))
+    part = Grid.of(settings, Cut(Box(17, 11, 24, 20), Size(56, 40)))
     inner = Box(24, 17, 9, 8)
 
     of_part = resized(part, network[44:124, 68:164])[part.window(inner)]
