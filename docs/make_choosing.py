@@ -116,12 +116,12 @@ def make_rules(enhancer: Enhancer, name: str, wanted: list[Example]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / ("image.jpg" if one.quality else "image.png")
             Image.fromarray(one.image).save(source, quality=one.quality or 100)
-            resolved, auto = enhancer.resolve(enhancer.read(source), Settings("auto"))
-            if auto is None or auto["reason"] != one.reason:
-                raise SystemExit(f"{one.label}: the rule is {auto}, not {one.reason}")
-            (x, y), settings = one.centre, [resolved, Settings.from_preset(one.other)]
+            plan = enhancer.plan(enhancer.read(source), Settings("auto"))
+            if plan.auto is None or plan.auto["reason"] != one.reason:
+                raise SystemExit(f"{one.label}: the rule is {plan.auto}, not {one.reason}")
+            (x, y), settings = one.centre, [plan.settings, Settings.from_preset(one.other)]
             made = enhancer.compare(source, x=x, y=y, size=SIDE, settings=settings)
-        names = f"Auto: {resolved.preset}", one.other
+        names = f"Auto: {plan.settings.preset}", one.other
         rows.append(sheet(cells_of(made, one.label, names)))
     width, height = rows[0].size
     whole = Image.new("RGB", (width, height * len(rows)))

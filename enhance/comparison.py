@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from numpy import ndarray
 
-from .errors import EnhanceError
+from .errors import Cancelled, EnhanceError, expected_error
 from .formats.thumbnails import SRGB, icc_for_screen, save_png
 from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
 from .images import Box
 from .info import output_info, timestamp
+from .jobs.scheduler import Progress
 from .json_object import JsonObject
 from .metadata.provenance import Origin
+from .pipeline import Run
 from .preview import Preview
 from .report.contact_sheet import SheetCell, draw_sheet
 from .restore.fidelity import fidelity_grade
@@ -134,3 +137,37 @@ class Comparison:
             after = cell.preview and cell.preview.after
             cells.append((name, cell.describe(language), after))
         return draw_sheet(cells, icc_for_screen(first.region.rows.image))
+
+
+def compare(
+    settings: Sequence[Settings],
+    box: Box,
+    start: Callable[[Settings], Run],
+    progress: Progress | None = None,
+) -> Comparison:
+    """Return previews of the region `box` with each of the resolved `settings`.
+
+    `start` returns the run of an image. If it or the preview fails, the cell has the error. Raises
+    Cancelled, and EnhanceError if all fail.
+    """
+    started = time.perf_counter()
+    cells = dict[Settings, Cell]()
+    previews = dict[str, Preview]()  # by the key of their network's output
+    # Presets with the same model follow each other, so that it is loaded once. The face preset
+    # unloads it, so it is the last of them.
+    for one in sorted(settings, key=lambda one: (one.model, one.scene == "face")):
+        try:
+            preview = start(one).create_preview(box, previews)
+            previews.setdefault(preview.region.plan.network_key, preview)
+            cells[one] = Cell(one, preview)
+        except Cancelled:
+            raise
+        except Exception as error:
+            what = f"The preset {one.preset} could not be compared"
+            cells[one] = Cell(one, error=expected_error(error, what))
+        if progress is not None:
+            progress(len(cells), len(settings), None)
+    ordered = tuple(cells[one] for one in settings)
+    if ordered[0].error is not None and not previews:
+        raise ordered[0].error
+    return Comparison(box, ordered, time.perf_counter() - started)

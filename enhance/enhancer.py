@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
@@ -22,8 +22,7 @@ from PIL.Image import Image
 
 from . import models, pipeline, presets
 from .analysis import Analysis, analyse
-from .analysis.auto import LONG_SECONDS, choose, faster_preset
-from .comparison import Cell, Comparison
+from .comparison import Comparison, compare
 from .config import Config, read_config
 from .engine.device_thread import DEVICE_THREAD
 from .errors import (
@@ -33,7 +32,6 @@ from .errors import (
     SettingsError,
     WeightsError,
     check_stop,
-    expected_error,
     memory_errors,
     optional_packages,
 )
@@ -45,29 +43,33 @@ from .formats.thumbnails import most_detailed_point, small_size, whole_image
 from .i18n import DEFAULT_LANGUAGE
 from .images import Box, SourceImage, read_image, warm_up
 from .info import (
-    NO_MODEL,
-    AutoInfo,
     Info,
-    PreviewInfo,
     Result,
-    RunInputs,
     existing_png,
-    fidelity_info,
 )
 from .jobs.parallel import work_in_parallel
 from .jobs.scheduler import Job, JobKind, Progress, Scheduler
-from .json_object import JsonObject
-from .pipeline import Run, RunOptions
+from .pipeline import NO_OPTIONS, Run, RunOptions
+from .plan import (
+    Faster,
+    Plan,
+    choose_preset,
+    estimate,
+    install,
+    install_models,
+    plan,
+    replan,
+    suggest_faster,
+)
 from .preset_names import PresetName
 from .presets import PresetInfo
-from .preview import Preview, choose_box, render, surroundings
+from .preview import Preview, adjust, choose_box
 from .processes import temporary_folder
 from .restore.faces import RESTORER, FaceCache, FaceRestorer
-from .restore.resample import Cut, has_second_pass, result_size
+from .restore.resample import result_size
 from .settings import (
     AUTO,
     REFERENCE_PRESET,
-    SECOND_MODEL,
     Settings,
     all_presets,
     as_settings,
@@ -87,27 +89,10 @@ T = TypeVar("T", bound="Path | str | InMemory")
 AnyImage: TypeAlias = "Path | str | InMemory | SourceImage"
 """An image file, an image in memory, or a decoded image."""
 _DETECTOR = "yunet"
-_SECONDS_PER_MEGAPIXEL = 0.04
-"""Rough time for tuning and encoding a megapixel of the result, which is short compared with the
-network."""
 _RUNS_AT_ONCE = 2
 """Runs of `run_many`: one has the device, and the next one decodes its image."""
-_NO_OPTIONS = RunOptions()
 _FOCUS_SIDE = 896
 """The longer side of the small image in which the most detailed point is found."""
-
-
-@dataclass(frozen=True)
-class Faster:
-    """A preset that is faster than the selected one, with the expected seconds of both."""
-
-    preset: str
-    seconds: float
-    selected_seconds: float
-
-    def as_dict(self) -> JsonObject:
-        """Return the preset and its seconds as JSON."""
-        return {"preset": self.preset, "estimated_seconds": round(self.seconds, 2)}
 
 
 class Status(TypedDict):
@@ -208,7 +193,7 @@ class Enhancer:
         encoding: Encoding | None = None,
         progress: Progress | None = None,
         stop: threading.Event | None = None,
-        options: RunOptions = _NO_OPTIONS,
+        options: RunOptions = NO_OPTIONS,
     ) -> Result:
         """Enhance an image and return the result.
 
@@ -238,14 +223,16 @@ class Enhancer:
         self.check()  # first, because this imports PyTorch
         started = time.perf_counter()
         # before the queue, because downloads can take minutes
-        pipeline.install_models(settings, job.stop)
+        settings = install_models(settings, job.stop)
         with (
             as_file(source, self.tasks.network) as (path, own_name),
             self.scheduler.queue_job(job, ahead=1),
         ):
             image = self.read(options.image or path, target, name=options.name or own_name)
-            run = self._start_run(image, settings, job, started, progress, options.on_compute)
-            encoding.check(run.inputs.size)
+            plan = options.plan or self.plan(image, settings)
+            callbacks = {"progress": progress, "on_compute": options.on_compute}
+            run = self._start(image, plan, job, started=started, **callbacks)
+            encoding.check(plan.size)
             if target is not None:
                 return pipeline.run_to_path(run, target, encoding, path, self.tasks, options)
             result = pipeline.run_as_task(run, path, self.tasks, options.hold)
@@ -343,16 +330,16 @@ class Enhancer:
         settings = as_settings(settings)
         image = self.read(source)
         box = choose_box(image.width, image.height, x, y, size)
-        return self.preview_region(image, settings, box, _job("preview", stop))
+        return self.preview_region(image, self.plan(image, settings), box, _job("preview", stop))
 
     @memory_errors()
-    def preview_region(self, image: SourceImage, settings: Settings, box: Box, job: Job) -> Preview:
+    def preview_region(self, image: SourceImage, plan: Plan, box: Box, job: Job) -> Preview:
         """Return a preview of a region of a decoded image, with sides of at most
         `enhance.preview.LARGEST_SIDE` px.
 
         Raises EnhanceError.
         """
-        return self._start_run(image, settings, job, time.perf_counter()).create_preview(box)
+        return self._start(image, plan, job).create_preview(box)
 
     @memory_errors()
     def compare(
@@ -388,45 +375,19 @@ class Enhancer:
         `progress` is called with the numbers of finished presets and of all presets. Raises
         EnhanceError.
         """
-        started = time.perf_counter()
         if settings is None:
             names = [name for name in presets.available_presets() if name != AUTO]
             settings = [Settings(name) for name in names or [REFERENCE_PRESET]]
-        chosen = [self.resolve(image, as_settings(one))[0] for one in settings]
-        cells = dict[Settings, Cell]()
-        previews = dict[str, Preview]()  # by the key of their network's output
-        # Presets with the same model follow each other, so that it is loaded once. The face preset
-        # unloads it, so it is the last of them.
-        for one in sorted(chosen, key=lambda one: (one.model, one.scene == "face")):
-            cell = self._compare_preset(image, one, box, job, previews)
-            cells[one] = cell
-            if cell.preview is not None:
-                previews.setdefault(cell.preview.region.network_key, cell.preview)
-            if progress is not None:
-                progress(len(cells), len(chosen), None)
-        ordered = tuple(cells[one] for one in chosen)
-        if ordered[0].error is not None and not previews:
-            raise ordered[0].error
-        return Comparison(box, ordered, time.perf_counter() - started)
+        chosen = [
+            self.plan(image, one).settings if one.is_auto else one
+            for one in map(as_settings, settings)
+        ]
 
-    def _compare_preset(
-        self,
-        image: SourceImage,
-        settings: Settings,
-        box: Box,
-        job: Job,
-        earlier: Mapping[str, Preview],
-    ) -> Cell:
-        """Return the preview of one preset, or its error. Raises Cancelled."""
-        own_job = replace(job, wait_seconds=0.0)  # Each preview states its own time.
-        try:
-            run = self._start_run(image, settings, own_job, time.perf_counter())
-            return Cell(settings, run.create_preview(box, earlier))
-        except Cancelled:
-            raise
-        except Exception as error:
-            what = f"The preset {settings.preset} could not be compared"
-            return Cell(settings, error=expected_error(error, what))
+        def start(one: Settings) -> Run:
+            own_job = replace(job, wait_seconds=0.0)  # Each preview states its own time.
+            return self._start(image, self.plan(image, one), own_job)
+
+        return compare(chosen, box, start, progress)
 
     @memory_errors()
     def analyse(self, source: AnyImage) -> Analysis:
@@ -461,121 +422,26 @@ class Enhancer:
         """Return the settings that `auto` selects for an image and an output size.
 
         `size` has the names and values of `Settings`: `scale`, `long_side`, `megapixels`,
-        `print_width`, `print_height`, `dpi`. `resolve` also returns the reason. Raises
-        EnhanceError, also if `format` does not support the size.
+        `print_width`, `print_height`, `dpi`. Raises EnhanceError, also if `format` does not support
+        the size.
         """
         image = self.read(source)
-        settings, _ = self.resolve(image, Settings.from_preset(AUTO, **size))
-        pixels = result_size(settings, image.size)
-        Encoding(format).check(pixels)
+        settings, _ = choose_preset(Settings.from_preset(AUTO, **size), self.analyse(image))
+        Encoding(format).check(result_size(settings, image.size))
         return settings
 
-    def resolve(self, image: SourceImage, settings: Settings) -> tuple[Settings, AutoInfo | None]:
-        """Return the settings with the preset that `auto` selects for the image, and the reason.
+    def plan(self, image: SourceImage, settings: Settings) -> Plan:
+        """Return the plan of a run. Nothing is downloaded. Raises EnhanceError."""
+        return plan(image, settings, self.engine, self.analyse)
 
-        Settings with another preset are returned unchanged, with None. Raises EnhanceError.
+    def _start(self, image: SourceImage, plan: Plan, job: Job, **options: Any) -> Run:
+        """Return a run at the end of step 1: its image is decoded and its models are installed.
+
+        Raises WeightsError, Cancelled.
         """
-        if not settings.is_auto:
-            return settings, None
-        return self.resolve_for(settings, self.analyse(image))
-
-    def resolve_for(self, settings: Settings, analysis: Analysis) -> tuple[Settings, AutoInfo]:
-        """Return the settings with the preset that `auto` selects for an analysis, and the reason.
-
-        Raises SettingsError if the image cannot have the requested size.
-        """
-        size = result_size(settings, analysis.size)
-        choice = choose(analysis, presets.available_presets(), size)
-        chosen = settings.resolved(choice.preset, reduce=choice.reduce, **choice.tuning)
-        facts = asdict(analysis)
-        del facts["face"]  # No stored result has the position of a face.
-        return chosen, AutoInfo(preset=choice.preset, reason=choice.reason, analysis=facts)
-
-    def suggest_faster(self, analysis: Analysis, settings: Settings) -> Faster | None:
-        """Return the preset to suggest for a run of more than two minutes, or None.
-
-        Its HaarPSI is at most 1 lower than with the selected preset, and it is at least twice as
-        fast.
-        """
-        size = analysis.size
-        seconds = self.estimate(*size, settings, analysis.bits)
-        if seconds <= LONG_SECONDS:
-            return None
-        name = faster_preset(settings.preset, analysis, presets.available_presets())
-        if name is None:
-            return None
-        faster = self.estimate(*size, Settings(name, **settings.output_size), analysis.bits)
-        if faster >= seconds / 2:
-            return None
-        return Faster(name, faster, seconds)
-
-    def estimate_preview(self, image: SourceImage, settings: Settings, box: Box) -> float:
-        """Return the expected seconds of the network for a preview of the region `box`."""
-        if not settings.model:
-            return 0.0
-        outer = surroundings(box, image.size, settings).downscale(settings.reduce)
-        return self.engine.estimate(settings.model, outer.size, image.bits)
-
-    def inputs_of(self, image: SourceImage, settings: Settings) -> RunInputs | None:
-        """Return the inputs of a run with resolved settings, None if one of their models is not
-        installed.
-
-        Nothing is downloaded. Raises SettingsError if the image cannot have the requested size.
-        """
-        needed = settings.weights.models
-        if has_second_pass(settings, image.size):
-            needed = *needed, SECOND_MODEL
-        if not all(map(presets.is_installed, needed)):
-            return None
-        return self._inputs_of(image, settings)
-
-    def _inputs_of(
-        self,
-        image: SourceImage,
-        settings: Settings,
-        whole: Cut | None = None,
-        stop: threading.Event | None = None,
-    ) -> RunInputs:
-        """Return the inputs of a run for an image, or for the larger image that it is a part of."""
-        model = NO_MODEL
-        precision = "fp32"
-        if settings.model:
-            model = models.ensure(settings.model)
-            precision = self.engine.precision(image.bits, settings.model)
-        second = None
-        if has_second_pass(settings, (whole or image).size):
-            second = models.ensure(SECOND_MODEL, stop=stop)
-        return RunInputs(image, settings, model, precision, second)
-
-    def _start_run(
-        self,
-        image: SourceImage,
-        settings: Settings,
-        job: Job,
-        started: float,
-        progress: Progress | None = None,
-        on_compute: Callable[[Run], object] | None = None,
-    ) -> Run:
-        """Return a run at the end of step 1: its image is decoded, its preset chosen and its models
-        are installed.
-
-        Raises WeightsError, Cancelled, and SettingsError if the image cannot have the requested
-        size.
-        """
-        settings, auto = self.resolve(image, settings)
-        result_size(settings, image.size)  # raises before anything is downloaded
-        settings = pipeline.install_models(settings, job.stop)
-        return Run(
-            inputs=self._inputs_of(image, settings, stop=job.stop),
-            engine=self.engine,
-            face_cache=self._face_cache,
-            scheduler=self.scheduler,
-            job=job,
-            started=started,
-            progress=progress,
-            auto=auto,
-            on_compute=on_compute,
-        )
+        options.setdefault("started", time.perf_counter())
+        plan = install(plan, job.stop)
+        return Run(image, plan, self.engine, self._face_cache, self.scheduler, job, **options)
 
     def read(
         self, source: AnyImage, output: Path | None = None, *, name: str | None = None
@@ -605,25 +471,15 @@ class Enhancer:
 
         Raises SettingsError if the settings need another output of the network.
         """
-        info = preview.info
-        region = preview.region
-        settings = as_settings(settings)
-        if settings.is_auto and info["auto"]:
-            settings, _ = self.resolve_for(settings, Analysis(**info["auto"]["analysis"]))
-        elif settings.is_auto:
-            settings = settings.resolved(info["preset"], reduce=info["settings"]["reduce"])
-        settings = presets.with_installed_models(settings)
-        inputs = self._inputs_of(region.rows.image, settings, region.rows.cut)
-        # The output can be from an enhancer with another precision.
-        inputs = replace(inputs, precision=info["precision"])
-        has_other_output = inputs.network_key != region.network_key
-        # The output is without the faces of another preset.
-        has_other_scene = settings.scene != region.rows.settings.scene
-        if has_other_output or has_other_scene:
-            raise SettingsError("new_preview", preset=settings.preset)
-        before, after, fidelity = render(region, settings)
-        changed = cast(PreviewInfo, {**info, **inputs.facts(), **fidelity_info(fidelity)})
-        return Preview(before, after, region, changed)
+        return self.adjust(preview, replan(preview.region.plan, as_settings(settings)))
+
+    def adjust(self, preview: Preview, plan: Plan) -> Preview:
+        """Return a preview of the same region with the tuning of a plan, without running the
+        network.
+
+        Raises SettingsError if the plan needs another output of the network.
+        """
+        return adjust(preview, plan)
 
     def report(
         self,
@@ -698,18 +554,11 @@ class Enhancer:
         They follow from measurements of the networks. With `auto`, this is the time of `gentle`,
         the slowest preset that it selects for a photo.
         """
-        settings = as_settings(settings)
-        if settings.is_auto:
-            settings = settings.resolved(REFERENCE_PRESET)
-        size = Size(width, height)
-        seconds = _SECONDS_PER_MEGAPIXEL * result_size(settings, size).megapixels
-        if settings.model:
-            small = size.downscale(settings.reduce)
-            seconds += self.engine.estimate(settings.model, small, bits)
-        if has_second_pass(settings, size):
-            first = size.scale(settings.factor)
-            seconds += self.engine.estimate(SECOND_MODEL, first, bits)
-        return seconds
+        return estimate(self.engine, as_settings(settings), Size(width, height), bits)
+
+    def suggest_faster(self, analysis: Analysis, settings: Settings) -> Faster | None:
+        """Return the preset to suggest for a run of more than two minutes, or None."""
+        return suggest_faster(self.engine, settings, analysis)
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[PresetInfo]:
         """Return all presets with their settings, relative time and availability."""

@@ -3,13 +3,12 @@ report share."""
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import psutil
 from numpy import ndarray
@@ -26,12 +25,8 @@ from .json_object import JsonObject
 from .metadata.provenance import check_replaceable
 from .models import Located
 from .restore.fidelity import Fidelity, fidelity_grade
-from .restore.resample import result_size
-from .settings import Settings, network_key, signature
+from .settings import Settings, network_key
 from .size import Size
-
-NO_MODEL = Located("none", Path(os.devnull), "", "no network")
-"""The model of a result without a network."""
 
 
 class InputInfo(TypedDict):
@@ -159,56 +154,6 @@ class PeakMemory:
         return self._peak
 
 
-@dataclass(frozen=True, eq=False)
-class RunInputs:
-    """Everything that determines the pixels of a result: the image, the settings, the models and
-    the precision.
-
-    `second` is the model of the second network, if there is one.
-    """
-
-    image: SourceImage
-    settings: Settings
-    model: Located
-    precision: str
-    second: Located | None = None
-
-    @property
-    def size(self) -> Size:
-        """The size of the result. Raises SettingsError if the image cannot have this size."""
-        return result_size(self.settings, self.image.size)
-
-    @property
-    def signature(self) -> str:
-        """A checksum that is equal for two runs exactly if their results are equal."""
-        return signature(*self._identity)
-
-    @property
-    def network_key(self) -> str:
-        """A key that is equal for two runs exactly if the outputs of the network are equal."""
-        return network_key(*self._identity)
-
-    @property
-    def _identity(self) -> tuple[str, Settings, str, str, str | None]:
-        second = self.second.sha256 if self.second else None
-        return self.image.sha256, self.settings, self.model.sha256, self.precision, second
-
-    @property
-    def network_input(self) -> SourceImage:
-        """The image, downscaled first if the settings have `reduce`."""
-        return self.image.downscale(self.settings.reduce)
-
-    def facts(self) -> JsonObject:
-        """Return the part of `info` that follows from the settings."""
-        settings = self.settings.as_dict()
-        return {
-            "signature": self.signature,
-            "preset": settings.pop("preset"),
-            "tile": settings.pop("tile"),
-            "settings": settings,
-        }
-
-
 @dataclass(frozen=True)
 class Result:
     """An output file and its `info`.
@@ -290,6 +235,12 @@ def existing_png(result: Result) -> Path:
     return result.png
 
 
+def input_info(image: SourceImage) -> InputInfo:
+    """Return the facts of an input."""
+    facts: Any = {name: getattr(image, name) for name in InputInfo.__annotations__}
+    return facts
+
+
 def model_info(located: Located) -> ModelInfo:
     """Return the facts of a model."""
     return ModelInfo(
@@ -341,7 +292,7 @@ def grade_in(info: Info) -> str:
 
 
 def network_key_of(info: Info) -> str:
-    """Return the `RunInputs.network_key` of a finished run."""
+    """Return the `Plan.network_key` of a finished run."""
     second = info.get("second_model")
     return network_key(
         info["input"]["sha256"],

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import os
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
@@ -26,22 +25,20 @@ from numpy import ndarray
 from . import models
 from .analysis.haze import find_haze
 from .engine.raw_store import NetworkOutput, OutputShape, streams_columns
-from .errors import StorageError, WeightsError
+from .errors import StorageError
 from .files import check_writable, put_in_place
 from .formats.encoding import Encoding, export
 from .formats.png_reader import is_intact
 from .images import Box, SourceImage
 from .info import (
-    AutoInfo,
     Info,
-    InputInfo,
     OutputInfo,
     PeakMemory,
     PreviewInfo,
     Result,
-    RunInputs,
     exported_output_info,
     fidelity_info,
+    input_info,
     model_info,
     output_info,
     timestamp,
@@ -49,7 +46,7 @@ from .info import (
 from .jobs.scheduler import Job, Progress, Scheduler
 from .json_object import JsonObject
 from .metadata.provenance import Origin, check_replaceable, origin_of
-from .presets import with_installed_models
+from .plan import Plan
 from .preview import Preview, PreviewRegion, last_rows, render, surroundings
 from .processes import temporary_path
 from .restore.faces import FaceCache
@@ -57,7 +54,7 @@ from .restore.fidelity import Fidelity
 from .restore.resample import Cut, Rows
 from .restore.result import Scene, collect, write_png
 from .restore.tuning import ResultRows
-from .settings import SECOND_SCALE, Settings, WeightInterpolation
+from .settings import SECOND_SCALE, Settings
 from .store import TaskStore
 from .store.remote import StoredFile
 
@@ -88,8 +85,8 @@ class RunOptions:
     """What a server, a batch and a command add to a run of `Enhancer.run`.
 
     - `job`: the job of the run, whose `stop` cancels it.
-    - `name`: the name of the input, by default the file name. `image`: the decoded input, if
-      available.
+    - `name`: the name of the input, by default the file name. `image`, `plan`: the decoded input
+      and the plan of the run, if available.
     - `on_compute`: called with the run before a result is computed, but not for a cached result. It
       can set the `watch` of the run.
     - `hold`: the result and its PNG exist until it is closed, so an `output` without its PNG is
@@ -102,10 +99,14 @@ class RunOptions:
     job: Job | None = None
     name: str | None = None
     image: SourceImage | None = None
+    plan: Plan | None = None
     on_compute: Callable[[Run], object] | None = None
     hold: ExitStack | None = None
     replaces: Replaceable = "result"
     stored: StoredFile | None = None
+
+
+NO_OPTIONS = RunOptions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,33 +123,17 @@ class Part:
     network_box: Box
 
 
-def install_models(settings: Settings, stop: threading.Event) -> Settings:
-    """Download missing models and return the settings, with `denoise` 1 if the second model is not
-    available.
-
-    Raises WeightsError, Cancelled.
-    """
-    settings = with_installed_models(settings)
-    for name in settings.weights.models:
-        try:
-            models.ensure(name, stop=stop)
-        except WeightsError:
-            if name in models.parts_of(settings.model):
-                raise
-            return replace(settings, denoise=1.0)
-    return settings
-
-
 @dataclass(eq=False)
 class Run:
-    """One run or preview: its inputs, its callbacks and its measurements so far. `info` is built
-    from these.
+    """One run or preview: its image, its plan, its callbacks and its measurements so far. `info` is
+    built from these.
 
-    `auto` is what the preset `auto` chose. `started` is a `time.perf_counter`; `job` counts the
-    time in the queue since then.
+    The models of the plan are installed. `started` is a `time.perf_counter`; `job` counts the time
+    in the queue since then.
     """
 
-    inputs: RunInputs
+    image: SourceImage
+    plan: Plan
     engine: Engine
     face_cache: FaceCache
     scheduler: Scheduler
@@ -158,7 +143,6 @@ class Run:
     watch: LiveView | None = None
     """Receives the output of the first network and the rows of the result while they are
     computed."""
-    auto: AutoInfo | None = None
     on_compute: Callable[[Run], object] | None = None
     """Called before a result is computed, but not for a cached result."""
     measurements: JsonObject = field(default_factory=dict)
@@ -184,11 +168,10 @@ class Run:
             self.on_compute(self)
         self.memory = PeakMemory(self.engine.device.type, reset=True)
         self.folder = path.parent
-        image = self.inputs.image
-        part = self._part(image, Cut.whole(image.size))
+        part = self._part(self.image, Cut.whole(self.image.size))
         scene = self._find_scene(part.network_box)
         with self._network_output(scene, part, network_path) as output:
-            rows = last_rows(self._rows(output.rows, self.inputs.settings, scene, part))
+            rows = last_rows(self._rows(output.rows, self.plan.settings, scene, part), self.plan)
             meter = rows.meter()
             thumbnail = None
             if self.watch:
@@ -196,22 +179,21 @@ class Run:
             self.seconds |= write_png(
                 rows,
                 path,
-                signature=self.inputs.signature,
+                signature=self.plan.signature,
                 meter=meter,
                 thumbnail=thumbnail,
                 stop=self.job.stop,
             )
             self._record_fidelity(meter and meter.fidelity())
-            return self.info(output_info(path, self.inputs.size))
+            return self.info(output_info(path, self.plan.size))
 
     def _record_fidelity(self, fidelity: Fidelity | None) -> None:
         self.measurements |= fidelity_info(fidelity)
         if fidelity is None:
             return
-        image = self.inputs.image
-        reduce = self.inputs.settings.reduce
+        reduce = self.plan.settings.reduce
         in_photo = [reduce * at + reduce // 2 for at in fidelity.worst_place]
-        inside = np.minimum(in_photo, (image.width - 1, image.height - 1))
+        inside = np.minimum(in_photo, np.subtract(self.image.size, 1))
         self.measurements["fidelity_worst_place"] = inside.tolist()
 
     def create_preview(self, box: Box, earlier: Mapping[str, Preview] | None = None) -> Preview:
@@ -221,25 +203,23 @@ class Run:
         running the network, and its network seconds are reported again.
         """
         self.memory = PeakMemory(self.engine.device.type, reset=False)
-        image = self.inputs.image
-        settings = self.inputs.settings
-        network_key = self.inputs.network_key
-        outer = surroundings(box, image.size, settings)
-        part = self._part(image.crop(outer), Cut(outer, image.size))
+        plan = self.plan
+        outer = surroundings(box, plan)
+        part = self._part(self.image.crop(outer), Cut(outer, plan.photo))
         is_approximate = False
-        if settings.model and part.cut != Cut.whole(image.size):
-            is_approximate = models.graph_of(settings.model).needs_statistics
+        if plan.networks and part.cut != Cut.whole(plan.photo):
+            is_approximate = models.graph_of(plan.settings.model).needs_statistics
         scene = self._find_scene(part.network_box)
-        known = (earlier or {}).get(network_key)
+        known = (earlier or {}).get(plan.network_key)
         if known is not None:
             network = known.region.network
             self.seconds["network"] = known.info["seconds"]["network"]
         else:
             with self._network_output(scene, part) as output:
                 network = output.rows(0, output.shape.height)
-        rows = self._rows(lambda first, last: network[first:last], settings, scene, part)
-        region = PreviewRegion(rows, network, box, network_key)
-        before, after, fidelity = render(region, settings)
+        rows = self._rows(lambda first, last: network[first:last], plan.settings, scene, part)
+        region = PreviewRegion(rows, network, box, plan)
+        before, after, fidelity = render(region, plan)
         self.measurements |= fidelity_info(fidelity)
         self._end_stage("tuning")
         info = self._facts() | {"preview": asdict(box), "approximate": is_approximate}
@@ -253,7 +233,7 @@ class Run:
 
         `encoding` describes the file, None for the PNG that the run wrote.
         """
-        image = self.inputs.image
+        image = self.image
         notes = image.metadata.notes
         if encoding:
             notes = encoding.input_notes(notes, has_gain_map=image.gain_map is not None)
@@ -270,18 +250,17 @@ class Run:
         peak_memory = None
         if self.memory:
             peak_memory = round(self.memory.sample(), 1)
-        image = self.inputs.image
-        second = self.inputs.second
+        second = self.plan.second
         return {
             "task_id": None,
             "status": "done",
-            **self.inputs.facts(),
-            "input": {name: getattr(image, name) for name in InputInfo.__annotations__},
-            "model": model_info(self.inputs.model),
+            **self.plan.facts(),
+            "input": input_info(self.image),
+            "model": model_info(self.plan.model),
             "second_model": second and model_info(second),
             "output": None,
             "device": str(self.engine.device),
-            "precision": self.inputs.precision,
+            "precision": self.plan.precision,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "megapixels_per_second": None,
             "peak_memory_mb": peak_memory,
@@ -289,7 +268,7 @@ class Run:
             **fidelity_info(None),
             "cached": False,
             "finished": timestamp(),
-            "auto": self.auto,
+            "auto": self.plan.auto,
             **self.measurements,
         }
 
@@ -306,10 +285,10 @@ class Run:
 
         Only faces that are visible in `box` are restored.
         """
-        kind = self.inputs.settings.scene
+        kind = self.plan.settings.scene
         if kind is None:
             return Scene()
-        image = self.inputs.network_input
+        image = self._network_input
         if kind == "dehaze":
             scene = Scene(find_haze(image.rgb))
         else:
@@ -319,15 +298,20 @@ class Run:
         self._end_stage("scene")
         return scene
 
+    @property
+    def _network_input(self) -> SourceImage:
+        """The image, downscaled first if the settings have `reduce`."""
+        return self.image.downscale(self.plan.settings.reduce)
+
     def _part(self, image: SourceImage, cut: Cut) -> Part:
-        reduce = self.inputs.settings.reduce
+        reduce = self.plan.settings.reduce
         return Part(image, cut, image.downscale(reduce), cut.box.downscale(reduce))
 
     def _rows(self, network: Rows, settings: Settings, scene: Scene, part: Part) -> ResultRows:
         """Step 5: return a result as rows on demand, from the rows of the network's output."""
-        degradation = self.inputs.network_input.degradation
+        degradation = self._network_input.degradation
         image = part.network_input
-        photo = scene.photo(image, self.inputs.settings, degradation, part.network_box)
+        photo = scene.photo(image, self.plan.settings, degradation, part.network_box)
         return ResultRows(part.image, network, settings, photo, scene.patches, part.cut)
 
     @contextmanager
@@ -339,8 +323,8 @@ class Run:
         It is read from `network_path` if it is stored there, and stored there if not. A large
         output that is not stored is a temporary file in `folder`.
         """
-        scale = self.inputs.settings.factor
-        if self.inputs.second:
+        scale = self.plan.settings.factor
+        if self.plan.has_second_pass:
             scale *= SECOND_SCALE
         stored = None
         if network_path is not None:
@@ -357,36 +341,33 @@ class Run:
             self._end_stage("network")
             seconds = self.seconds["network"]
             # A stored output has no speed.
-            if stored is None and self.inputs.settings.model and seconds:
-                megapixels = self.inputs.image.size.megapixels
+            if stored is None and self.plan.settings.model and seconds:
+                megapixels = self.image.size.megapixels
                 self.measurements["megapixels_per_second"] = round(megapixels / seconds, 4)
             yield output
 
     def _compute_output(self, output: NetworkOutput, scene: Scene, part: Part) -> None:
         """Fill the empty `output` with that of the last network, or with the image itself."""
-        settings = self.inputs.settings
-        second = self.inputs.second
+        networks = self.plan.networks
         image = part.network_input
-        if not settings.model:
-            output.add(image.rgb)
-        elif second is None:
-            rgb = scene.network_pixels(image, settings, part.network_box, self.folder)
-            self._run_network(output, rgb, settings.weights)
+        rgb = scene.network_pixels(image, self.plan.settings, part.network_box, self.folder)
+        if self.plan.has_second_pass:
+            rgb = self._first_result(rgb, scene, part)
+        if networks:
+            self._run_network(output, rgb, len(networks) - 1)
         else:
-            rgb = self._first_result(scene, part)
-            self._run_network(output, rgb, WeightInterpolation(second.name), is_first=False)
+            output.add(rgb)
 
-    def _first_result(self, scene: Scene, part: Part) -> ndarray:
+    def _first_result(self, rgb: ndarray, scene: Scene, part: Part) -> ndarray:
         """Return the colour of the result at the scale of the first network, the input of the
         second one: [H, W, 3].
 
         A large one is an unnamed file in `folder`.
         """
-        settings = self.inputs.settings
+        settings = self.plan.settings
         settings = settings.changed(scale=settings.network_scale)
         with _empty_output(part.image, settings.factor, self.folder) as output:
-            rgb = scene.network_pixels(part.image, settings, part.network_box, self.folder)
-            self._run_network(output, rgb, settings.weights)
+            self._run_network(output, rgb, 0)
             colour = replace(part, image=replace(part.image, grey=False))
             result = self._rows(output.rows, settings, scene, colour)
 
@@ -400,15 +381,15 @@ class Run:
         self,
         output: NetworkOutput,
         rgb: ndarray,
-        weights: WeightInterpolation,
-        *,
-        is_first: bool = True,
+        number: int,
     ) -> None:
-        """Run a network for `rgb`, the image or a region of it, and add its strips to `output`.
+        """Run one of the networks for `rgb`, the image or a region of it, and add its strips to
+        `output`.
 
         The progress of a run with two networks is half that of each. `watch` receives only the
         strips of the first one.
         """
+        networks = self.plan.networks
         queued = nullcontext()
         if self.job.kind == "run":
             queued = self.scheduler.queue_job(self.job)
@@ -417,17 +398,15 @@ class Run:
             if self.memory is not None:
                 self.memory.sample()
             if self.progress is not None:
-                if self.inputs.second and is_first:
-                    done = round(done / 2)
+                if number < len(networks) - 1:
                     seconds_left = None
-                elif self.inputs.second:
-                    done = round((total + done) / 2)
+                done = round((number * total + done) / len(networks))
                 self.progress(done, total, seconds_left)
 
         strips = self.engine.stream(
             rgb,
-            weights,
-            tile=self.inputs.settings.tile,
+            networks[number],
+            tile=self.plan.settings.tile,
             progress=report,
             job=self.job,
             folder=self.folder,
@@ -435,7 +414,7 @@ class Run:
         with queued, closing(strips):
             for strip in strips:
                 output.add(strip)
-                if self.watch is not None and is_first:
+                if self.watch is not None and number == 0:
                     self.watch.strip(strip)
 
 
@@ -451,7 +430,7 @@ def _empty_output(
 def _find_stored(run: Run, tasks: TaskStore, path: Path) -> Info | None:
     """Step 2 of a task: link or copy a cached result of the same inputs to `path` and return its
     info, or None."""
-    cached = tasks.find(run.inputs.signature, run.inputs.settings.dpi)
+    cached = tasks.find(run.plan.signature, run.plan.settings.dpi)
     if cached is None:
         return None
     try:
@@ -472,19 +451,19 @@ def _find_at_path(
     `stored` at an address instead, where its bytes are not read.
     """
     origin = stored.origin if stored else origin_of(path)
-    if not _is_result_of(origin, run.inputs, encoding):
+    if not _is_result_of(origin, run.plan, encoding):
         return None
     if stored:
-        width, height = run.inputs.size
+        width, height = run.plan.size
         output = OutputInfo(
             path=str(path), sha256="", width=width, height=height, bytes=stored.bytes
         )
     elif encoding.format == "png" and not is_intact(path):
         return None
     else:
-        output = output_info(path, run.inputs.size)
+        output = output_info(path, run.plan.size)
     if not encoding.is_stored:
-        image = run.inputs.image
+        image = run.image
         notes = encoding.notes(image, has_alpha=image.alpha is not None)
         output = exported_output_info(output, encoding, notes)
     with suppress(ValueError):  # another program can have changed the text
@@ -495,11 +474,11 @@ def _find_at_path(
     return run.info(output, cached=True, encoding=encoding)
 
 
-def _is_result_of(origin: Origin, inputs: RunInputs, encoding: Encoding) -> bool:
-    """Return whether a file of this origin is the result of these inputs in this encoding."""
-    dpi = inputs.settings.dpi
+def _is_result_of(origin: Origin, plan: Plan, encoding: Encoding) -> bool:
+    """Return whether a file of this origin is the result of this plan in this encoding."""
+    dpi = plan.settings.dpi
     return (
-        origin.signature == inputs.signature
+        origin.signature == plan.signature
         and origin.encoding == encoding.mark()
         and origin.dpi == (dpi and str(dpi))
     )
@@ -513,9 +492,9 @@ def run_as_task(run: Run, source: Path, tasks: TaskStore, hold: ExitStack | None
     """
     tasks.prepare()
     task_id = tasks.new_id()
-    image = run.inputs.image
+    image = run.image
     path = tasks.result_path(task_id)
-    network_path = tasks.network_path(image.sha256, run.inputs.network_key)
+    network_path = tasks.network_path(image.sha256, run.plan.network_key)
     if hold is not None:
         hold.enter_context(tasks.using(path))
     with tasks.using(tasks.upload_path(image.sha256, image.name), path, network_path):
@@ -575,9 +554,9 @@ def _check_replaced(run: Run, output: Path, encoding: Encoding, replaces: Replac
     if replaces == "result" or not os.path.lexists(output):
         return
     origin = origin_of(output)
-    is_replaced = origin.input_sha256 == run.inputs.image.sha256
+    is_replaced = origin.input_sha256 == run.image.sha256
     if replaces == "request":
-        is_replaced = _is_result_of(origin, run.inputs, encoding)
+        is_replaced = _is_result_of(origin, run.plan, encoding)
     if not is_replaced:
         raise StorageError("name_taken", output=output)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from numbers import Real
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy import ndarray
@@ -16,12 +17,16 @@ from numpy import ndarray
 from . import models
 from .errors import SettingsError
 from .images import Box, SourceImage, widen
-from .info import PreviewInfo
+from .info import PreviewInfo, fidelity_info
+from .plan import Plan
 from .restore.fidelity import METER_HALO, Fidelity
-from .restore.resample import Cut, Grid, enlarge, has_second_pass
+from .restore.resample import Cut, Grid, enlarge
 from .restore.tuning import ResultRows
 from .settings import Settings
 from .size import Size
+
+if TYPE_CHECKING:
+    from .engine.engine import Engine
 
 MARGIN = 48
 _NO_PIXELS = np.empty((0, 0, 3), np.uint8)
@@ -34,14 +39,14 @@ class PreviewRegion:
     """The network's output for a region, enough to adjust it without running the network again.
 
     `rows` are the result of the region with its margin, made from `network`, the output of the last
-    network, [s * height, s * width, 3]. `box` is the region in pixels of the input. `network_key`
-    identifies the output for the whole image.
+    network, [s * height, s * width, 3]. `box` is the region in pixels of the input, and `plan` the
+    run of the whole image.
     """
 
     rows: ResultRows
     network: ndarray
     box: Box
-    network_key: str
+    plan: Plan
 
     @property
     def nbytes(self) -> int:
@@ -98,22 +103,47 @@ def _start(centre: float | None, size: int, length: int) -> int:
     return min(max(round(centre - size / 2), 0), length - size)
 
 
-def surroundings(box: Box, size: Size, settings: Settings) -> Box:
-    """Return the region with its margin, aligned to the network's grid after `reduce`, in an image
-    of this size."""
+def surroundings(box: Box, plan: Plan) -> Box:
+    """Return the region with its margin, aligned to the network's grid after `reduce`."""
+    settings = plan.settings
     total = MARGIN * settings.reduce
-    if has_second_pass(settings, size):
+    if plan.has_second_pass:
         total += MARGIN // settings.factor  # The second network reads it of the first result.
     grid = 1
     if settings.model:
         grid = models.graph_of(settings.model).unshuffle
-    return box.expand(total, size).align_to_grid(grid * settings.reduce, size)
+    return box.expand(total, plan.photo).align_to_grid(grid * settings.reduce, plan.photo)
 
 
-def render(region: PreviewRegion, settings: Settings) -> tuple[ndarray, ndarray, Fidelity | None]:
+def expected_seconds(engine: Engine, image: SourceImage, plan: Plan, box: Box) -> float:
+    """Return the expected seconds of the network for a preview of the region `box`."""
+    model = plan.settings.model
+    if not model:
+        return 0.0
+    outer = surroundings(box, plan).downscale(plan.settings.reduce)
+    return engine.estimate(model, outer.size, image.bits)
+
+
+def adjust(preview: Preview, plan: Plan) -> Preview:
+    """Return a preview of the same region with other tuning, without running the network.
+
+    Raises SettingsError if the plan needs another output of the network.
+    """
+    region = preview.region
+    settings = plan.settings
+    has_output = plan.is_installed and plan.network_key == region.plan.network_key
+    # The output is without the faces of another preset.
+    if not has_output or settings.scene != region.plan.settings.scene:
+        raise SettingsError("new_preview", preset=settings.preset)
+    before, after, fidelity = render(region, plan)
+    info = cast(PreviewInfo, {**preview.info, **plan.facts(), **fidelity_info(fidelity)})
+    return Preview(before, after, region, info)
+
+
+def render(region: PreviewRegion, plan: Plan) -> tuple[ndarray, ndarray, Fidelity | None]:
     """Return the region before (upscaled bicubically) and after, and its fidelity: None if the
     result is smaller than the photo."""
-    result = last_rows(replace(region.rows, settings=settings))
+    result = last_rows(replace(region.rows, settings=plan.settings), plan)
     height = result.size.height
     down, across = result.grid.window(region.box)
     halo = math.ceil((METER_HALO + 2) * height / result.photo.size.height)
@@ -124,18 +154,17 @@ def render(region: PreviewRegion, settings: Settings) -> tuple[ndarray, ndarray,
     box = region.box
     outer = result.grid.cut.box
     inside = replace(box, left=box.left - outer.left, top=box.top - outer.top)
-    meter = result.meter(inside.downscale(settings.reduce), low)
+    meter = result.meter(inside.downscale(plan.settings.reduce), low)
     if meter is None:
         return before, after, None
     meter.add(rows)
     return before, after, meter.fidelity()
 
 
-def last_rows(rows: ResultRows) -> ResultRows:
+def last_rows(rows: ResultRows, plan: Plan) -> ResultRows:
     """Return the rows of a finished result, without tuning and faces after a second network, whose
     input has them already."""
-    cut = rows.grid.cut
-    if has_second_pass(rows.settings, cut.size):
+    if plan.has_second_pass:
         return replace(rows, settings=replace(rows.settings, tuning=False), patches=())
     return rows
 

@@ -72,7 +72,7 @@ class WatchedEnhancer(Enhancer):
         stopped.
 
         `point` is "run" or "preview" for the start of a call, "progress" for a third of a run,
-        and "retune" for the change of a preview by sliders.
+        and "adjust" for the change of a preview by sliders.
         """
         self.pauses[point] = of
         try:
@@ -90,14 +90,14 @@ class WatchedEnhancer(Enhancer):
         finally:
             del self._errors[call]
 
-    def preview_region(self, image, settings, box, job):
+    def preview_region(self, image, plan, box, job):
         self._begin("preview", image, job.stop)
-        return super().preview_region(image, settings, box, job)
+        return super().preview_region(image, plan, box, job)
 
-    def retune(self, *given, **named):
-        self.calls["retune"] += 1
-        self._wait("retune", "", None)
-        return super().retune(*given, **named)
+    def adjust(self, preview, plan):
+        self.calls["adjust"] += 1
+        self._wait("adjust", "", None)
+        return super().adjust(preview, plan)
 
     def compare_region(self, image, box, job, settings=None, progress=None):
         def checked(cell):

@@ -46,13 +46,13 @@ def _recommend(
     """Return the JSON object of an image, and a faster preset to suggest."""
     image = enhancer.read(path)
     analysis = enhancer.analyse(image)
-    chosen, auto = enhancer.resolve_for(settings, analysis)
-    faster = enhancer.suggest_faster(analysis, chosen)
-    seconds = enhancer.estimate(image.width, image.height, chosen, image.bits)
+    plan = enhancer.plan(image, settings)
+    faster = enhancer.suggest_faster(analysis, plan.settings)
+    seconds = enhancer.estimate(*image.size, plan.settings, image.bits)
     facts = {
         "input": {"name": path.name, "path": str(path)},
-        "auto": auto,
-        "settings": chosen.as_dict(),
+        "auto": plan.auto,
+        "settings": plan.settings.as_dict(),
         "estimated_seconds": round(seconds, 2),
         "faster": faster and faster.as_dict(),
     }

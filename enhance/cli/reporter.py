@@ -57,10 +57,10 @@ class Reporter(ProgressOutput):
 
     def suggest_faster(self, enhancer: Enhancer, file: BatchFile, run: Run) -> None:
         """Print a faster preset for a file whose preset Auto selected, if that is slow."""
-        if not run.auto:
+        if not run.plan.auto:
             return
-        settings = run.inputs.settings
-        analysis = enhancer.analyse(run.inputs.image)
+        settings = run.plan.settings
+        analysis = enhancer.analyse(run.image)
         faster = enhancer.suggest_faster(analysis, settings)
         if faster is None:
             return

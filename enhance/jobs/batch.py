@@ -23,14 +23,14 @@ from ..formats.encoding import Encoding
 from ..images import SourceImage, inspect_image
 from ..info import Info, Result
 from ..json_object import JsonObject
-from ..pipeline import Replaceable, Run, RunOptions
+from ..pipeline import NO_OPTIONS, Run, RunOptions
 from ..processes import temporary_folder
 from ..restore.resample import result_size, with_possible_size
 from ..settings import Settings
 from ..size import Size
 from ..store import download_name
 from ..store.names import ResultNames, report_path_next_to
-from ..store.remote import RemoteNames, StoredFile, download, stored_at, upload
+from ..store.remote import RemoteNames, download, stored_at, upload
 from .parallel import work_in_parallel
 from .scheduler import Job
 
@@ -262,20 +262,14 @@ class RunningBatch:
             write = partial(self._enhance_and_upload, file, names=names)
         elif file.target.is_absolute():  # It is next to the photo.
             image = self.enhancer.read(file.source, name=file.name)
-            path = self._path_with_size(path, image, file)
-            write = partial(self._enhance, file, image=image, replaces="request")
+            # The size in the name, such as photo-4x.png, can depend on what Auto selects.
+            plan = self.enhancer.plan(image, file.settings or self.settings)
+            path = path.with_name(download_name(path.name, plan.settings, plan.size, path.suffix))
+            options = RunOptions(image=image, plan=plan, replaces="request")
+            write = partial(self._enhance, file, options=options)
         else:
-            write = partial(self._enhance, file, replaces="input")
+            write = partial(self._enhance, file, options=RunOptions(replaces="input"))
         return names.write(path, file.source, write)
-
-    def _path_with_size(self, path: Path, image: SourceImage, file: BatchFile) -> Path:
-        """Return the path of a result with its size in the name, such as photo-4x.png.
-
-        The size can depend on what Auto selects for the image.
-        """
-        settings, _ = self.enhancer.resolve(image, file.settings or self.settings)
-        size = result_size(settings, image.size)
-        return path.with_name(download_name(path.name, settings, size, path.suffix))
 
     def _enhance_and_upload(
         self, file: BatchFile, output: Path, *, names: RemoteNames
@@ -290,7 +284,9 @@ class RunningBatch:
             complete = None
         with temporary_folder() as folder:
             result = Path(folder, output.name)
-            ended = replace(self._enhance(file, result, complete), output=None, png=None)
+            ended = replace(
+                self._enhance(file, result, RunOptions(stored=complete)), output=None, png=None
+            )
             if ended.info:
                 ended.info["output"]["path"] = address
             if result.exists():
@@ -307,12 +303,10 @@ class RunningBatch:
         self,
         file: BatchFile,
         output: Path | None,
-        stored: StoredFile | None = None,
-        *,
-        image: SourceImage | None = None,
-        replaces: Replaceable = "result",
+        options: RunOptions = NO_OPTIONS,
     ) -> BatchFile:
-        """Enhance a local file, unless its result is `stored` at an address."""
+        """Enhance a local file."""
+        image = options.image
         with ExitStack() as until_reported:
             hold = None
             if output is None:
@@ -327,14 +321,13 @@ class RunningBatch:
                 output=output,
                 encoding=self.encoding,
                 progress=partial(self._update_progress, file),
-                options=RunOptions(
+                options=replace(
+                    options,
                     job=self._jobs[file.key],
                     name=file.name,
                     image=image,
                     on_compute=self.on_compute and partial(self.on_compute, file),
                     hold=hold,
-                    replaces=replaces,
-                    stored=stored,
                 ),
             )
             error = None

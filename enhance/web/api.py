@@ -138,7 +138,8 @@ class Endpoints:
                     wanted = with_possible_size(settings, decoded.size)
                 if rectangle is None:
                     box = choose_box(decoded.width, decoded.height, *region)
-                    yield self._previewed(services.previews.run(decoded, wanted, box, job))
+                    plan = services.enhancer.plan(decoded, wanted)
+                    yield self._previewed(services.previews.run(decoded, plan, box, job))
                     return
                 visible = rectangle.inside(decoded.size)
                 view = View(owner_of(request), decoded, visible, wanted)

@@ -207,7 +207,7 @@ class LocalJob(JobThread[None]):
 
     def _watch(self, file: BatchFile, run: Run) -> None:
         """Provide the result so far while a run computes it."""
-        run.watch = self._live_view = LiveView(run.inputs.image, run.inputs.settings)
+        run.watch = self._live_view = LiveView(run.image, run.plan.settings)
 
     def _thumbnail(self, result: Path) -> str:
         live = self._live_view

@@ -15,8 +15,9 @@ from ..i18n import describe_choice, format_duration, name_of, translate
 from ..images import SourceImage, inspect_image
 from ..info import AutoInfo
 from ..json_object import JsonObject
-from ..presets import available_presets, with_installed_models
-from ..restore.resample import has_second_pass, result_size, with_possible_size
+from ..plan import Plan
+from ..presets import available_presets
+from ..restore.resample import result_size, with_possible_size
 from ..settings import AUTO, Settings
 from .addresses import Addresses
 from .owners import Owner
@@ -65,22 +66,24 @@ class Planner:
         image = self._previews.image(path)
         wanted, problem = _possible_settings(given, image, language)
         analysis = enhancer.analyse(image)
-        settings = with_installed_models(enhancer.resolve(image, wanted)[0])
-        size = result_size(settings, image.size)
-        chosen, choice = self._resolve_auto(analysis, wanted)
-        inputs = None if problem else enhancer.inputs_of(image, settings)
+        planned = enhancer.plan(image, wanted)
+        settings = planned.settings
+        chosen, choice = self._choose(image, wanted, planned)
+        signature = None
+        if planned.is_installed and not problem:
+            signature = planned.signature
         plan = {
             "auto": {**choice, "text": "", "summary": ""},
             "settings": settings.as_dict(),
             "estimated_seconds": None,
             "faster": None,
             "photo": self._photo(owner, path, image),
-            "result": size._asdict(),
+            "result": planned.size._asdict(),
             "presets": {},
             "time": "",
             "tips": [asdict(one) for one in tips(analysis, settings, None, language)],
             "problem": problem and asdict(problem),
-            "signature": inputs and inputs.signature,
+            "signature": signature,
         }
         if not self._has_times:
             yield plan
@@ -100,16 +103,19 @@ class Planner:
             "estimated_seconds": round(seconds, 2),
             "faster": faster and faster.as_dict(),
             "presets": self._presets(analysis, wanted, {settings.preset: seconds}, language),
-            "time": self._time(analysis, settings, seconds, language),
+            "time": self._time(planned, seconds, language),
             "tips": [asdict(one) for one in tips(analysis, settings, faster, language)],
         }
 
-    def _resolve_auto(self, analysis: Analysis, wanted: Settings) -> tuple[Settings, AutoInfo]:
+    def _choose(
+        self, image: SourceImage, wanted: Settings, plan: Plan
+    ) -> tuple[Settings, AutoInfo]:
         """Return what Auto selects for the requested size, even if another preset is requested."""
-        if not wanted.is_auto:
-            wanted = with_possible_size(Settings(AUTO, **wanted.output_size), analysis.size)
-        chosen, choice = self._enhancer.resolve_for(wanted, analysis)
-        return with_installed_models(chosen), choice
+        if not plan.auto:
+            wanted = with_possible_size(Settings(AUTO, **wanted.output_size), image.size)
+            plan = self._enhancer.plan(image, wanted)
+        assert plan.auto
+        return plan.settings, plan.auto
 
     def _presets(
         self, analysis: Analysis, wanted: Settings, known: dict[str, float], language: str
@@ -132,9 +138,9 @@ class Planner:
     def _seconds(self, analysis: Analysis, settings: Settings) -> float:
         return self._enhancer.estimate(*analysis.size, settings, analysis.bits)
 
-    def _time(self, analysis: Analysis, settings: Settings, seconds: float, language: str) -> str:
+    def _time(self, plan: Plan, seconds: float, language: str) -> str:
         about = translate(language, "about_time", time=format_duration(language, seconds))
-        if has_second_pass(settings, analysis.size):
+        if plan.has_second_pass:
             about = translate(language, "about_passes", about=about)
         ahead = self._enhancer.scheduler.count()
         return translate(language, "about_after", about=about, ahead=ahead) if ahead else about

@@ -19,12 +19,12 @@ from typing import NamedTuple, cast
 from ..enhancer import Enhancer
 from ..errors import SettingsError
 from ..images import Box, ImageCache, SourceImage
-from ..info import AutoInfo, InputInfo, PreviewInfo, RunInputs
+from ..info import PreviewInfo, input_info
 from ..jobs.scheduler import Job
-from ..presets import available_presets, with_installed_models
-from ..preview import LARGEST_SIDE, Preview
-from ..restore.resample import result_size
-from ..settings import Settings
+from ..plan import Plan
+from ..presets import available_presets
+from ..preview import LARGEST_SIDE, Preview, expected_seconds
+from ..settings import AUTO, Settings
 from .metrics import Metrics
 from .owners import Owner
 
@@ -134,9 +134,9 @@ class View:
     rectangle: Box
     settings: Settings
 
-    def key(self, network: str) -> Key:
-        """Return the key of an output with this `network_key`."""
-        return Key(self.owner, self.image.sha256, self.rectangle, network)
+    def key(self, plan: Plan) -> Key:
+        """Return the key of the network's output."""
+        return Key(self.owner, plan.sha256, self.rectangle, plan.network_key)
 
 
 class Previews:
@@ -152,11 +152,12 @@ class Previews:
         """Return the decoded file, from memory if possible. Raises PictureError."""
         return self.images.get(path, lambda: self._enhancer.read(path))
 
-    def run(self, image: SourceImage, settings: Settings, box: Box, job: Job) -> Preview:
+    def run(self, image: SourceImage, plan: Plan, box: Box, job: Job) -> Preview:
         """Return a preview of a region. Raises EnhanceError."""
         job.wait_seconds = 0.0  # Each preview states its own time, also the one after a quick one.
-        work = partial(self._enhancer.preview_region, image, settings, box, job)
-        return self._metrics.follow("preview", settings.preset, work)
+        work = partial(self._enhancer.preview_region, image, plan, box, job)
+        preset = AUTO if plan.auto else plan.settings.preset
+        return self._metrics.follow("preview", preset, work)
 
     def steps(self, view: View, job: Job) -> Iterator[tuple[Preview, bool]]:
         """Yield the preview, after a quick one if the network is slow, each with whether it is a
@@ -165,31 +166,27 @@ class Previews:
         Raises EnhanceError.
         """
         image = view.image
-        resolved, auto = self._enhancer.resolve(image, view.settings)
-        settings = with_installed_models(resolved)
-        inputs = self._enhancer.inputs_of(image, settings)
-        kept = inputs and self.kept.find(view.key(inputs.network_key))
+        plan = self._enhancer.plan(image, view.settings)
+        kept = self.kept.find(view.key(plan)) if plan.is_installed else None
         if kept is not None:
             with suppress(SettingsError):  # The output is without the faces of another preset.
-                preview = self._enhancer.retune(kept, settings)
+                preview = self._enhancer.adjust(kept, plan)
                 # The output can come from a run with another preset and another file name.
-                own = {"auto": auto, "input": {**preview.info["input"], "name": image.name}}
+                own = {"auto": plan.auto, "input": input_info(image)}
                 yield replace(preview, info=cast(PreviewInfo, {**preview.info, **own})), False
                 return
-        size = result_size(settings, image.size)
-        if inputs and not settings.model and size.pixels <= image.size.pixels:
-            yield self._reduction(view, inputs, auto, job), False
+        if not plan.networks and plan.size.pixels <= image.size.pixels:
+            yield self._reduction(view, plan, job), False
             return
-        box = self._region(image, view.rectangle, settings)
-        quick = self._quick_settings(image, settings, box)
+        box = self._region(view, plan)
+        quick = self._quick_plan(view, plan, box)
         if quick is not None:
-            quick_box = self._region(image, view.rectangle, quick)
-            yield self.run(image, quick, quick_box, job), True
-        preview = self.run(image, view.settings, box, job)
-        self.kept.keep(view.key(preview.region.network_key), preview)
+            yield self.run(image, quick, self._region(view, quick), job), True
+        preview = self.run(image, plan, box, job)
+        self.kept.keep(view.key(preview.region.plan), preview)
         yield preview, False
 
-    def _reduction(self, view: View, inputs: RunInputs, auto: AutoInfo | None, job: Job) -> Preview:
+    def _reduction(self, view: View, plan: Plan, job: Job) -> Preview:
         """Return the preview of a whole rectangle without a network.
 
         For a large rectangle, it is the preview of the photo averaged down, which a screen shows in
@@ -201,44 +198,44 @@ class Previews:
         while rectangle.size.pixels > _SCREEN_PIXELS * step * step:
             step *= 2
         if step == 1:
-            return self.run(image, view.settings, rectangle, job)
+            return self.run(image, plan, rectangle, job)
         rectangle = rectangle.align_to_grid(step, image.size)
-        settings = inputs.settings
-        small = settings.changed(
-            long_side=max(1, *(side // step for side in inputs.size)),
-            reduce=max(1, settings.reduce // step),
+        settings = plan.settings.changed(
+            long_side=max(1, *(side // step for side in plan.size)),
+            reduce=max(1, plan.settings.reduce // step),
         )
-        preview = self.run(image.downscale(step), small, rectangle.downscale(step), job)
+        small = image.downscale(step)
+        small_plan = self._enhancer.plan(small, settings)
+        preview = self.run(small, small_plan, rectangle.downscale(step), job)
         facts = {
-            **inputs.facts(),
-            "auto": auto,
-            "input": {name: getattr(image, name) for name in InputInfo.__annotations__},
+            **plan.facts(),
+            "auto": plan.auto,
+            "input": input_info(image),
             "preview": asdict(rectangle),
         }
         return replace(preview, info=cast(PreviewInfo, {**preview.info, **facts}))
 
-    def _region(self, image: SourceImage, view: Box, settings: Settings) -> Box:
+    def _region(self, view: View, plan: Plan) -> Box:
         """Return the middle of the visible region for which the network needs a few seconds at
         most."""
-        region = view.middle(LARGEST_SIDE, LARGEST_SIDE)
-        while min(region.size) > _MIN_SIDE:
-            if self._enhancer.estimate_preview(image, settings, region) <= _MAX_SECONDS:
-                break
+        region = view.rectangle.middle(LARGEST_SIDE, LARGEST_SIDE)
+        while min(region.size) > _MIN_SIDE and self._seconds(view, plan, region) > _MAX_SECONDS:
             region = region.middle(int(0.95 * region.width), int(0.95 * region.height))
         return region
 
-    def _quick_settings(
-        self, image: SourceImage, settings: Settings, region: Box
-    ) -> Settings | None:
-        """Return the settings of a quick preview to show first.
+    def _quick_plan(self, view: View, plan: Plan, region: Box) -> Plan | None:
+        """Return the plan of a quick preview to show first.
 
         Return None if it is not possible or would not be quicker.
         """
-        seconds = self._enhancer.estimate_preview(image, settings, region)
-        if seconds >= _QUICK_SECONDS and _QUICK_PRESET in available_presets():
+        is_slow = self._seconds(view, plan, region) >= _QUICK_SECONDS
+        if is_slow and _QUICK_PRESET in available_presets():
             with suppress(SettingsError):  # The preset does not support the size.
-                quick = with_installed_models(Settings(_QUICK_PRESET, **settings.output_size))
-                result_size(quick, image.size)
-                if quick.model != settings.model:
+                settings = Settings(_QUICK_PRESET, **plan.settings.output_size)
+                quick = self._enhancer.plan(view.image, settings)
+                if quick.networks[:1] != plan.networks[:1]:
                     return quick
         return None
+
+    def _seconds(self, view: View, plan: Plan, region: Box) -> float:
+        return expected_seconds(self._enhancer.engine, view.image, plan, region)

@@ -119,10 +119,10 @@ def test_a_plan_has_tips_with_the_values_that_carry_them_out(site, owner, monkey
     (tip,) = owner.call("analyse", file)["tips"]
     assert [one["values"] for one in tip["solutions"]] == [{"preset": "dehaze"}]
 
-    def estimate(_width, _height, settings, *_):
-        return 300.0 if settings.preset == "gentle" else 10.0
+    def estimate(model, *_):
+        return 300.0 if model == "realesrgan-x4plus" else 10.0
 
-    monkeypatch.setattr(site.enhancer, "estimate", estimate)
+    monkeypatch.setattr(site.enhancer.engine, "estimate", estimate)
     plan = owner.call("analyse", file, preset="gentle")
     values = [one["values"] for tip in plan["tips"] for one in tip["solutions"]]
     assert {"preset": plan["faster"]["preset"]} in values

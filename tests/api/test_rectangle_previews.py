@@ -130,7 +130,8 @@ def test_a_preview_after_a_quick_one_states_only_its_own_time_in_the_queue(site)
     previews = Previews(site.enhancer, Mock(follow=lambda kind, preset, work: work()))
     image = previews.image(site.photo("time.png", 24, 24))
     after_another = Job("preview", wait_seconds=60.0)
-    preview = previews.run(image, Settings("precise"), Box(0, 0, 24, 24), after_another)
+    plan = site.enhancer.plan(image, Settings("precise"))
+    preview = previews.run(image, plan, Box(0, 0, 24, 24), after_another)
     assert preview.info["seconds"]["decode"] >= 0
     assert preview.info["seconds"]["wait"] < 60
 

@@ -90,7 +90,7 @@ def test_a_photographer_prints_a_large_photo_without_its_location(site, visit, t
     # A slider changes the preview, but the network does not run again. Until then the old preview
     # stays.
     previews = calls["preview"]
-    with site.enhancer.paused("retune"):
+    with site.enhancer.paused("adjust"):
         press(page, "contrast", "ArrowRight")
         wait_for_chip(page, "outdated")
         assert see(page, "preview.after") == preview

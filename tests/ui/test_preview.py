@@ -116,14 +116,14 @@ def test_a_quick_preview_becomes_an_exact_one_that_the_result_equals(
     assert np.array_equal(result[top : top + height, left : left + width], after)
 
     # Sliders need no network. Eight moves in a row are one or two previews.
-    preview, previews, retunes = see(page, "preview.after"), calls["preview"], calls["retune"]
+    preview, previews, changes = see(page, "preview.after"), calls["preview"], calls["adjust"]
     press(page, "saturation", "ArrowRight")
     preview = wait_for_new_preview(page, preview)
     page.locator("#saturation input[type=range]").evaluate(EIGHT_MOVES)
     wait_for_new_preview(page, preview)
     expect(number(page, "saturation")).to_have_value("1.45")
     assert calls["preview"] == previews
-    assert 2 <= calls["retune"] - retunes <= 3
+    assert 2 <= calls["adjust"] - changes <= 3
 
     page.locator("#retry").click()
     wait_for(page, "chip === 'waiting' || chip === 'matches'")

@@ -17,6 +17,7 @@ from enhance import Enhancer, Settings
 from enhance.analysis import Analysis, analyse
 from enhance.analysis.auto import choose
 from enhance.cli import main
+from enhance.engine.engine import Engine
 from enhance.jobs.batch import RunningBatch
 from enhance.jobs.inputs import find_images
 from tests.quality.degradation import as_jpeg, case_of, rounded
@@ -159,7 +160,7 @@ def test_faces_are_counted_and_shown_from_when_the_detector_is_installed(
 
     assert enhancer.analyse(image).faces == 1
     assert enhancer.focus(image) == pytest.approx((224 / 512, 115 / 512), abs=0.03)
-    stored = enhancer.resolve(image, Settings())[1] or {}
+    stored = enhancer.plan(image, Settings()).auto or {}
     assert "face" not in stored["analysis"], "stored results have no positions of faces"
 
 
@@ -180,8 +181,8 @@ def test_a_faster_preset_is_suggested_before_a_long_run(photos, enhancer, capsys
     noisy = photos / "noisy.png"
     pixels = np.random.default_rng(1).normal(128, 12, (64, 96, 3))
     Image.fromarray(rounded(pixels)).save(noisy)
-    seconds = {"gentle": 500.0, "fast": 40.0}
-    monkeypatch.setattr(Enhancer, "estimate", lambda *given: seconds[given[3].preset])
+    seconds = {"realesrgan-x4plus": 500.0, "realesr-general-x4v3": 40.0}
+    monkeypatch.setattr(Engine, "estimate", lambda _, model, *size: seconds[model])
     monkeypatch.setattr("enhance.presets.available_presets", lambda: ("gentle", "fast"))
 
     assert main(["analyse", str(noisy), "--json", "--device", "cpu"]) == 0

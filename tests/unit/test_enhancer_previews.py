@@ -111,9 +111,9 @@ def test_preview_and_run_agree_and_have_the_same_signature(enhancer, photo, size
     large = np.tile(photo, (5, 3, 1))  # 168 x 200
     settings = RAW.changed(**SLIDERS, **size)
 
-    preview = enhancer.preview_region(
-        enhancer.read(large), settings, Box(51, 77, 40, 36), Job("preview")
-    )
+    image = enhancer.read(large)
+    plan = enhancer.plan(image, settings)
+    preview = enhancer.preview_region(image, plan, Box(51, 77, 40, 36), Job("preview"))
     result = enhancer.run(large, settings)
 
     height, width, _ = result.array.shape

@@ -1,0 +1,242 @@
+"""The plan of a run: everything that is decided before its network runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import models, presets
+from .analysis import Analysis
+from .analysis.auto import LONG_SECONDS, choose, faster_preset
+from .errors import WeightsError
+from .images import SourceImage
+from .info import AutoInfo
+from .json_object import JsonObject
+from .models import Located
+from .restore.resample import has_second_pass, result_size
+from .settings import (
+    REFERENCE_PRESET,
+    SECOND_MODEL,
+    Settings,
+    WeightInterpolation,
+    network_key,
+    signature,
+)
+from .size import Size
+
+if TYPE_CHECKING:
+    from .engine.engine import Engine
+
+_NO_MODEL = Located("none", Path(os.devnull), "", "no network")
+"""The model of a result without a network."""
+_SECONDS_PER_MEGAPIXEL = 0.04
+"""Rough time for tuning and encoding a megapixel of the result, which is short compared with the
+network."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything that determines the pixels of a result, without the image itself.
+
+    - `sha256`, `photo`: the checksum and the size of the image.
+    - `settings`: with the preset that `auto` chose, and `denoise` 1 if the model for lower values
+      is not installed.
+    - `auto`: what `auto` chose, None for another preset.
+    - `size`: the size of the result.
+    - `networks`: the networks in their order: none, one, or a second one for a large result.
+    - `models`: the verified file of each network, empty until all are installed.
+    """
+
+    sha256: str
+    photo: Size
+    settings: Settings
+    auto: AutoInfo | None
+    size: Size
+    networks: tuple[WeightInterpolation, ...]
+    models: tuple[Located, ...]
+    precision: str
+
+    @property
+    def is_installed(self) -> bool:
+        return len(self.models) == len(self.networks)
+
+    @property
+    def has_second_pass(self) -> bool:
+        """Whether a second network enlarges the result of the first one."""
+        return len(self.networks) > 1
+
+    @property
+    def model(self) -> Located:
+        return self.models[0] if self.networks else _NO_MODEL
+
+    @property
+    def second(self) -> Located | None:
+        return self.models[1] if self.has_second_pass else None
+
+    @property
+    def signature(self) -> str:
+        """A checksum that is equal for two runs exactly if their results are equal."""
+        return signature(*self._identity)
+
+    @property
+    def network_key(self) -> str:
+        """A key that is equal for two runs exactly if the outputs of the network are equal."""
+        return network_key(*self._identity)
+
+    @property
+    def _identity(self) -> tuple[str, Settings, str, str, str | None]:
+        second = self.second and self.second.sha256
+        return self.sha256, self.settings, self.model.sha256, self.precision, second
+
+    def facts(self) -> JsonObject:
+        """Return the part of `info` that follows from the settings."""
+        settings = self.settings.as_dict()
+        return {
+            "signature": self.signature,
+            "preset": settings.pop("preset"),
+            "tile": settings.pop("tile"),
+            "settings": settings,
+        }
+
+
+def plan(
+    image: SourceImage,
+    settings: Settings,
+    engine: Engine,
+    analyse: Callable[[SourceImage], Analysis],
+) -> Plan:
+    """Return the plan of a run. Nothing is downloaded. `analyse` is called for the preset `auto`.
+
+    Raises SettingsError if the image cannot have the requested size, and WeightsError if the file
+    of a user model is missing.
+    """
+    auto = None
+    if settings.is_auto:
+        settings, auto = choose_preset(settings, analyse(image))
+    precision = "fp32"
+    if settings.model:
+        precision = engine.precision(image.bits, settings.model)
+    return _plan(image.sha256, image.size, settings, auto, precision)
+
+
+def replan(plan: Plan, settings: Settings) -> Plan:
+    """Return the plan for the same image with other settings and the same precision.
+
+    Raises SettingsError if the image cannot have the requested size.
+    """
+    auto = plan.auto
+    if settings.is_auto and auto:
+        settings, auto = choose_preset(settings, Analysis(**auto["analysis"]))
+    elif settings.is_auto:
+        settings = settings.resolved(plan.settings.preset, reduce=plan.settings.reduce)
+    return _plan(plan.sha256, plan.photo, settings, auto, plan.precision)
+
+
+def install(plan: Plan, stop: threading.Event) -> Plan:
+    """Return a plan after its missing models were downloaded. Raises WeightsError, Cancelled."""
+    if plan.is_installed:
+        return plan
+    settings = install_models(plan.settings, stop)
+    for network in plan.networks[1:]:
+        models.ensure(network.model, stop=stop)
+    return _plan(plan.sha256, plan.photo, settings, plan.auto, plan.precision)
+
+
+def _plan(
+    sha256: str, photo: Size, settings: Settings, auto: AutoInfo | None, precision: str
+) -> Plan:
+    """Return the plan for an image and resolved settings with the models that are installed."""
+    settings = presets.with_installed_models(settings)
+    size = result_size(settings, photo)
+    networks = _networks(settings, photo)
+    found: tuple[Located, ...] = ()
+    if all(presets.is_installed(name) for network in networks for name in network.models):
+        found = tuple(models.ensure(network.model) for network in networks)
+    return Plan(sha256, photo, settings, auto, size, networks, found, precision)
+
+
+def _networks(settings: Settings, photo: Size) -> tuple[WeightInterpolation, ...]:
+    if not settings.model:
+        return ()
+    if not has_second_pass(settings, photo):
+        return (settings.weights,)
+    return settings.weights, WeightInterpolation(SECOND_MODEL)
+
+
+def install_models(settings: Settings, stop: threading.Event) -> Settings:
+    """Download missing models and return the settings, with `denoise` 1 if the second model is not
+    available.
+
+    Raises WeightsError, Cancelled.
+    """
+    settings = presets.with_installed_models(settings)
+    for name in settings.weights.models:
+        try:
+            models.ensure(name, stop=stop)
+        except WeightsError:
+            if name in models.parts_of(settings.model):
+                raise
+            return replace(settings, denoise=1.0)
+    return settings
+
+
+def choose_preset(settings: Settings, analysis: Analysis) -> tuple[Settings, AutoInfo]:
+    """Return settings with the preset that `auto` selects for an analysis, and the reason.
+
+    Raises SettingsError if the image cannot have the requested size.
+    """
+    size = result_size(settings, analysis.size)
+    choice = choose(analysis, presets.available_presets(), size)
+    chosen = settings.resolved(choice.preset, reduce=choice.reduce, **choice.tuning)
+    facts = asdict(analysis)
+    del facts["face"]  # No stored result has the position of a face.
+    return chosen, AutoInfo(preset=choice.preset, reason=choice.reason, analysis=facts)
+
+
+def estimate(engine: Engine, settings: Settings, photo: Size, bits: int) -> float:
+    """Return the expected seconds of a run, with `auto` those of REFERENCE_PRESET.
+
+    Raises SettingsError if an image of this size cannot have the requested size.
+    """
+    if settings.is_auto:
+        settings = settings.resolved(REFERENCE_PRESET)
+    inputs = photo.downscale(settings.reduce), photo.scale(settings.factor)
+    seconds = _SECONDS_PER_MEGAPIXEL * result_size(settings, photo).megapixels
+    for network, size in zip(_networks(settings, photo), inputs, strict=False):
+        seconds += engine.estimate(network.model, size, bits)
+    return seconds
+
+
+@dataclass(frozen=True)
+class Faster:
+    """A preset that is faster than the selected one, with the expected seconds of both."""
+
+    preset: str
+    seconds: float
+    selected_seconds: float
+
+    def as_dict(self) -> JsonObject:
+        """Return the preset and its seconds as JSON."""
+        return {"preset": self.preset, "estimated_seconds": round(self.seconds, 2)}
+
+
+def suggest_faster(engine: Engine, settings: Settings, analysis: Analysis) -> Faster | None:
+    """Return the preset to suggest for a run of more than two minutes, or None.
+
+    Its HaarPSI is at most 1 lower than with the selected preset, and it is at least twice as fast.
+    """
+    seconds = estimate(engine, settings, analysis.size, analysis.bits)
+    if seconds <= LONG_SECONDS:
+        return None
+    name = faster_preset(settings.preset, analysis, presets.available_presets())
+    if name is None:
+        return None
+    other = Settings(name, **settings.output_size)
+    faster = estimate(engine, other, analysis.size, analysis.bits)
+    if faster >= seconds / 2:
+        return None
+    return Faster(name, faster, seconds)
