@@ -223,7 +223,7 @@ class Enhancer:
         self.check()  # first, because this imports PyTorch
         started = time.perf_counter()
         # before the queue, because downloads can take minutes
-        settings = install_models(settings, job.stop)
+        install_models(settings, job.stop)
         with (
             as_file(source, self.tasks.network) as (path, own_name),
             self.scheduler.queue_job(job, ahead=1),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,10 +141,10 @@ def install(plan: Plan, stop: threading.Event) -> Plan:
     """Return a plan after its missing models were downloaded. Raises WeightsError, Cancelled."""
     if plan.is_installed:
         return plan
-    settings = install_models(plan.settings, stop)
+    install_models(plan.settings, stop)
     for network in plan.networks[1:]:
         models.ensure(network.model, stop=stop)
-    return _plan(plan.sha256, plan.photo, settings, plan.auto, plan.precision)
+    return replan(plan, plan.settings)
 
 
 def _plan(
@@ -167,21 +168,17 @@ def _networks(settings: Settings, photo: Size) -> tuple[WeightInterpolation, ...
     return settings.weights, WeightInterpolation(SECOND_MODEL)
 
 
-def install_models(settings: Settings, stop: threading.Event) -> Settings:
-    """Download missing models and return the settings, with `denoise` 1 if the second model is not
-    available.
+def install_models(settings: Settings, stop: threading.Event) -> None:
+    """Download the missing models of a preset, except a partner that is not available.
 
     Raises WeightsError, Cancelled.
     """
-    settings = presets.with_installed_models(settings)
-    for name in settings.weights.models:
-        try:
-            models.ensure(name, stop=stop)
-        except WeightsError:
-            if name in models.parts_of(settings.model):
-                raise
-            return replace(settings, denoise=1.0)
-    return settings
+    weights = presets.with_installed_models(settings).weights
+    if weights.model:
+        models.ensure(weights.model, stop=stop)
+    if weights.partner:
+        with suppress(WeightsError):
+            models.ensure(weights.partner, stop=stop)
 
 
 def choose_preset(settings: Settings, analysis: Analysis) -> tuple[Settings, AutoInfo]:

@@ -22,8 +22,6 @@ from .plan import Plan
 from .restore.fidelity import METER_HALO, Fidelity
 from .restore.resample import Cut, Grid, enlarge
 from .restore.tuning import ResultRows
-from .settings import Settings
-from .size import Size
 
 if TYPE_CHECKING:
     from .engine.engine import Engine
@@ -70,11 +68,9 @@ class Preview:
     @property
     def window(self) -> Box:
         """The region in pixels of the whole result."""
-        info = self.info
-        settings = Settings(**info["settings"], preset=info["preset"], tile=info["tile"])
-        whole = Cut.whole(Size(info["input"]["width"], info["input"]["height"]))
-        grid = Grid.of(settings, whole)
-        down, across = grid.window(Box(**info["preview"]))
+        plan = self.region.plan
+        grid = Grid.of(plan.settings, Cut.whole(plan.photo))
+        down, across = grid.window(Box(**self.info["preview"]))
         return Box(across.start, down.start, across.stop - across.start, down.stop - down.start)
 
     def without_images(self) -> Preview:
@@ -137,7 +133,7 @@ def adjust(preview: Preview, plan: Plan) -> Preview:
         raise SettingsError("new_preview", preset=settings.preset)
     before, after, fidelity = render(region, plan)
     info = cast(PreviewInfo, {**preview.info, **plan.facts(), **fidelity_info(fidelity)})
-    return Preview(before, after, region, info)
+    return Preview(before, after, replace(region, plan=plan), info)
 
 
 def render(region: PreviewRegion, plan: Plan) -> tuple[ndarray, ndarray, Fidelity | None]:

@@ -213,7 +213,8 @@ class Previews:
             "input": input_info(image),
             "preview": asdict(rectangle),
         }
-        return replace(preview, info=cast(PreviewInfo, {**preview.info, **facts}))
+        region = replace(preview.region, plan=plan)
+        return replace(preview, region=region, info=cast(PreviewInfo, {**preview.info, **facts}))
 
     def _region(self, view: View, plan: Plan) -> Box:
         """Return the middle of the visible region for which the network needs a few seconds at
