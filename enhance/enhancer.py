@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import io
 import logging
-import math
 import sys
 import threading
 import time
@@ -44,7 +43,7 @@ from .formats.in_memory import InMemory, as_file, is_array, is_batch, like, map_
 from .formats.png_reader import PngReader
 from .formats.thumbnails import most_detailed_point, small_size, whole_image
 from .i18n import DEFAULT_LANGUAGE
-from .images import Box, SourceImage, downscaled_size, read_image, warm_up
+from .images import Box, SourceImage, read_image, warm_up
 from .info import (
     NO_MODEL,
     AutoInfo,
@@ -56,7 +55,8 @@ from .info import (
     fidelity_info,
 )
 from .jobs.parallel import work_in_parallel
-from .jobs.scheduler import Job, JobKind, Progress, Scheduler
+from .jobs.progress import Progress
+from .jobs.scheduler import Job, JobKind, Scheduler
 from .json_object import JsonObject
 from .pipeline import Run, RunOptions
 from .preset_names import PresetName
@@ -87,9 +87,6 @@ T = TypeVar("T", bound="Path | str | InMemory")
 AnyImage: TypeAlias = "Path | str | InMemory | SourceImage"
 """An image file, an image in memory, or a decoded image."""
 _DETECTOR = "yunet"
-_SECONDS_PER_MEGAPIXEL = 0.04
-"""Rough time for tuning and encoding a megapixel of the result, which is short compared with the
-network."""
 _RUNS_AT_ONCE = 2
 """Runs of `run_many`: one has the device, and the next one decodes its image."""
 _NO_OPTIONS = RunOptions()
@@ -702,15 +699,8 @@ class Enhancer:
         settings = as_settings(settings)
         if settings.is_auto:
             settings = settings.resolved(REFERENCE_PRESET)
-        megapixels = math.prod(result_size(settings, height, width)) / 1e6
-        seconds = _SECONDS_PER_MEGAPIXEL * megapixels
-        if settings.model:
-            small = downscaled_size(height, width, settings.reduce)
-            seconds += self.engine.estimate(settings.model, *small, bits)
-        if has_second_pass(settings, height, width):
-            first = settings.factor * height, settings.factor * width
-            seconds += self.engine.estimate(SECOND_MODEL, *first, bits)
-        return seconds
+        planned = pipeline.planned_seconds(self.engine, settings, height, width, bits)
+        return sum(planned.values())
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[PresetInfo]:
         """Return all presets with their settings, relative time and availability."""
