@@ -15,7 +15,7 @@ from .formats.thumbnails import SRGB, icc_for_screen, save_png
 from .i18n import DEFAULT_LANGUAGE, format_seconds, name_of, translate
 from .images import Box
 from .info import output_info, timestamp
-from .jobs.scheduler import Progress
+from .jobs.progress import Progress
 from .json_object import JsonObject
 from .metadata.provenance import Origin
 from .pipeline import Run

@@ -43,10 +43,11 @@ from .info import (
     output_info,
     timestamp,
 )
-from .jobs.scheduler import Job, Progress, Scheduler
+from .jobs.progress import Progress, RunProgress
+from .jobs.scheduler import Job, Scheduler
 from .json_object import JsonObject
 from .metadata.provenance import Origin, check_replaceable, origin_of
-from .plan import Plan
+from .plan import Plan, planned_seconds
 from .preview import Preview, PreviewRegion, last_rows, render, surroundings
 from .processes import temporary_path
 from .restore.faces import FaceCache
@@ -154,6 +155,7 @@ class Run:
         self._stage_start = self._working_time()
         self.seconds = {"decode": self._stage_start - self.started}
         """The seconds of each stage."""
+        self._phases: RunProgress | None = None
 
     def _working_time(self) -> float:
         """Return the current time, less the time in the queue."""
@@ -183,6 +185,7 @@ class Run:
                 meter=meter,
                 thumbnail=thumbnail,
                 stop=self.job.stop,
+                progress=partial(self._report, "write"),
             )
             self._record_fidelity(meter and meter.fidelity())
             return self.info(output_info(path, self.plan.size))
@@ -272,6 +275,23 @@ class Run:
             **self.measurements,
         }
 
+    def _begin_progress(self, *, has_network: bool) -> None:
+        """Report the beginning of the run. Only a run whose output `has_network` must run it."""
+        if self.progress is None:
+            return
+        image = self.image
+        planned = planned_seconds(self.engine, self.plan.settings, image.size, image.bits)
+        if not has_network:
+            planned = {"write": planned["write"]}
+        self._phases = RunProgress(self.progress, image.height, planned, self._working_time)
+
+    def _report(self, phase: str, share: float) -> None:
+        """Report the finished share of a phase, as `planned_seconds` names it."""
+        if self.memory is not None:
+            self.memory.sample()
+        if self._phases is not None:
+            self._phases.advance(phase, share)
+
     def _end_stage(self, name: str) -> None:
         """Record the time since the end of the last stage as stage `name`, without the time in the
         queue."""
@@ -331,6 +351,7 @@ class Run:
             with suppress(StorageError):  # It is missing or damaged.
                 stored = NetworkOutput.open(network_path)
         output = stored or _empty_output(part.network_input, scale, self.folder, network_path)
+        self._begin_progress(has_network=stored is None)
         with output:
             if stored is None:
                 self._compute_output(output, scene, part)
@@ -354,7 +375,7 @@ class Run:
         if self.plan.has_second_pass:
             rgb = self._first_result(rgb, scene, part)
         if networks:
-            self._run_network(output, rgb, len(networks) - 1)
+            self._run_network(output, rgb, list(networks)[-1])
         else:
             output.add(rgb)
 
@@ -367,7 +388,7 @@ class Run:
         settings = self.plan.settings
         settings = settings.changed(scale=settings.network_scale)
         with _empty_output(part.image, settings.factor, self.folder) as output:
-            self._run_network(output, rgb, 0)
+            self._run_network(output, rgb, "network")
             colour = replace(part, image=replace(part.image, grey=False))
             result = self._rows(output.rows, settings, scene, colour)
 
@@ -381,40 +402,28 @@ class Run:
         self,
         output: NetworkOutput,
         rgb: ndarray,
-        number: int,
+        phase: str,
     ) -> None:
         """Run one of the networks for `rgb`, the image or a region of it, and add its strips to
         `output`.
 
-        The progress of a run with two networks is half that of each. `watch` receives only the
-        strips of the first one.
+        `watch` receives only the strips of the first one.
         """
-        networks = self.plan.networks
         queued = nullcontext()
         if self.job.kind == "run":
             queued = self.scheduler.queue_job(self.job)
-
-        def report(done: int, total: int, seconds_left: float | None) -> None:
-            if self.memory is not None:
-                self.memory.sample()
-            if self.progress is not None:
-                if number < len(networks) - 1:
-                    seconds_left = None
-                done = round((number * total + done) / len(networks))
-                self.progress(done, total, seconds_left)
-
         strips = self.engine.stream(
             rgb,
-            networks[number],
+            self.plan.networks[phase],
             tile=self.plan.settings.tile,
-            progress=report,
+            progress=partial(self._report, phase),
             job=self.job,
             folder=self.folder,
         )
         with queued, closing(strips):
             for strip in strips:
                 output.add(strip)
-                if self.watch is not None and number == 0:
+                if self.watch is not None and phase == "network":
                     self.watch.strip(strip)
 
 

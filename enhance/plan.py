@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 _NO_MODEL = Located("none", Path(os.devnull), "", "no network")
 """The model of a result without a network."""
-_SECONDS_PER_MEGAPIXEL = 0.04
-"""Rough time for tuning and encoding a megapixel of the result, which is short compared with the
-network."""
+_SECONDS_PER_MEGAPIXEL = 0.1
+"""Rough time for tuning and encoding a megapixel of the result on two cores, which is short
+compared with most networks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,8 @@ class Plan:
       is not installed.
     - `auto`: what `auto` chose, None for another preset.
     - `size`: the size of the result.
-    - `networks`: the networks in their order: none, one, or a second one for a large result.
-    - `models`: the verified file of each network, empty until all are installed.
+    - `networks`: the networks in their order: `network`, and `second` for a large result.
+    - `models`: the verified files of the networks, empty until all are installed.
     """
 
     sha256: str
@@ -57,8 +57,8 @@ class Plan:
     settings: Settings
     auto: AutoInfo | None
     size: Size
-    networks: tuple[WeightInterpolation, ...]
-    models: tuple[Located, ...]
+    networks: Mapping[str, WeightInterpolation]
+    models: Mapping[str, Located]
     precision: str
 
     @property
@@ -68,15 +68,15 @@ class Plan:
     @property
     def has_second_pass(self) -> bool:
         """Whether a second network enlarges the result of the first one."""
-        return len(self.networks) > 1
+        return "second" in self.networks
 
     @property
     def model(self) -> Located:
-        return self.models[0] if self.networks else _NO_MODEL
+        return self.models.get("network", _NO_MODEL)
 
     @property
     def second(self) -> Located | None:
-        return self.models[1] if self.has_second_pass else None
+        return self.models.get("second")
 
     @property
     def signature(self) -> str:
@@ -142,7 +142,7 @@ def install(plan: Plan, stop: threading.Event) -> Plan:
     if plan.is_installed:
         return plan
     install_models(plan.settings, stop)
-    for network in plan.networks[1:]:
+    for network in plan.networks.values():
         models.ensure(network.model, stop=stop)
     return replan(plan, plan.settings)
 
@@ -154,18 +154,20 @@ def _plan(
     settings = presets.with_installed_models(settings)
     size = result_size(settings, photo)
     networks = _networks(settings, photo)
-    found: tuple[Located, ...] = ()
-    if all(presets.is_installed(name) for network in networks for name in network.models):
-        found = tuple(models.ensure(network.model) for network in networks)
+    needed = [name for network in networks.values() for name in network.models]
+    found: dict[str, Located] = {}
+    if all(map(presets.is_installed, needed)):
+        found = {phase: models.ensure(network.model) for phase, network in networks.items()}
     return Plan(sha256, photo, settings, auto, size, networks, found, precision)
 
 
-def _networks(settings: Settings, photo: Size) -> tuple[WeightInterpolation, ...]:
-    if not settings.model:
-        return ()
-    if not has_second_pass(settings, photo):
-        return (settings.weights,)
-    return settings.weights, WeightInterpolation(SECOND_MODEL)
+def _networks(settings: Settings, photo: Size) -> dict[str, WeightInterpolation]:
+    networks: dict[str, WeightInterpolation] = {}
+    if settings.model:
+        networks["network"] = settings.weights
+    if has_second_pass(settings, photo):
+        networks["second"] = WeightInterpolation(SECOND_MODEL)
+    return networks
 
 
 def install_models(settings: Settings, stop: threading.Event) -> None:
@@ -194,6 +196,17 @@ def choose_preset(settings: Settings, analysis: Analysis) -> tuple[Settings, Aut
     return chosen, AutoInfo(preset=choice.preset, reason=choice.reason, analysis=facts)
 
 
+def planned_seconds(engine: Engine, settings: Settings, photo: Size, bits: int) -> dict[str, float]:
+    """Return the expected seconds of each network, and of tuning and encoding as `write`."""
+    inputs = {"network": photo.downscale(settings.reduce), "second": photo.scale(settings.factor)}
+    networks = _networks(settings, photo)
+    seconds = {
+        phase: engine.estimate(network.model, inputs[phase], bits)
+        for phase, network in networks.items()
+    }
+    return {**seconds, "write": _SECONDS_PER_MEGAPIXEL * result_size(settings, photo).megapixels}
+
+
 def estimate(engine: Engine, settings: Settings, photo: Size, bits: int) -> float:
     """Return the expected seconds of a run, with `auto` those of REFERENCE_PRESET.
 
@@ -201,11 +214,7 @@ def estimate(engine: Engine, settings: Settings, photo: Size, bits: int) -> floa
     """
     if settings.is_auto:
         settings = settings.resolved(REFERENCE_PRESET)
-    inputs = photo.downscale(settings.reduce), photo.scale(settings.factor)
-    seconds = _SECONDS_PER_MEGAPIXEL * result_size(settings, photo).megapixels
-    for network, size in zip(_networks(settings, photo), inputs, strict=False):
-        seconds += engine.estimate(network.model, size, bits)
-    return seconds
+    return sum(planned_seconds(engine, settings, photo, bits).values())
 
 
 @dataclass(frozen=True)

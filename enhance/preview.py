@@ -127,9 +127,9 @@ def adjust(preview: Preview, plan: Plan) -> Preview:
     """
     region = preview.region
     settings = plan.settings
-    has_output = plan.is_installed and plan.network_key == region.plan.network_key
+    has_other_output = plan.network_key != region.plan.network_key
     # The output is without the faces of another preset.
-    if not has_output or settings.scene != region.plan.settings.scene:
+    if has_other_output or settings.scene != region.plan.settings.scene:
         raise SettingsError("new_preview", preset=settings.preset)
     before, after, fidelity = render(region, plan)
     info = cast(PreviewInfo, {**preview.info, **plan.facts(), **fidelity_info(fidelity)})

@@ -234,7 +234,7 @@ class Previews:
             with suppress(SettingsError):  # The preset does not support the size.
                 settings = Settings(_QUICK_PRESET, **plan.settings.output_size)
                 quick = self._enhancer.plan(view.image, settings)
-                if quick.networks[:1] != plan.networks[:1]:
+                if quick.settings.model != plan.settings.model:
                     return quick
         return None
 

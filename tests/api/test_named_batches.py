@@ -5,11 +5,15 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gradio_client.exceptions import AppError
+from PIL import Image
 
-from ..site import wait_until
-from .users import progress
+from enhance.web import run_jobs
+
+from ..site import photo, wait_until
+from .users import User, progress
 
 JOB = "a-new-batch"
 
@@ -28,10 +32,10 @@ def states(info):
 
 
 @contextmanager
-def paused_batch(site, owner, files, number):
+def paused_batch(site, owner, files, number, **given):
     """Start a batch, and pause it at the file with this number."""
     with site.enhancer.paused("progress", of=files[number - 1].name):
-        job = owner.start("batch", files, job=JOB)
+        job = owner.start("batch", files, job=JOB, **given)
         wait_until(lambda: progress(job) and states(progress(job))[number - 1] == "running")
         yield job
 
@@ -57,6 +61,20 @@ def test_a_batch_has_the_state_of_each_file_and_exports_results_before_its_end(s
     assert followed.result()[1] == info
     assert states(info) == ["done", "failed", "done"]
     assert packed(archive) == {"first-4x.png", "third-4x.png"}
+
+
+def test_the_time_left_of_a_batch_begins_with_the_plans_of_its_files(site, owner):
+    """Auto selects a fast preset for the first photo, and a slow one for the second, noisy one."""
+    files = [site.photo(name, 100, 100) for name in ("clean.png", "noisy.png")]
+    noise = np.random.default_rng(0).normal(0, 20, (100, 100, 3))
+    noisy = np.clip(photo(100, 100) + noise, 0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(files[1])
+    plans = [owner.call("analyse", file, preset="auto") for file in files]
+    fast, slow = (plan["estimated_seconds"] for plan in plans)
+    with paused_batch(site, owner, files, 1, preset="auto") as job:
+        wait_until(lambda: progress(job)["share"])
+        assert slow <= progress(job)["seconds_left"] <= fast + slow
+        owner.call("cancel", JOB)
 
 
 def test_a_finished_batch_is_exported_in_another_format_and_listed_by_its_files(site, owner):
@@ -86,6 +104,36 @@ def test_a_cancelled_batch_keeps_its_finished_files(site, owner):
     assert states(info) == ["done", "cancelled", "cancelled"]
     (batch,) = owner.call("runs")
     assert (batch["state"], states(batch)) == ("cancelled", states(info))
+
+
+@pytest.mark.parametrize(("ending", "height"), [("interrupted", 8), ("cancelled", 9)])
+def test_a_batch_that_is_stopped_again_in_a_format_without_its_file_is_not_done(
+    site, connect, monkeypatch, ending, height
+):
+    user = User(connect, {})
+    files = [site.photo("short.png", 24, 34), site.photo("long.png", height, 4100)]
+
+    def interrupt(job):
+        job.cancel()
+        with monkeypatch.context() as impatient:
+            impatient.setattr(run_jobs, "UNREAD_JOB_SECONDS", 0.5)
+            wait_until(lambda: not site.enhancer.scheduler.count())
+
+    with paused_batch(site, user, files, 2) as job:
+        interrupt(job)
+    with paused_batch(site, user, files, 2, format="webp") as job:
+        if ending == "interrupted":
+            interrupt(job)
+        else:
+            user.call("cancel", JOB)
+            with pytest.raises(AppError, match="was cancelled"):
+                job.result()
+    (batch,) = user.call("runs")
+    assert states(batch) == ["done", ending]
+    if ending == "interrupted":
+        _, info = user.call("batch", files, job=JOB, format="webp")
+        assert states(info) == ["done", "failed"]
+        assert "WebP" in info["files"][1]["error"]
 
 
 def test_files_of_a_batch_can_be_cancelled(site, owner):

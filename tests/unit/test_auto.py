@@ -17,7 +17,6 @@ from enhance import Enhancer, Settings
 from enhance.analysis import Analysis, analyse
 from enhance.analysis.auto import choose
 from enhance.cli import main
-from enhance.engine.engine import Engine
 from enhance.jobs.batch import RunningBatch
 from enhance.jobs.inputs import find_images
 from tests.quality.degradation import as_jpeg, case_of, rounded
@@ -181,8 +180,10 @@ def test_a_faster_preset_is_suggested_before_a_long_run(photos, enhancer, capsys
     noisy = photos / "noisy.png"
     pixels = np.random.default_rng(1).normal(128, 12, (64, 96, 3))
     Image.fromarray(rounded(pixels)).save(noisy)
-    seconds = {"realesrgan-x4plus": 500.0, "realesr-general-x4v3": 40.0}
-    monkeypatch.setattr(Engine, "estimate", lambda _, model, *size: seconds[model])
+    seconds = {"gentle": 500.0, "fast": 40.0}
+    for module in ("enhance.plan", "enhance.enhancer"):
+        estimate = f"{module}.estimate"
+        monkeypatch.setattr(estimate, lambda _, settings, *given: seconds[settings.preset])
     monkeypatch.setattr("enhance.presets.available_presets", lambda: ("gentle", "fast"))
 
     assert main(["analyse", str(noisy), "--json", "--device", "cpu"]) == 0
