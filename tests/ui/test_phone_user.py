@@ -116,6 +116,27 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site, visit, tmp_p
     has_no_faults()
 
 
+@pytest.mark.parametrize(("width", "height"), [(WIDTH, HEIGHT), (HEIGHT, WIDTH)])
+def test_the_presets_are_compared_on_a_phone(site, visit, width, height):
+    page = visit("?preset=anime-fast", width=width, height=height, has_touch=True, is_mobile=True)
+    load(page, site.photo("compared.png", 120, 160))
+    button = page.locator("button", has_text="Compare")
+    expect(button).to_have_count(1)
+    tiles = page.locator("#comparison .tile")
+
+    page.locator("#settings").tap()
+    button.tap()
+    expect(tiles.first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(tiles).to_have_count(0)
+    has_focus(page, "#settings")
+
+    page.locator("#settings").tap()
+    button.tap()
+    page.locator("#comparison .tile[data-preset=precise]").tap()
+    wait_for(page, "plan.settings.preset === 'precise' && chip === 'matches'")
+
+
 @pytest.mark.parametrize("width", [320, 390, 844])
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 def test_nothing_overlaps_on_small_screens(site, visit, width, language):
