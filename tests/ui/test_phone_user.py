@@ -4,9 +4,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from enhance import EnhanceError
+
 from .audit import english, misplaced
 from .journey import (
     box,
+    choose,
     download,
     has_focus,
     load,
@@ -135,6 +138,15 @@ def test_the_presets_are_compared_on_a_phone(site, visit, width, height):
     button.tap()
     page.locator("#comparison .tile[data-preset=precise]").tap()
     wait_for(page, "plan.settings.preset === 'precise' && chip === 'matches'")
+
+
+def test_the_reason_of_a_failed_preview_has_the_room_beside_retry(site, visit):
+    page = visit("?preset=anime-fast", width=WIDTH, height=HEIGHT)
+    with site.enhancer.failing("preview", EnhanceError("memory_short")):
+        choose(page, site.photo("failed.png", 120, 160))
+        wait_for_chip(page, "failed")
+        chip, retry = box(page.locator("#chip")), box(page.locator("#retry"))
+        assert 0.7 * retry["x"] < chip["x"] + chip["width"] < retry["x"]
 
 
 @pytest.mark.parametrize("width", [320, 390, 844])
