@@ -177,6 +177,21 @@ def test_the_nearest_possible_size_of_a_print_is_another_resolution(size_setting
     result_size(nearest, Size(1000, 667))
 
 
+@pytest.mark.parametrize(
+    ("megapixels", "english", "chinese"),
+    [
+        (0.5, "0.5 MP", "50 万像素"),
+        (12, "12 MP", "1200 万像素"),
+        (123.4, "123.4 MP", "1.234 亿像素"),
+        (1600, "1,600 MP", "16 亿像素"),
+    ],
+)
+def test_a_size_in_megapixels_has_the_units_of_the_language(megapixels, english, chinese):
+    settings = GENTLE.changed(megapixels=megapixels)
+    assert settings.describe_size("en") == english
+    assert settings.describe_size("zh-CN") == chinese
+
+
 def test_a_scale_beyond_the_preset_names_the_preset():
     with pytest.raises(SettingsError, match="gentle-2x supports a scale of up to 2"):
         Settings("gentle-2x", scale=4)
