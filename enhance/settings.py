@@ -25,7 +25,7 @@ from .preset_names import RESIZE, PresetName
 
 log = logging.getLogger(__name__)
 
-PIPELINE = 16
+PIPELINE = 17
 """Part of every signature. Increase it whenever the same request produces other pixels or
 measurements than before."""
 
