@@ -21,13 +21,13 @@ from typing import Any, Final
 
 from . import models
 from .errors import EnhanceError, SettingsError
-from .i18n import name_of, translate
+from .i18n import PixelCount, name_of, translate
 from .json_object import JsonObject
 from .preset_names import RESIZE, PresetName
 
 log = logging.getLogger(__name__)
 
-PIPELINE = 16
+PIPELINE = 17
 """Part of every signature. Increase it whenever the same request produces other pixels or
 measurements than before."""
 
@@ -429,7 +429,7 @@ class Settings:
         if self.long_side is not None:
             return translate(language, "long_side_of", pixels=f"{self.long_side:,}")
         if self.megapixels is not None:
-            return translate(language, "megapixels_of", number=f"{self.megapixels:,g}")
+            return PixelCount(1e6 * self.megapixels, digits=6).message(language)
         if self.is_print:
             return translate(
                 language, "print_size_of", name=self._describe_print(language), dpi=self.dpi

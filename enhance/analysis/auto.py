@@ -44,6 +44,9 @@ SOFT = 3
 REDUCE = 2
 """The largest reduction that measured better, also for softer photos (docs/fidelity.md)."""
 
+AVERAGED = 4
+"""The reduction from which averages alone remove noise and artifacts as well as a network."""
+
 LONG_SECONDS = 120
 """From this duration of a run on, a faster preset is suggested."""
 
@@ -124,6 +127,7 @@ _COMPRESSED = {"strength": 0.5, "fidelity": 0.0, "sharpen": 0.0}
 (docs/fidelity.md)."""
 _NEARLY_CLEAN = {"strength": 0.7, "fidelity": 1.0}
 """With the values of `balanced`, such a photo loses detail that `precise` keeps."""
+_UNSHARPENED = {"sharpen": 0.0}
 
 RULES = {
     "drawing": (
@@ -161,24 +165,48 @@ def choose(analysis: Analysis, available: Collection[str], size: Size | None = N
     """Return what to run for an image, with the presets that are available; `gentle` replaces
     another one.
 
-    `size` is that of the result, by default four times that of the image. A result that is no
-    larger than the image needs no network. A soft photo is downscaled first if the result is small
-    enough.
+    `size` is that of the result, by default four times that of the image. A soft photo is
+    downscaled first if the result is small enough.
     """
     size = size or analysis.size.scale(4)
-    if size.fits_into(analysis.size):
-        return Choice(RESIZE, "large_enough")
-    reduce = 1
-    if analysis.softness >= SOFT and size.width <= 4 / REDUCE * analysis.width:
-        reduce = REDUCE
     rule = next(
         rule
         for rule in RULES[analysis.kind]
         if rule.condition(analysis) and (rule.preset != BALANCED or BALANCED in available)
     )
+    if size.fits_into(analysis.size):
+        return _choose_small(analysis, rule.reason, available, size)
+    reduce = 1
+    if analysis.softness >= SOFT and size.width <= 4 / REDUCE * analysis.width:
+        reduce = REDUCE
     if rule.preset in available:
         return Choice(rule.preset, rule.reason, reduce, rule.tuning)
     return Choice(REFERENCE_PRESET, rule.reason, reduce)
+
+
+def _choose_small(
+    analysis: Analysis, reason: str, available: Collection[str], size: Size
+) -> Choice:
+    """Return what to run for a result that is no larger than the image.
+
+    Noise and compression artifacts are removed by a network before the image is downscaled, except
+    from text, whose characters it could change. They are never sharpened. A clean image needs no
+    network.
+    """
+    tuning = _UNSHARPENED
+    if is_compressed(analysis):
+        preset = BALANCED
+    elif _has_grain(analysis) or analysis.noise >= BALANCED_NOISE:
+        preset = "fast"
+    elif _is_noisy(analysis):
+        preset = BALANCED
+        tuning = _UNSHARPENED | {"fidelity": 1.0}
+    else:
+        return Choice(RESIZE, "large_enough")
+    is_averaged = AVERAGED * size.width <= analysis.width
+    if analysis.kind == "text" or is_averaged or preset not in available:
+        return Choice(RESIZE, reason, tuning=_UNSHARPENED)
+    return Choice(preset, reason, tuning=tuning)
 
 
 def faster_preset(preset: str, analysis: Analysis, available: Collection[str]) -> str | None:

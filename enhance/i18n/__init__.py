@@ -86,16 +86,20 @@ def catalogue(language: str = DEFAULT_LANGUAGE) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class PixelCount:
-    """A number of pixels as a value for `translate`, in the units of the language."""
+    """A number of pixels as a value for `translate`, in the units of the language and with this
+    many significant digits."""
 
     count: float
+    digits: int = 3
 
     def message(self, language: str) -> str:
-        """Return "100 MP", or "1 亿像素" in Chinese."""
+        """Return "12 MP", or "1200 万像素" in Chinese."""
         text = ""
-        for key, unit in load_language(language).pixel_units.items():
+        rules = load_language(language)
+        for key, unit in rules.pixel_units.items():
             number = self.count / unit
-            text = translate(language, key, n=_three_digits(number))
+            shown = _significant(number, self.digits).replace(",", rules.comma)
+            text = translate(language, key, n=shown)
             if number >= 1:
                 break
         return text
@@ -173,10 +177,11 @@ def format_bytes(count: int) -> str:
     return f"{count / 1e9:,.1f} GB"
 
 
-def _three_digits(number: float) -> str:
-    if number >= 100:
+def _significant(number: float, digits: int) -> str:
+    """Format a number with `digits` significant digits, and with all digits before the point."""
+    if number >= 10 ** (digits - 1):
         return f"{number:,.0f}"
-    return f"{number:.3g}"
+    return f"{number:,.{digits}g}"
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,7 @@ class Language:
     - `name`: in the language itself.
     - `texts`: by key.
     - `space`: what separates two sentences.
+    - `comma`: what separates the thousands of a number of pixels.
     - `pixel_units`: the numbers of pixels that it counts in, the largest first, by the key of their
       text.
     """
@@ -193,6 +199,7 @@ class Language:
     name: str
     texts: Mapping[str, str]
     space: str
+    comma: str
     pixel_units: Mapping[str, float]
 
 

@@ -117,7 +117,7 @@ def read_variants(path: Path) -> dict[str, Metadata]:
     """
     with _picture_errors(), path.open("rb") as file:
         metadata = read_metadata(file, scan_chunks(file))
-        return metadata.without_large_blocks().variants()
+        return metadata.without_damage().variants()
 
 
 def decode(

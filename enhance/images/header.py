@@ -100,7 +100,7 @@ def read_header(file: BinaryIO, *, max_pixels: int) -> Header:
     if header.gain_map is not None:
         metadata = metadata.with_note("gain_map_left")
     icc = limit_profile(header.icc)
-    return replace(header, metadata=metadata.without_large_blocks(), icc=icc)
+    return replace(header, metadata=metadata.without_damage(), icc=icc)
 
 
 def _pillow_header(kind: str, file: BinaryIO) -> Header:

@@ -30,7 +30,7 @@ def first_chunks(chunks: Sequence[Chunk]) -> dict[bytes, Chunk]:
 def chunk_content(file: BinaryIO, chunk: Chunk | None) -> bytes:
     """Return the content of a chunk, cut to one byte more than LARGEST_BLOCK.
 
-    The result is empty without a chunk. The extra byte shows `Metadata.without_large_blocks` that a
+    The result is empty without a chunk. The extra byte shows `Metadata.without_damage` that a
     block is too large.
     """
     if chunk is None:

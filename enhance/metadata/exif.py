@@ -13,11 +13,12 @@ import re
 import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from PIL import Image
 
-from .tiff_directories import load_directory
+from .tiff_directories import is_whole, load_directory
 
 ORIENTATION = 0x0112
 MAKER_NOTE = 0x927C
@@ -63,6 +64,12 @@ _PHOTO_TAGS = (
 """The tags of a TIFF that describe the photo. The others describe how its pixels are stored."""
 _MAIN = 0
 """The key of the main directory, where others have the tag that points to them."""
+_PARENTS = {GPS_IFD: _MAIN, EXIF_IFD: _MAIN, INTEROP_IFD: EXIF_IFD}
+"""The directory with the tag that points to another directory."""
+_OFFSET_TYPES = 4, 13
+"""The types of the offset of a directory."""
+_HEADER = 8
+"""Bytes before the first directory."""
 _TYPES = {"H": 3, "I": 4, "II": 5}
 """The type of a number by its layout as `struct` denotes it."""
 TYPE_SIZES = {
@@ -80,8 +87,9 @@ TYPE_SIZES = {
     12: 8,  # double
     13: 4,  # offset of a directory
     16: 8,  # long of BigTIFF
+    129: 1,  # UTF-8
 }
-"""Bytes of a number of each type (TIFF 6.0, section 2, and BigTIFF)."""
+"""Bytes of a number of each type (TIFF 6.0, section 2, BigTIFF and EXIF 3.0)."""
 _PREFIXES = re.compile(rb"\A(?:Exif\0\0)+")
 
 EMPTY = b"II*\0" + struct.pack("<IHI", 8, 0, 0)
@@ -142,15 +150,34 @@ class Block:
 
     def directories(self) -> dict[int, int]:
         """Return the offset of the main directory as `_MAIN`, and of the intact directories for
-        EXIF and GPS, by their tags."""
+        EXIF, GPS and interoperability, by their tags."""
         found = {_MAIN: self.main}
-        for entry in self.entries(self.main):
-            if entry.tag in (EXIF_IFD, GPS_IFD):
-                with suppress(struct.error):
-                    directory = self.long(entry.position + 8)
-                    if self.end_of(directory) <= len(self.data):
-                        found.setdefault(entry.tag, directory)
+        for tag, parent in _PARENTS.items():
+            entries = self.entries(found[parent]) if parent in found else []
+            for entry in entries:
+                if entry.tag == tag and tag not in found:
+                    with suppress(struct.error):
+                        directory = self.long(entry.position + 8)
+                        if self.is_free(directory, self.end_of(directory), found):
+                            found[tag] = directory
         return found
+
+    def is_free(self, start: int, end: int, directories: Mapping[int, int]) -> bool:
+        """Return whether these bytes are inside the block and outside of directories."""
+        tables = [(directory, self.end_of(directory)) for directory in directories.values()]
+        is_inside = _HEADER <= start <= end <= len(self.data)
+        return is_inside and not any(first < end and start < last for first, last in tables)
+
+    def is_intact(self, entry: _Entry, directories: Mapping[int, int]) -> bool:
+        """Return whether an entry has a known type and a value inside the block and outside of the
+        `directories`; the offset of a directory must be that of one of them."""
+        if entry.tag in _PARENTS:
+            is_offset = entry.kind in _OFFSET_TYPES and entry.length == 4
+            return is_offset and self.long(entry.start) == directories.get(entry.tag)
+        end = entry.start + entry.length
+        is_inline = entry.length <= 4
+        is_possible = is_inline or self.is_free(entry.start, end, directories)
+        return entry.kind in TYPE_SIZES and is_possible
 
     def all_entries(self) -> list[_Entry]:
         """Return the entries of all `directories`."""
@@ -170,20 +197,38 @@ class Block:
         return start
 
     def remove(self, tags: Collection[int]) -> None:
-        """Remove tags of all `directories`, and their values.
+        """Remove tags of all `directories`, and their values."""
+        for entry in self.all_entries():
+            if entry.tag in tags:
+                self.clear(entry.start, entry.length)
+        self.keep(lambda entry: entry.tag not in tags)
+
+    def keep(self, is_kept: Callable[[_Entry], bool]) -> None:
+        """Remove all other entries of all `directories`, but not their values.
 
         Zeros follow a directory that becomes shorter, so it no longer refers to another one.
         """
         for directory in self.directories().values():
-            kept = []
-            for entry in self.entries(directory):
-                if entry.tag in tags:
-                    self.clear(entry.start, entry.length)
-                else:
-                    kept.append(self.bytes_of(entry))
+            kept = [self.bytes_of(entry) for entry in self.entries(directory) if is_kept(entry)]
             end = self.end_of(directory)
             content = self.pack("H", len(kept)) + b"".join(kept)
             self.data[directory:end] = content.ljust(end - directory, b"\0")
+
+    def parts(self) -> list[slice]:
+        """Return the positions of the header, of all `directories` and of their values."""
+        directories = self.directories().values()
+        # The offset of the next directory follows.
+        tables = [slice(directory, self.end_of(directory) + 4) for directory in directories]
+        values = [slice(entry.start, entry.start + entry.length) for entry in self.all_entries()]
+        return [slice(0, _HEADER), *tables, *values]
+
+    def keep_parts(self) -> None:
+        """Replace all bytes outside of `parts` by zeros, and remove those at the end."""
+        parts = self.parts()
+        data = bytearray(len(self.data))
+        for part in parts:
+            data[part] = self.data[part]
+        self.data = data[: max(part.stop for part in parts)]
 
     def bytes_of(self, entry: _Entry) -> bytes:
         return bytes(self.data[entry.position : entry.position + 12])
@@ -232,12 +277,26 @@ def read_values(content: bytes | None, *tags: int, directory: int = _MAIN) -> li
     return [values.get(tag, (0, b""))[1] for tag in tags]
 
 
-def has_plausible_values(content: bytes) -> bool:
-    """Return whether the values of all directories are together at most twice as long as the
-    block."""
+def mend(content: bytes) -> bytes | None:
+    """Return a block without damaged entries and directories, and without a damaged thumbnail.
+
+    Only what the other entries refer to is kept. An intact block is returned unchanged. The result
+    is None if the main directory is damaged or values overlap.
+    """
     with suppress(*_DAMAGE):
-        return _are_plausible(Block(content).all_entries(), content)
-    return True  # Functions that change the block report the damage.
+        block = Block(content)
+        entries = block.all_entries()
+        is_intact = partial(block.is_intact, directories=block.directories())
+        intact = list(filter(is_intact, entries))
+        if not _are_plausible(intact, content):
+            return None
+        if intact == entries and _has_intact_thumbnail(block):
+            return content
+        block.clear(block.end_of(block.main), 4)  # the offset of the thumbnail's directory
+        block.keep(is_intact)
+        block.keep_parts()
+        return bytes(block.data)
+    return None
 
 
 def _are_plausible(entries: Iterable[_Entry], content: bytes) -> bool:
@@ -245,8 +304,7 @@ def _are_plausible(entries: Iterable[_Entry], content: bytes) -> bool:
 
     Overlapping values can take very long in readers that copy each value, and here.
     """
-    lengths = [max(0, min(entry.length, len(content) - entry.start)) for entry in entries]
-    return sum(lengths) <= 2 * len(content)
+    return sum(entry.length for entry in entries) <= 2 * len(content)
 
 
 def without_prefix(block: bytes | None) -> bytes | None:
@@ -302,18 +360,35 @@ def replace_numbers(block: Block, numbers: Mapping[int, int]) -> None:
     _remove_thumbnail(block)
 
 
+def _find_thumbnail(block: Block) -> tuple[int, int]:
+    """Return start and end of the thumbnail, 0 if the directory after the main one has none."""
+    entries = block.entries(block.long(block.end_of(block.main)))
+    numbers = {entry.tag: block.long(entry.position + 8) for entry in entries}
+    start = numbers.get(_THUMBNAIL_START, 0)
+    return start, start + numbers.get(_THUMBNAIL_LENGTH, 0)
+
+
+def _has_intact_thumbnail(block: Block) -> bool:
+    """Return whether the thumbnail and its directory, if there are any, are inside the block."""
+    link = block.end_of(block.main)
+    if not any(block.data[link : link + 4]):
+        return True
+    with suppress(*_DAMAGE):
+        _, end = _find_thumbnail(block)
+        return end <= len(block.data)
+    return False
+
+
 def _remove_thumbnail(block: Block) -> None:
     """Remove the thumbnail, and the directory after the main one, which describes it."""
-    link = block.end_of(block.main)
-    with suppress(*_DAMAGE, KeyError):
-        entries = block.entries(block.long(link))
-        numbers = {entry.tag: block.long(entry.position + 8) for entry in entries}
-        start = numbers[_THUMBNAIL_START]
-        end = start + numbers[_THUMBNAIL_LENGTH]
-        block.clear(start, end - start)
-        if len(block.data) - end < 4:  # Only padding follows.
-            del block.data[start:]
-    block.clear(link, 4)
+    with suppress(*_DAMAGE):
+        start, end = _find_thumbnail(block)
+        # A wrong offset can point to something else.
+        if all(end <= part.start or part.stop <= start for part in block.parts()):
+            block.clear(start, end - start)
+            if len(block.data) - end < 4:  # Only padding follows.
+                del block.data[start:]
+    block.clear(block.end_of(block.main), 4)
 
 
 def with_dpi(content: bytes | None, across: float, down: float) -> bytes | None:
@@ -344,13 +419,17 @@ def has_position(block: bytes | None) -> bool:
 
 
 def remove_position(block: Block) -> None:
-    """Remove the GPS directory, and maker notes, whose own formats can contain positions."""
-    gps = block.directories().get(GPS_IFD)
-    if gps is not None:
-        for entry in block.entries(gps):
-            block.clear(entry.start, entry.length)
-        block.clear(gps, block.end_of(gps) - gps)
+    """Remove the GPS directory, and maker notes, whose own formats can contain positions.
+
+    In a damaged block, other entries or none can refer to the GPS directory and its values.
+    """
+    for name, directory in block.directories().items():
+        for entry in block.entries(directory):
+            is_position = entry.tag in _POSITION_TAGS and name != INTEROP_IFD
+            if is_position or name == GPS_IFD:
+                block.clear(entry.start, entry.length)
     block.remove((GPS_IFD, MAKER_NOTE))
+    block.keep_parts()
 
 
 def remove_orientation(block: Block) -> None:
@@ -359,29 +438,33 @@ def remove_orientation(block: Block) -> None:
 
 def shorten_block(block: bytes) -> bytes | None:
     """Return the block without maker notes and unusual tags, or None if that is not possible."""
-    return block_from_tiff(io.BytesIO(block), (INTEROP_IFD, MAKER_NOTE))
+    shortened, _ = block_from_tiff(io.BytesIO(block), (INTEROP_IFD, MAKER_NOTE))
+    return shortened
 
 
-def block_from_tiff(file: BinaryIO, without: Collection[int]) -> bytes | None:
-    """Return an EXIF block with the tags of a TIFF that describe the photo; None if there are none.
+def block_from_tiff(file: BinaryIO, without: Collection[int]) -> tuple[bytes | None, bool]:
+    """Return an EXIF block with the tags of a TIFF that describe the photo, None if there are none,
+    and whether damaged tags are missing.
 
     `without` are tags of the EXIF directory that are left out.
     """
     try:
         source = load_directory(file)
+        tags = {EXIF_IFD, GPS_IFD} & source.keys()
+        directories = {tag: load_directory(file, source[tag]) for tag in tags}
+        is_damaged = not all(map(is_whole, (source, *directories.values())))
         block = Image.Exif()
         block.update({tag: source[tag] for tag in _PHOTO_TAGS if tag in source})
-        directories = {EXIF_IFD, GPS_IFD} & source.keys()
-        if not block and not directories:
-            return None
-        for tag in directories:
-            values = load_directory(file, source[tag])
-            new_values = {one: values[one] for one in values if one not in without}
-            block.get_ifd(tag).update(new_values)
+        for tag, values in directories.items():
+            if values:
+                new_values = {one: values[one] for one in values if one not in without}
+                block.get_ifd(tag).update(new_values)
+        if not block and not any(directories.values()):
+            return None, is_damaged
         block[ORIENTATION] = 1
-        return without_prefix(block.tobytes())
+        return without_prefix(block.tobytes()), is_damaged
     except Exception:  # Pillow raises many types of errors for unusual tags.
-        return None
+        return None, True
 
 
 def change_exif(change: Callable[[Block], None], content: bytes | None) -> bytes | None:

@@ -14,8 +14,8 @@ from ..size import Size
 from .exif import (
     ORIENTATION,
     change_exif,
-    has_plausible_values,
     has_position,
+    mend,
     remove_position,
     replace_numbers,
     with_dpi,
@@ -35,10 +35,14 @@ MAX_BLOCK = 1_000_000
 changed."""
 
 LARGE_BLOCKS = {"exif": "large_exif_left", "xmp": "large_xmp_left", "iptc": "large_iptc_left"}
-"""Notes on blocks that are longer than MAX_BLOCK or have overlapping values, by field of
-`Metadata`."""
+"""Notes on blocks that are longer than MAX_BLOCK, by field of `Metadata`."""
 
-INPUT_NOTES = (*LOST, *LARGE_BLOCKS.values(), "raw_developed", "first_frame")
+DAMAGED_EXIF = "damaged_exif_left"
+DAMAGED_PART = "damaged_exif_part_left"
+"""Notes on EXIF of which nothing or only a part can be read."""
+
+_LEFT = *LOST, *LARGE_BLOCKS.values(), DAMAGED_EXIF, DAMAGED_PART
+INPUT_NOTES = (*_LEFT, "raw_developed", "first_frame")
 """Notes on the input file, which apply to every result.
 
 "raw_developed": it is a camera raw file; "first_frame": it has several frames or pages.
@@ -88,16 +92,19 @@ class Metadata:
     def with_note(self, note: str) -> Metadata:
         return replace(self, notes=(*self.notes, note))
 
-    def without_large_blocks(self) -> Metadata:
-        """Return the metadata without blocks over MAX_BLOCK and EXIF with overlapping values.
+    def without_damage(self) -> Metadata:
+        """Return the metadata without blocks over MAX_BLOCK and without damaged EXIF.
 
         Each removal is a note. The remaining blocks can be searched and changed quickly.
         """
         large = {name: None for name in LARGE_BLOCKS if len(getattr(self, name) or b"") > MAX_BLOCK}
-        if not has_plausible_values(self.exif or b""):
-            large["exif"] = None
         notes = [LARGE_BLOCKS[name] for name in large]
-        return replace(self, notes=(*self.notes, *notes), **large)
+        small = replace(self, notes=(*self.notes, *notes), **large)
+        mended = small.exif and mend(small.exif)
+        if mended == small.exif:
+            return small
+        note = DAMAGED_PART if mended else DAMAGED_EXIF
+        return replace(small, exif=mended).with_note(note)
 
     def upright(self) -> Metadata:
         """Return the metadata for the image in orientation 1, without thumbnail and damaged blocks.

@@ -19,7 +19,7 @@ from .exif import (
 )
 from .gain_map import AUXILIARY_TYPE, ISO_SEGMENT
 from .iptc import extract_iptc
-from .metadata import MAX_TEXTS, Metadata
+from .metadata import DAMAGED_EXIF, DAMAGED_PART, MAX_TEXTS, Metadata
 from .xmp import accept_xmp, find_claims
 
 _Segments: TypeAlias = list[tuple[str, bytes]]
@@ -89,11 +89,14 @@ def tiff_metadata(
     tags: dict[str, Any],
     without: Collection[int] = (INTEROP_IFD,),
 ) -> Metadata:
-    exif = block_from_tiff(file, without)
+    exif, is_damaged = block_from_tiff(file, without)
     xmp = accept_xmp(_tag_bytes(tags.get("XMP"), file))
     iptc = _tag_bytes(tags.get("IptcNaaInfo"), file)
     iptc = iptc or _tag_bytes(tags.get("PhotoshopInfo"), file)
-    return Metadata(exif, xmp, extract_iptc(iptc), dpi=read_dpi(exif))
+    notes = ()
+    if is_damaged:
+        notes = (DAMAGED_PART if exif else DAMAGED_EXIF,)
+    return Metadata(exif, xmp, extract_iptc(iptc), dpi=read_dpi(exif), notes=notes)
 
 
 def _tag_bytes(value: object, file: BinaryIO) -> bytes:

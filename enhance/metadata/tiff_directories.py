@@ -17,7 +17,8 @@ _MAX_PAGES = 10_000
 def load_directory(file: BinaryIO, position: int | None = None) -> ImageFileDirectory_v2:
     """Return the tags of the directory at a position, by default of the first one.
 
-    Raises any error of Pillow for other and for damaged files.
+    Of a damaged directory, these are the tags before the first damaged one. Raises any error of
+    Pillow for other and for damaged files.
     """
     file.seek(0)
     head = file.read(8)
@@ -25,8 +26,14 @@ def load_directory(file: BinaryIO, position: int | None = None) -> ImageFileDire
         head += file.read(8)
     directory = ImageFileDirectory_v2(head)
     file.seek(position or directory.next)
+    del directory.next  # Pillow sets it after the last tag.
     directory.load(file)
     return directory
+
+
+def is_whole(directory: ImageFileDirectory_v2) -> bool:
+    """Return whether all tags of a directory are loaded."""
+    return hasattr(directory, "next")
 
 
 def count_pages(file: BinaryIO) -> int:

@@ -27,6 +27,7 @@ Object.assign(globalThis, {
     backgrounds: ["white", "black"],
     metadata: ["keep", "none"],
     limits: { pixels: 1e8, bytes: 1000, files: 200, batch_bytes: 2e9 },
+    commas: { en: "," },
     pixelUnits: { en: { megapixels: 1e6 } },
   },
   document: { hidden: false, body, addEventListener() {} },

@@ -4,9 +4,12 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from enhance import EnhanceError
+
 from .audit import english, misplaced
 from .journey import (
     box,
+    choose,
     download,
     has_focus,
     load,
@@ -114,6 +117,36 @@ def test_a_phone_user_enhances_an_example_in_chinese_by_touch(site, visit, tmp_p
     chooser.value.set_files(site.photo("other.png", 120, 160))
     wait_for(page, "file.name === 'other.png' && chip === 'matches'")
     has_no_faults()
+
+
+@pytest.mark.parametrize(("width", "height"), [(WIDTH, HEIGHT), (HEIGHT, WIDTH)])
+def test_the_presets_are_compared_on_a_phone(site, visit, width, height):
+    page = visit("?preset=anime-fast", width=width, height=height, has_touch=True, is_mobile=True)
+    load(page, site.photo("compared.png", 120, 160))
+    button = page.locator("button", has_text="Compare")
+    expect(button).to_have_count(1)
+    tiles = page.locator("#comparison .tile")
+
+    page.locator("#settings").tap()
+    button.tap()
+    expect(tiles.first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(tiles).to_have_count(0)
+    has_focus(page, "#settings")
+
+    page.locator("#settings").tap()
+    button.tap()
+    page.locator("#comparison .tile[data-preset=precise]").tap()
+    wait_for(page, "plan.settings.preset === 'precise' && chip === 'matches'")
+
+
+def test_the_reason_of_a_failed_preview_has_the_room_beside_retry(site, visit):
+    page = visit("?preset=anime-fast", width=WIDTH, height=HEIGHT)
+    with site.enhancer.failing("preview", EnhanceError("memory_short")):
+        choose(page, site.photo("failed.png", 120, 160))
+        wait_for_chip(page, "failed")
+        chip, retry = box(page.locator("#chip")), box(page.locator("#retry"))
+        assert 0.7 * retry["x"] < chip["x"] + chip["width"] < retry["x"]
 
 
 @pytest.mark.parametrize("width", [320, 390, 844])

@@ -8,11 +8,13 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from ..site import photo, wait_until
+from .audit import misplaced
 from .journey import (
     add_files,
     download,
     drop,
     has_focus,
+    open_batch,
     pick,
     pick_preset,
     row,
@@ -101,6 +103,13 @@ def test_a_shop_owner_enhances_good_small_damaged_and_transparent_files(site, vi
     expect(row(page, "damaged.png")).to_have_count(0)
     row(page, "intact.png").locator("[data-act=remove]").click()
     expect(row(page, "intact.png")).to_have_count(0)
+
+
+def test_the_size_of_a_limited_result_is_not_cut(site, visit):
+    page = visit("?preset=anime-fast&long_side=1500")
+    open_batch(page, site.photo("limited.png", 40, 48))
+    expect(row(page, "limited.png")).to_contain_text("768 × 640 px")
+    assert not (found := misplaced(page)), "\n".join(found)
 
 
 def test_files_are_added_removed_and_cancelled_during_a_batch(site, visit, tmp_path):

@@ -32,8 +32,10 @@ def overlapping_exif():
     """Return 900 kB of EXIF with 60,000 entries in its GPS directory, all over the same bytes."""
     count = 60_000
     length = 900_000
+    start = 26 + 2 + 12 * count
     main = struct.pack("<HHHIII", 1, GPS_IFD, _LONG, 1, 26, 0)
-    entries = b"".join(struct.pack("<HHII", tag, _UNDEFINED, length - 8, 8) for tag in range(count))
+    value = struct.pack("<HII", _UNDEFINED, length - start, start)
+    entries = b"".join(struct.pack("<H", tag) + value for tag in range(count))
     block = b"II*\0" + struct.pack("<I", 8) + main + struct.pack("<H", count) + entries
     return block.ljust(length, b"\0")
 

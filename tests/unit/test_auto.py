@@ -19,7 +19,11 @@ from enhance.analysis.auto import choose
 from enhance.cli import main
 from enhance.jobs.batch import RunningBatch
 from enhance.jobs.inputs import find_images
-from tests.quality.degradation import as_jpeg, case_of, rounded
+from tests.conftest import psnr
+from tests.quality.cases import Upscaled, case_of_file
+from tests.quality.degradation import as_jpeg, as_png, blurred, case_of, noisy, rounded
+from tests.quality.kind_images import page
+from tests.quality.metrics import haarpsi
 from tests.quality.photos import reference_of
 
 from .blocks import block_steps
@@ -122,19 +126,78 @@ def test_auto_keeps_its_own_values_for_a_compressed_photo(photos, enhancer, with
     assert retuned.info["settings"]["strength"] < Settings("fast").strength
 
 
-def test_a_result_no_larger_than_the_photo_needs_no_network_unless_a_preset_is_named(
+def test_a_small_result_of_a_clean_photo_needs_no_network_unless_a_preset_is_named(
     photos, enhancer
 ):
-    same = enhancer.run(photos / "jpeg.jpg", Settings(scale=1))
-    half = enhancer.run(photos / "jpeg.jpg", Settings(long_side=48))
+    same = enhancer.run(photos / "clean.png", Settings(scale=1))
+    half = enhancer.run(photos / "clean.png", Settings(long_side=48))
     named = enhancer.run(photos / "clean.png", Settings("precise", scale=1))
 
     assert (same.info["preset"], same.info["auto"]["reason"]) == ("resize", "large_enough")
     assert same.info["model"]["name"] == "none"
-    photo = np.asarray(Image.open(photos / "jpeg.jpg"), float)
-    assert np.abs(photo - same.array).mean() < 4  # slightly sharpened
+    photo = np.asarray(Image.open(photos / "clean.png"), float)
+    assert 0 < np.abs(photo - same.array).mean() < 4  # slightly sharpened
     assert half.array.shape == (32, 48, 3)
     assert named.info["model"]["name"] == "span-x4"
+
+
+def as_phone(pixels):
+    return as_jpeg(noisy(blurred(pixels, 0.7), 5), 60)
+
+
+@pytest.mark.parametrize(
+    ("degrade", "preset"),
+    [
+        (lambda pixels: as_png(noisy(pixels, 3)), "balanced"),
+        (lambda pixels: as_png(noisy(pixels, 10)), "fast"),
+        (partial(as_jpeg, quality=30), "balanced"),
+        (as_phone, "balanced"),
+    ],
+    ids=["noise 3", "noise 10", "JPEG 30", "phone"],
+)
+def test_a_result_of_the_size_of_the_photo_is_closer_to_the_scene(
+    degrade, preset, enhancer, with_fast_weights
+):
+    scene = np.ascontiguousarray(reference_of("cat")[64:192, 96:224])
+    case = case_of_file(scene, degrade(scene))
+
+    result = enhancer.run(degrade(scene), Settings(scale=1))
+
+    assert result.info["preset"] == preset
+    assert psnr(result.array, scene) > psnr(case.degraded, scene) + 0.3
+    assert haarpsi(case, Upscaled(result.array)) > haarpsi(case, Upscaled(case.degraded))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"noise": 3.0},
+        {"noise": 8.4},
+        {"jpeg_quality": 60},
+        {"noise": 1.0, "blur": 0.5},  # grain
+        {"kind": "drawing", "jpeg_quality": 60},
+        {"kind": "text", "noise": 5.0},
+        {"kind": "text", "jpeg_quality": 60},
+    ],
+)
+def test_noise_and_artifacts_of_a_small_result_are_never_sharpened(facts):
+    analysis = Analysis(400, 300, **facts)
+    for available in ((), {"gentle", "fast", "precise", "balanced"}):
+        for share in (1, 1 / 2, 1 / 4):
+            choice = choose(analysis, available, analysis.size.scale(share))
+            assert Settings().resolved(choice.preset, **choice.tuning).sharpen == 0
+            is_text = analysis.kind == "text"
+            if not available or is_text or share == 1 / 4:
+                assert choice.preset == "resize", "without a network"
+            else:
+                assert choice.preset in ("fast", "balanced")
+
+
+def test_the_characters_of_a_noisy_page_stay_as_they_are(enhancer):
+    noise = noisy(page()[:128, :256], 10)
+    result = enhancer.run(as_png(noise), Settings(scale=1))
+    assert result.info["auto"]["reason"] == "noisy_text"
+    assert np.array_equal(result.array, noise)
 
 
 def test_each_file_of_a_batch_has_its_own_choice(photos, enhancer, tmp_path):

@@ -114,7 +114,7 @@ def test_what_changes_no_pixel_keeps_the_signature(settings, same):
 
 def test_the_signature_is_the_same_in_every_process_and_version():
     """A change of the pixels needs another signature, and nothing else changes it."""
-    digest = "4a2253166dada8996b8e89f61b4ec3fcbc9248dbb7dd907897cb8caa86334abf"
+    digest = "4b6f69e04e1fdfbeb7c8b111a68da2594e0436f135d17b758aac2a78b7d71b97"
     assert sign(GENTLE) == digest
 
 
@@ -184,6 +184,21 @@ def test_the_nearest_possible_size_of_a_print_is_another_resolution(size_setting
     nearest = with_possible_size(wanted, Size(1000, 667))
     assert nearest == wanted.changed(**possible)
     result_size(nearest, Size(1000, 667))
+
+
+@pytest.mark.parametrize(
+    ("megapixels", "english", "chinese"),
+    [
+        (0.5, "0.5 MP", "50 万像素"),
+        (12, "12 MP", "1200 万像素"),
+        (123.4, "123.4 MP", "1.234 亿像素"),
+        (1600, "1,600 MP", "16 亿像素"),
+    ],
+)
+def test_a_size_in_megapixels_has_the_units_of_the_language(megapixels, english, chinese):
+    settings = GENTLE.changed(megapixels=megapixels)
+    assert settings.describe_size("en") == english
+    assert settings.describe_size("zh-CN") == chinese
 
 
 def test_a_scale_beyond_the_preset_names_the_preset():

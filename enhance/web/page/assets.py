@@ -78,6 +78,7 @@ def _constants(config: Config) -> JsonObject:
         "retentionHours": config.hours,
         "limits": asdict(config.limits),
         "languages": {one: load_language(one).name for one in LANGUAGES},
+        "commas": {one: load_language(one).comma for one in LANGUAGES},
         "pixelUnits": {one: load_language(one).pixel_units for one in LANGUAGES},
     }
 

@@ -199,7 +199,6 @@ const ICONS = {
   check: "m5 12.5 4.5 4.5L19 7.5",
   chevron: "m9 6 6 6-6 6",
   divider: "m9 7-5 5 5 5M15 7l5 5-5 5",
-  grid: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
   full: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
   in: "M12 6v12M6 12h12",
   out: "M6 12h12",

@@ -5,7 +5,7 @@ import { draw, html, icon, onPress } from "./dom.js";
 import { effectivePreset } from "./native.js";
 import { stageMode } from "./state.js";
 import { onChange, state } from "./store.js";
-import { constants, formatNumber, nameOf, nameOfFormat, word } from "./words.js";
+import { constants, formatNumber, formatPixels, nameOf, nameOfFormat, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
 
@@ -61,7 +61,7 @@ function sizeSummary({ size }) {
   }
   if (size.kind !== "custom") return nameOf("size", size.kind);
   if (size.by === "scale") return word("scale_of", { scale: size.scale });
-  if (size.by === "megapixels") return word("megapixels_of", { number: size.megapixels });
+  if (size.by === "megapixels") return formatPixels(1e6 * (size.megapixels ?? 0), 6);
   return word("long_side_of", { pixels: formatNumber(size.long_side ?? 0) });
 }
 

@@ -11,7 +11,7 @@ import { MARGIN, placeOnStage } from "./viewport.js";
 
 /** At Fit, controls are aligned with the edges of a photo that is at least this wide. */
 const ALIGNED_WIDTH = 784;
-/** Retry preview and Compare lie in the corner of a photo that is large enough for them. */
+/** Retry preview lies in the corner of a photo that is large enough for it. */
 const CORNER_WIDTH = 360;
 const CORNER_HEIGHT = 200;
 
@@ -66,7 +66,7 @@ function toPixels(view, stage, rectangle) {
  * @param {string} name of a custom property
  * @param {number} pixels
  */
-export function setLength(element, name, pixels) {
+function setLength(element, name, pixels) {
   const value = `${Math.round(pixels * 10) / 10}px`;
   if (element.style.getPropertyValue(name) !== value) element.style.setProperty(name, value);
 }

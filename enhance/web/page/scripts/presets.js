@@ -11,7 +11,7 @@ import { formatDuration, joinTexts, joinUnits, nameOf, word } from "./words.js";
 
 /** @typedef {import("./state.js").State} State */
 
-/** The presets that suit most photos. The others are under "5 more presets". */
+/** The presets that suit most photos. A button shows the others. */
 const FIRST = ["precise", "fast", "gentle"];
 /** A preset that is at least so many times faster than Gentle says it. */
 const MUCH_FASTER = 2;

@@ -4,14 +4,14 @@
 
 import { drawChip, isTimed } from "./chip.js";
 import { Divider, dividerHtml } from "./divider.js";
-import { draw, html, icon, onPress } from "./dom.js";
+import { draw, html, onPress } from "./dom.js";
 import { listenToKeys, listenToOverview, listenToPointers, listenToWheel } from "./gestures.js";
 import { Painter } from "./painter.js";
 import { PhotoView } from "./photo_view.js";
-import { placeControls, placeLine, setLength } from "./placement.js";
+import { placeControls, placeLine } from "./placement.js";
 import { sceneOf } from "./scene.js";
 import { ShownImages } from "./shown_images.js";
-import { change, onChange, setRegion, state } from "./store.js";
+import { onChange, setRegion, state } from "./store.js";
 import { overviewOf } from "./tiles.js";
 import { drawOverview, drawTools } from "./tools.js";
 import * as viewport from "./viewport.js";
@@ -101,7 +101,6 @@ class PhotoStage {
     this.box = find(".box");
     this.canvas = /** @type {HTMLCanvasElement} */ (find("canvas"));
     this.chip = find("#chip");
-    this.compare = find(".compare");
     this.tools = find(".tools");
     this.overview = find(".overview");
     /** Retry preview is a component beside the stage, so its place is a property of their parent. */
@@ -157,7 +156,6 @@ class PhotoStage {
       actual: choose(actions.actual),
       menu: () => this.openMenu(!this.isMenuOpen),
       full: () => this.toggleFullScreen(),
-      compare: () => change({ isComparing: true }),
     });
     this.element.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.openMenu(false);
@@ -440,7 +438,6 @@ class PhotoStage {
     if (key === this.arranged) return; // Measuring elements takes time.
     this.arranged = key;
     this.divider.arrange([this.chip, this.tools, this.overview]);
-    setLength(this.viewer, "--compare-width", this.compare.offsetWidth);
   }
 
   /** Draws the chip again each second while it shows seconds. */
@@ -488,14 +485,6 @@ function stageHtml() {
     <canvas width="0" height="0" tabindex="0" role="img"></canvas>
     ${dividerHtml()}
     <div id="chip" class="glass" role="status" data-own></div>
-    <button
-      type="button"
-      class="compare glass"
-      data-act="compare"
-      title="${word("compare_presets")}"
-    >
-      ${icon("grid")}<span>${word("compare_short")}</span>
-    </button>
     <div class="overview" aria-hidden="true" hidden><img alt="" draggable="false" /><i></i></div>
     <div class="tools glass" role="group" aria-label="${word("zoom")}" data-own></div>
   </div>`;

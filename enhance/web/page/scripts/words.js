@@ -11,7 +11,7 @@
  *   grades: Record<string, number>, presets: string[], backgrounds: string[], metadata: string[],
  *   cards: Record<string, string>, retentionHours: number,
  *   limits: { pixels: number, bytes: number, files: number, batch_bytes: number },
- *   pixelUnits: Record<string, Record<string, number>>,
+ *   commas: Record<string, string>, pixelUnits: Record<string, Record<string, number>>,
  * }}
  */
 export const constants = /** @type {any} */ (globalThis).enhanceData;
@@ -63,17 +63,19 @@ export function formatNumber(number) {
   return number.toLocaleString("en", { maximumFractionDigits: 2 });
 }
 
-/** @param {number} number */
-function threeDigits(number) {
-  const digits = number >= 100 ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: 3 };
-  return number.toLocaleString("en", digits);
-}
-
-/** @param {number} count */
-export function formatPixels(count) {
+/**
+ * Returns a number of pixels in the units of the language: "12.2 MP".
+ * @param {number} count
+ * @param {number} [digits] the significant ones; all digits before the point are shown
+ */
+export function formatPixels(count, digits = 3) {
   const units = Object.entries(constants.pixelUnits[language]);
   const [key, size] = units.find(([, one]) => count >= one) ?? units[units.length - 1];
-  return texts[key].replace("{n}", threeDigits(count / size));
+  const number = count / size;
+  const isLong = number >= 10 ** (digits - 1);
+  const rounding = isLong ? { maximumFractionDigits: 0 } : { maximumSignificantDigits: digits };
+  const shown = number.toLocaleString("en", rounding).replace(",", constants.commas[language]);
+  return word(key, { n: shown });
 }
 
 /** @param {number} count */
