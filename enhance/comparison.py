@@ -145,7 +145,7 @@ def compare(
     start: Callable[[Settings], Run],
     progress: Progress | None = None,
 ) -> Comparison:
-    """Return previews of the region `box` with each of the resolved `settings`.
+    """Return previews of the region `box` with each of the `settings`.
 
     `start` returns the run of an image. If it or the preview fails, the cell has the error. Raises
     Cancelled, and EnhanceError if all fail.
@@ -157,9 +157,10 @@ def compare(
     # unloads it, so it is the last of them.
     for one in sorted(settings, key=lambda one: (one.model, one.scene == "face")):
         try:
-            preview = start(one).create_preview(box, previews)
-            previews.setdefault(preview.region.plan.network_key, preview)
-            cells[one] = Cell(one, preview)
+            run = start(one)
+            preview = run.create_preview(box, previews)
+            previews.setdefault(run.plan.network_key, preview)
+            cells[one] = Cell(run.plan.settings, preview)
         except Cancelled:
             raise
         except Exception as error:

@@ -230,7 +230,8 @@ class Enhancer:
             as_file(source, self.tasks.network) as (path, own_name),
             self.scheduler.queue_job(job, ahead=1),
         ):
-            image = self.read(options.image or path, target, name=options.name or own_name)
+            found = options.image or options.find_image()
+            image = self.read(found or path, target, name=options.name or own_name)
             plan = options.plan or self.plan(image, settings)
             callbacks = {"progress": progress, "on_compute": options.on_compute}
             run = self._start(image, plan, job, started=started, **callbacks)
@@ -380,16 +381,12 @@ class Enhancer:
         if settings is None:
             names = [name for name in presets.available_presets() if name != AUTO]
             settings = [Settings(name) for name in names or [REFERENCE_PRESET]]
-        chosen = [
-            self.plan(image, one).settings if one.is_auto else one
-            for one in map(as_settings, settings)
-        ]
 
         def start(one: Settings) -> Run:
             own_job = replace(job, wait_seconds=0.0)  # Each preview states its own time.
-            return self._start(image, self.plan(image, one), own_job)
+            return self._start(image, self.plan(image, as_settings(one)), own_job)
 
-        return compare(chosen, box, start, progress)
+        return compare(settings, box, start, progress)
 
     @memory_errors()
     def analyse(self, source: AnyImage) -> Analysis:

@@ -87,7 +87,8 @@ class RunOptions:
 
     - `job`: the job of the run, whose `stop` cancels it.
     - `name`: the name of the input, by default the file name. `image`, `plan`: the decoded input
-      and the plan of the run, if available.
+      and the plan of the run, if available. `find_image` returns a decoded input when the run gets
+      the device.
     - `on_compute`: called with the run before a result is computed, but not for a cached result. It
       can set the `watch` of the run.
     - `hold`: the result and its PNG exist until it is closed, so an `output` without its PNG is
@@ -100,6 +101,7 @@ class RunOptions:
     job: Job | None = None
     name: str | None = None
     image: SourceImage | None = None
+    find_image: Callable[[], SourceImage | None] = lambda: None
     plan: Plan | None = None
     on_compute: Callable[[Run], object] | None = None
     hold: ExitStack | None = None

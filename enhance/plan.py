@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,10 @@ class Plan:
     - `auto`: what `auto` chose, None for another preset.
     - `size`: the size of the result.
     - `networks`: the networks in their order: `network`, and `second` for a large result.
-    - `models`: the verified files of the networks, empty until all are installed.
+    - `model`, `second`: the files of their models.
+    - `signature`: a checksum that is equal for two runs exactly if their results are equal, and
+      `network_key` one for the outputs of the last network. Both are empty until all models are
+      installed.
     """
 
     sha256: str
@@ -58,40 +61,16 @@ class Plan:
     auto: AutoInfo | None
     size: Size
     networks: Mapping[str, WeightInterpolation]
-    models: Mapping[str, Located]
     precision: str
-
-    @property
-    def is_installed(self) -> bool:
-        return len(self.models) == len(self.networks)
+    model: Located = _NO_MODEL
+    second: Located | None = None
+    signature: str = ""
+    network_key: str = ""
 
     @property
     def has_second_pass(self) -> bool:
         """Whether a second network enlarges the result of the first one."""
         return "second" in self.networks
-
-    @property
-    def model(self) -> Located:
-        return self.models.get("network", _NO_MODEL)
-
-    @property
-    def second(self) -> Located | None:
-        return self.models.get("second")
-
-    @property
-    def signature(self) -> str:
-        """A checksum that is equal for two runs exactly if their results are equal."""
-        return signature(*self._identity)
-
-    @property
-    def network_key(self) -> str:
-        """A key that is equal for two runs exactly if the outputs of the network are equal."""
-        return network_key(*self._identity)
-
-    @property
-    def _identity(self) -> tuple[str, Settings, str, str, str | None]:
-        second = self.second and self.second.sha256
-        return self.sha256, self.settings, self.model.sha256, self.precision, second
 
     def facts(self) -> JsonObject:
         """Return the part of `info` that follows from the settings."""
@@ -139,7 +118,7 @@ def replan(plan: Plan, settings: Settings) -> Plan:
 
 def install(plan: Plan, stop: threading.Event) -> Plan:
     """Return a plan after its missing models were downloaded. Raises WeightsError, Cancelled."""
-    if plan.is_installed:
+    if plan.signature:
         return plan
     install_models(plan.settings, stop)
     for network in plan.networks.values():
@@ -154,11 +133,16 @@ def _plan(
     settings = presets.with_installed_models(settings)
     size = result_size(settings, photo)
     networks = _networks(settings, photo)
+    plan = Plan(sha256, photo, settings, auto, size, networks, precision)
     needed = [name for network in networks.values() for name in network.models]
-    found: dict[str, Located] = {}
-    if all(map(presets.is_installed, needed)):
-        found = {phase: models.ensure(network.model) for phase, network in networks.items()}
-    return Plan(sha256, photo, settings, auto, size, networks, found, precision)
+    if not all(map(presets.is_installed, needed)):
+        return plan
+    found = {phase: models.ensure(network.model) for phase, network in networks.items()}
+    model = found.get("network", _NO_MODEL)
+    second = found.get("second")
+    identity = sha256, settings, model.sha256, precision, second and second.sha256
+    keys = {"signature": signature(*identity), "network_key": network_key(*identity)}
+    return replace(plan, model=model, second=second, **keys)
 
 
 def _networks(settings: Settings, photo: Size) -> dict[str, WeightInterpolation]:

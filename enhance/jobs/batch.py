@@ -148,6 +148,7 @@ class RunningBatch:
 
     - `on_change(batch)`: called after each change.
     - `on_compute(file, run)`: called before a result is computed, unless it is cached.
+    - `find_image(file)`: returns the decoded file if it is in memory.
     - `report`: language of the PDF reports next to the results; None for no reports.
     - `hold`: stored results are not deleted until it is closed.
     - `caller`: identifies the user for fair scheduling.
@@ -159,6 +160,7 @@ class RunningBatch:
     stop: threading.Event = field(default_factory=threading.Event)
     on_change: Callable[[Batch], object] = lambda batch: None
     on_compute: Callable[[BatchFile, Run], object] | None = None
+    find_image: Callable[[BatchFile], SourceImage | None] = lambda file: None
     report: str | None = None
     hold: ExitStack = field(default_factory=ExitStack)
     encoding: Encoding = field(default_factory=Encoding)
@@ -331,6 +333,7 @@ class RunningBatch:
                     job=self._jobs[file.key],
                     name=file.name,
                     image=image,
+                    find_image=partial(self.find_image, file),
                     on_compute=self.on_compute and partial(self.on_compute, file),
                     hold=hold,
                 ),

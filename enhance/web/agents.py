@@ -170,9 +170,8 @@ async def serve_http(scope: Scope, receive: Receive, send: Send) -> None:
 
 def serve_stdio(enhancer: Enhancer) -> None:
     """Serve the tools until standard input ends."""
-    services = Services(enhancer)
     # Photos are not cached, because local files can change between calls.
-    services.previews.images = ImageCache(max_bytes=0)
+    services = Services(enhancer, ImageCache(max_bytes=0))
     call_regularly(CLEAN_SECONDS, enhancer.tasks.clean)
     call_regularly(SWEEP_SECONDS, services.previews.kept.sweep)
     with gr.Blocks(analytics_enabled=False):

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import Cancelled, EnhanceError, StorageError, expected_error
 from ..formats.thumbnails import data_url, thumbnail_of
 from ..i18n import LANGUAGES
+from ..images import SourceImage
 from ..jobs.batch import Batch, BatchFile, RunningBatch, plan
 from ..jobs.scheduler import Job
 from ..jobs.threads import JobThread
@@ -65,6 +66,7 @@ class LocalJob(JobThread[None]):
             stop=job.stop,
             on_change=self._handle_change,
             on_compute=self._watch if call.name else None,
+            find_image=self._find_image,
             caller=job.caller,
             hold=self._hold,
         )
@@ -204,6 +206,11 @@ class LocalJob(JobThread[None]):
             if upload.exists():
                 raise
             raise Cancelled("stopped") from error  # The request has already ended.
+
+    def _find_image(self, file: BatchFile) -> SourceImage | None:
+        """Return the decoded upload of a file, which its plan or a preview has left in memory."""
+        upload = self.call.files[file.number - 1].source
+        return self.call.services.previews.images.find(upload)
 
     def _watch(self, file: BatchFile, run: Run) -> None:
         """Provide the result so far while a run computes it."""

@@ -69,9 +69,6 @@ class Planner:
         planned = enhancer.plan(image, wanted)
         settings = planned.settings
         chosen, choice = self._choose(image, wanted, planned)
-        signature = None
-        if planned.is_installed and not problem:
-            signature = planned.signature
         plan = {
             "auto": {**choice, "text": "", "summary": ""},
             "settings": settings.as_dict(),
@@ -83,7 +80,7 @@ class Planner:
             "time": "",
             "tips": [asdict(one) for one in tips(analysis, settings, None, language)],
             "problem": problem and asdict(problem),
-            "signature": signature,
+            "signature": None if problem else planned.signature or None,
         }
         if not self._has_times:
             yield plan

@@ -142,10 +142,10 @@ class View:
 class Previews:
     """Creates previews. Photos and network outputs are cached for the next ones."""
 
-    def __init__(self, enhancer: Enhancer, metrics: Metrics):
+    def __init__(self, enhancer: Enhancer, metrics: Metrics, images: ImageCache):
         self._enhancer = enhancer
         self._metrics = metrics
-        self.images = ImageCache()
+        self.images = images
         self.kept = KeptPreviews()
 
     def image(self, path: Path) -> SourceImage:
@@ -167,7 +167,7 @@ class Previews:
         """
         image = view.image
         plan = self._enhancer.plan(image, view.settings)
-        kept = self.kept.find(view.key(plan)) if plan.is_installed else None
+        kept = self.kept.find(view.key(plan))
         if kept is not None:
             with suppress(SettingsError):  # The output is without the faces of another preset.
                 preview = self._enhancer.adjust(kept, plan)

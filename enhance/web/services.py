@@ -16,6 +16,7 @@ from ..config import Limits
 from ..enhancer import Enhancer
 from ..errors import EnhanceError, StorageError, WeightsError, expected_error
 from ..i18n import strip_direction_marks, translate
+from ..images import ImageCache
 from ..jobs.scheduler import JobKind
 from ..jobs.threads import JobThread, JobThreads, T
 from ..presets import PresetInfo
@@ -34,14 +35,14 @@ from .storage import TaskOwners, page_folder
 class Services:
     """The enhancer and the files of one app, and its `endpoints` once they are added."""
 
-    def __init__(self, enhancer: Enhancer):
+    def __init__(self, enhancer: Enhancer, images: ImageCache | None = None):
         """Prepare the folder of the app's files. Raises StorageError."""
         tasks = enhancer.tasks
         self.enhancer = enhancer
         self.threads = JobThreads(enhancer.scheduler)
         self.downloads = page_folder(enhancer.config, tasks, self.threads)
         self.metrics = Metrics()
-        self.previews = Previews(enhancer, self.metrics)
+        self.previews = Previews(enhancer, self.metrics, images or ImageCache())
         shown = {
             "page": self.downloads.root,
             "uploads": tasks.uploads,

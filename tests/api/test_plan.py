@@ -3,6 +3,7 @@ signature."""
 
 import json
 import re
+from unittest.mock import Mock
 
 import httpx
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from gradio_client import handle_file
 from PIL import Image
 
+from enhance import enhancer
 from enhance.presets import available_presets
 
 from ..site import SETTINGS
@@ -72,6 +74,20 @@ def test_plan_and_preview_and_run_have_the_same_signature(site, owner, preset, s
     assert plan["signature"] == preview["signature"] == run["signature"]
     assert plan["settings"] == run["settings"] | {"preset": run["preset"], "tile": run["tile"]}
     assert plan["result"].items() <= run["output"].items()
+
+
+@pytest.mark.parametrize("given", [{}, {"job": "decoded-once"}])
+def test_a_photo_is_decoded_and_analysed_once_for_its_plan_a_preview_and_its_run(
+    site, owner, monkeypatch, given
+):
+    steps = {name: Mock(wraps=getattr(enhancer, name)) for name in ("read_image", "analyse")}
+    for name, step in steps.items():
+        monkeypatch.setattr(enhancer, name, step)
+    file = site.photo(f"once{len(given)}.png", 44, 52 + len(given))
+    owner.call("analyse", file)
+    owner.call("preview", file, preset="auto", **AREA)
+    owner.call("enhance", file, preset="auto", **given)
+    assert [step.call_count for step in steps.values()] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 
 from enhance import Settings
-from enhance.images import Box
+from enhance.images import Box, ImageCache
 from enhance.images.downscaling import block_means
 from enhance.jobs.scheduler import Job
 from enhance.web import streams
@@ -127,7 +127,8 @@ def test_a_quick_preview_comes_first_without_the_signature(site, owner, monkeypa
 
 
 def test_a_preview_after_a_quick_one_states_only_its_own_time_in_the_queue(site):
-    previews = Previews(site.enhancer, Mock(follow=lambda kind, preset, work: work()))
+    metrics = Mock(follow=lambda kind, preset, work: work())
+    previews = Previews(site.enhancer, metrics, ImageCache())
     image = previews.image(site.photo("time.png", 24, 24))
     after_another = Job("preview", wait_seconds=60.0)
     plan = site.enhancer.plan(image, Settings("precise"))

@@ -46,6 +46,7 @@ def test_threads_that_ask_for_one_photo_decode_it_once():
     with ThreadPoolExecutor(4) as threads:
         assert all(image is IMAGE for image in threads.map(get, range(4)))
     assert reads == ["once"]
+    assert (cache.find("photo"), cache.find("other")) == (IMAGE, None)
 
 
 def test_a_photo_that_cannot_be_decoded_can_be_tried_again():
