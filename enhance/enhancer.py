@@ -332,7 +332,7 @@ class Enhancer:
         """
         settings = as_settings(settings)
         image = self.read(source)
-        box = choose_box(image.width, image.height, x, y, size)
+        box = choose_box(image.size, x, y, size)
         return self.preview_region(image, self.plan(image, settings), box, _job("preview", stop))
 
     @memory_errors()
@@ -361,7 +361,7 @@ class Enhancer:
         cell has the error. Raises EnhanceError if all fail.
         """
         image = self.read(source)
-        box = choose_box(image.width, image.height, x, y, size)
+        box = choose_box(image.size, x, y, size)
         return self.compare_region(image, box, _job("comparison", stop), settings)
 
     @memory_errors()

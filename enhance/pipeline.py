@@ -273,7 +273,6 @@ class Run:
             **fidelity_info(None),
             "cached": False,
             "finished": timestamp(),
-            "auto": self.plan.auto,
             **self.measurements,
         }
 

@@ -73,13 +73,14 @@ class Plan:
         return "second" in self.networks
 
     def facts(self) -> JsonObject:
-        """Return the part of `info` that follows from the settings."""
+        """Return the part of `info` that follows from the plan."""
         settings = self.settings.as_dict()
         return {
             "signature": self.signature,
             "preset": settings.pop("preset"),
             "tile": settings.pop("tile"),
             "settings": settings,
+            "auto": self.auto,
         }
 
 

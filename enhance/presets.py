@@ -123,11 +123,9 @@ def describe(preset: Preset, language: str) -> PresetInfo:
 def _summary(preset: Preset, language: str) -> str:
     if not preset.own:
         return translate(language, f"about_{preset.name}")
-    model = models.WeightStore().find(preset.model)
+    file = models.WeightStore().find(preset.model).origin
     about = "about_own" if preset.scale > 1 else "about_own_1x"
-    return translate(
-        language, about, network=_network_name(model.network), scale=preset.scale, file=model.origin
-    )
+    return translate(language, about, network=_network_of(preset), scale=preset.scale, file=file)
 
 
 def _licence(preset: Preset, language: str) -> str | None:
@@ -156,12 +154,7 @@ def _network_of(preset: Preset) -> str | None:
     """Return the common names of the networks of a preset, None if it has none."""
     if not preset.model:
         return None
-    store = models.WeightStore()
-    names = [_network_name(store.find(name).network) for name in models.parts_of(preset.model)]
-    return " · ".join(names)
-
-
-def _network_name(network: str) -> str:
-    if network in NETWORKS:
-        return NETWORKS[network].TITLE
-    return network
+    find = models.WeightStore().find
+    names = [find(name).network for name in models.parts_of(preset.model)]
+    # The graph of ncnn files can be of any network.
+    return " · ".join(getattr(NETWORKS.get(name), "TITLE", name) for name in names)

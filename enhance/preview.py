@@ -22,6 +22,7 @@ from .plan import Plan
 from .restore.fidelity import METER_HALO, Fidelity
 from .restore.resample import Cut, Grid, enlarge
 from .restore.tuning import ResultRows
+from .size import Size
 
 if TYPE_CHECKING:
     from .engine.engine import Engine
@@ -78,7 +79,7 @@ class Preview:
         return replace(self, before=_NO_PIXELS, after=_NO_PIXELS)
 
 
-def choose_box(width: int, height: int, x: float | None, y: float | None, size: int) -> Box:
+def choose_box(image: Size, x: float | None, y: float | None, size: int) -> Box:
     """Return the square of `size` px around x, y (by default the centre), moved and cut to lie
     inside the image.
 
@@ -86,9 +87,9 @@ def choose_box(width: int, height: int, x: float | None, y: float | None, size: 
     """
     if not 1 <= size <= LARGEST_SIDE:
         raise SettingsError("size_range", largest=LARGEST_SIDE, value=repr(size))
-    across = min(size, width)
-    down = min(size, height)
-    return Box(_start(x, across, width), _start(y, down, height), across, down)
+    across = min(size, image.width)
+    down = min(size, image.height)
+    return Box(_start(x, across, image.width), _start(y, down, image.height), across, down)
 
 
 def _start(centre: float | None, size: int, length: int) -> int:

@@ -33,7 +33,7 @@ def compare(options: Namespace) -> int:
             bar.update(done / total, left)
 
         image = enhancer.read(options.photo)
-        box = choose_box(image.width, image.height, options.x, options.y, options.size)
+        box = choose_box(image.size, options.x, options.y, options.size)
         comparison = enhancer.compare_region(image, box, Job("comparison"), progress=progress)
     for cell in comparison.cells:
         if cell.error is not None:

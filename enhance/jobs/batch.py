@@ -189,9 +189,7 @@ class RunningBatch:
         results are kept."""
         for file in self.batch.files:
             if file.state == "waiting" and not file.address:
-                if not file.size:
-                    file = with_size(file, self.enhancer)
-                file = checked(file, self.settings, self.encoding)
+                file = prepared(file, self.enhancer, self.settings, self.encoding)
             if file.state in ("waiting", "failed"):  # Failed files are also reported.
                 self._put(file)
         work = work_in_parallel(self._process, self._start_files(), self._at_once, self.stop)
@@ -435,36 +433,34 @@ def _as_failed(file: BatchFile, error: Exception) -> BatchFile:
     return replace(file, state="failed", error=expected_error(error, "A file of a batch failed"))
 
 
-def with_size(file: BatchFile, enhancer: Enhancer) -> BatchFile:
-    """Return the file with the size from its header, or as failed if it is not an image that the
-    enhancer supports."""
+def prepared(
+    file: BatchFile,
+    enhancer: Enhancer,
+    settings: Settings,
+    encoding: Encoding,
+    *,
+    largest: bool = False,
+) -> BatchFile:
+    """Return the file with the size from its header, or as failed if it is not a supported image or
+    cannot have the requested size or format.
+
+    With `largest`, it has settings of its own instead of a size that is not possible.
+    """
+    size = file.size
     try:
-        facts = inspect_image(
-            file.source,
-            name=file.name,
-            max_pixels=enhancer.max_pixels,
-            max_bytes=enhancer.max_bytes,
-        )
-    except EnhanceError as error:
-        return replace(file, state="failed", error=error)
-    return replace(file, size=Size(facts.width, facts.height))
-
-
-def checked(file: BatchFile, settings: Settings, encoding: Encoding) -> BatchFile:
-    """Return the file, as failed if it cannot have the requested size or format."""
-    if file.size and file.state == "waiting":
-        try:
-            encoding.check(result_size(file.settings or settings, file.size))
-        except MemoryShortError:  # more memory can be free later
-            pass
-        except Exception as error:
-            return _as_failed(file, error)
-    return file
-
-
-def with_nearest_size(file: BatchFile, settings: Settings) -> BatchFile:
-    """Return the file with settings of its own if it cannot have the size of `settings`."""
-    if not file.size:
-        return file
-    own = with_possible_size(settings, file.size)
-    return file if own == settings else replace(file, settings=own)
+        if size is None:
+            facts = inspect_image(
+                file.source,
+                name=file.name,
+                max_pixels=enhancer.max_pixels,
+                max_bytes=enhancer.max_bytes,
+            )
+            size = Size(facts.width, facts.height)
+        own = file.settings or settings
+        if largest:
+            own = with_possible_size(own, size)
+        with suppress(MemoryShortError):  # more memory can be free later
+            encoding.check(result_size(own, size))
+    except Exception as error:
+        return _as_failed(replace(file, size=size), error)
+    return replace(file, size=size, settings=None if own == settings else own)

@@ -137,7 +137,7 @@ class Endpoints:
                 if given["largest"]:
                     wanted = with_possible_size(settings, decoded.size)
                 if rectangle is None:
-                    box = choose_box(decoded.width, decoded.height, *region)
+                    box = choose_box(decoded.size, *region)
                     plan = services.enhancer.plan(decoded, wanted)
                     yield self._previewed(services.previews.run(decoded, plan, box, job))
                     return
@@ -216,7 +216,7 @@ class Endpoints:
                 job = thread.job
                 with enhancer.scheduler.queue_job(job):
                     decoded = services.previews.image(source)
-                    box = choose_box(decoded.width, decoded.height, *region)
+                    box = choose_box(decoded.size, *region)
                     compare = partial(
                         enhancer.compare_region, decoded, box, job, progress=thread.progress
                     )

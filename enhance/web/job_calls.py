@@ -20,7 +20,7 @@ from ..files import file_sha256
 from ..formats.encoding import Encoding
 from ..info import Info, Result, timestamp
 from ..jobs.archive import archive_name, pack
-from ..jobs.batch import Batch, BatchFile, checked, plan, with_nearest_size, with_size
+from ..jobs.batch import Batch, BatchFile, plan, prepared
 from ..json_object import JsonObject
 from ..processes import this_process
 from ..settings import Settings
@@ -115,10 +115,9 @@ def _read_file(call: JobCall, file: BatchFile) -> BatchFile:
     id = call.name
     if call.is_batch:
         id = id_of_file(call.name, file.number)
-    file = with_size(replace(file, key=id), call.services.enhancer)
-    if call.largest:
-        file = with_nearest_size(file, call.settings)
-    return checked(file, call.settings, call.encoding)
+    enhancer = call.services.enhancer
+    file = replace(file, key=id)
+    return prepared(file, enhancer, call.settings, call.encoding, largest=call.largest)
 
 
 def _entry(call: JobCall, file: BatchFile) -> RecentRun:

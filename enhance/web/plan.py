@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from ..advice import Advice, format_problem, setting_problem, size_problem, tips
@@ -13,7 +14,6 @@ from ..enhancer import Enhancer
 from ..errors import SettingsError
 from ..i18n import describe_choice, format_duration, name_of, translate
 from ..images import SourceImage, inspect_image
-from ..info import AutoInfo
 from ..json_object import JsonObject
 from ..plan import Plan
 from ..presets import available_presets
@@ -66,9 +66,12 @@ class Planner:
         image = self._previews.image(path)
         wanted, problem = _possible_settings(given, image, language)
         analysis = enhancer.analyse(image)
-        planned = enhancer.plan(image, wanted)
+        planned = by_auto = enhancer.plan(image, wanted)
+        if not planned.auto:  # What would Auto select for this size?
+            size = Settings(AUTO, **wanted.output_size)
+            by_auto = enhancer.plan(image, with_possible_size(size, image.size))
+        choice: Any = by_auto.auto
         settings = planned.settings
-        chosen, choice = self._choose(image, wanted, planned)
         plan = {
             "auto": {**choice, "text": "", "summary": ""},
             "settings": settings.as_dict(),
@@ -84,7 +87,7 @@ class Planner:
         }
         if not self._has_times:
             yield plan
-        auto_seconds = self._seconds(analysis, chosen)
+        auto_seconds = self._seconds(analysis, by_auto.settings)
         preset = name_of(language, "preset", choice["preset"])
         time = format_duration(language, auto_seconds)
         seconds = self._seconds(analysis, settings)
@@ -103,16 +106,6 @@ class Planner:
             "time": self._time(planned, seconds, language),
             "tips": [asdict(one) for one in tips(analysis, settings, faster, language)],
         }
-
-    def _choose(
-        self, image: SourceImage, wanted: Settings, plan: Plan
-    ) -> tuple[Settings, AutoInfo]:
-        """Return what Auto selects for the requested size, even if another preset is requested."""
-        if not plan.auto:
-            wanted = with_possible_size(Settings(AUTO, **wanted.output_size), image.size)
-            plan = self._enhancer.plan(image, wanted)
-        assert plan.auto
-        return plan.settings, plan.auto
 
     def _presets(
         self, analysis: Analysis, wanted: Settings, known: dict[str, float], language: str

@@ -172,8 +172,8 @@ class Previews:
             with suppress(SettingsError):  # The output is without the faces of another preset.
                 preview = self._enhancer.adjust(kept, plan)
                 # The output can come from a run with another preset and another file name.
-                own = {"auto": plan.auto, "input": input_info(image)}
-                yield replace(preview, info=cast(PreviewInfo, {**preview.info, **own})), False
+                own = cast(PreviewInfo, {**preview.info, "input": input_info(image)})
+                yield replace(preview, info=own), False
                 return
         if not plan.networks and plan.size.pixels <= image.size.pixels:
             yield self._reduction(view, plan, job), False
@@ -207,12 +207,7 @@ class Previews:
         small = image.downscale(step)
         small_plan = self._enhancer.plan(small, settings)
         preview = self.run(small, small_plan, rectangle.downscale(step), job)
-        facts = {
-            **plan.facts(),
-            "auto": plan.auto,
-            "input": input_info(image),
-            "preview": asdict(rectangle),
-        }
+        facts = {**plan.facts(), "input": input_info(image), "preview": asdict(rectangle)}
         region = replace(preview.region, plan=plan)
         return replace(preview, region=region, info=cast(PreviewInfo, {**preview.info, **facts}))
 
