@@ -177,11 +177,10 @@ class Engine:
         columns = streams_columns(size)
         result = np.empty((*size.scale(scale).shape, 3), rgb.dtype)
         along = swap_axes(result, columns)
-        filled = 0
         for strip in self.stream(rgb, recipe, **options):
             rows = swap_axes(strip, columns)
-            along[filled : filled + len(rows)] = rows
-            filled += len(rows)
+            along[: len(rows)] = rows
+            along = along[len(rows) :]
         return result
 
     def _parts(self, model: str, dtype: torch.dtype, along: int, across: int) -> list[ImagePart]:
