@@ -90,11 +90,9 @@ def main(arguments: list[str] | None = None) -> int:
         print_error(Cancelled("interrupted"))
         return 128 + number
     except BrokenPipeError:
-        discard_unread_output()
         return 0
     except OSError as error:  # Files raise StorageError, so this is the output.
         print_error(storage_error(Path("standard output"), error))
-        discard_unread_output()
         return 1
     except Exception as error:
         print_error(expected_error(error, "The command failed"))
