@@ -270,8 +270,7 @@ class Engine:
 
     def _drop(self) -> None:
         self._model = self._model_key = None
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()  # without effect if CUDA is not in use
 
 
 def _recipe(model: str | WeightInterpolation) -> WeightInterpolation:

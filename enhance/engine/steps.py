@@ -212,8 +212,7 @@ class Steps:
                 self._halve(error)
 
     def _halve(self, error: Exception) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()  # without effect if CUDA is not in use
         if self.rows == 1:
             raise MemoryShortError("memory_short") from error
         self.rows //= 2
