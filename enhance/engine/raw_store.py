@@ -17,7 +17,6 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -211,10 +210,12 @@ def strips_of_parts(
     image = swap_axes(rgb, columns)  # Its rows are divided.
     width = scale * image.shape[1]
     total = sum(part.height for part in parts)
-    done = 0
+    before = 0  # rows of earlier parts
+
+    def report_part(done: float) -> None:
+        report((before + done * part.height) / total)
+
     for part in parts:
-        report_part = partial(_report_share, report, done / total, part.height / total)
-        done += part.height
         height = scale * (part.last - part.first)
         shape = OutputShape(height, width, rgb.dtype.name, columns=True)
         own_rows = slice(scale * (part.first - part.top), scale * (part.last - part.top))
@@ -226,14 +227,10 @@ def strips_of_parts(
             with closing(run(rgb_part, not columns, report_part)) as strips:
                 for strip in strips:
                     output.add(swap_axes(strip, columns)[own_rows])
+            before += part.height
             block = max(1, _BLOCK_BYTES // (width * shape.pixel_bytes))
             for low, high in spans(height, block):
                 yield swap_axes(output.rows(low, high), columns)
-
-
-def _report_share(report: ShareDone, before: float, share: float, done: float) -> None:
-    """Report the work of a part, which is a `share` of all work, after the parts `before`."""
-    report(before + share * done)
 
 
 def swap_axes(rows: ndarray, columns: bool) -> ndarray:
