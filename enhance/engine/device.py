@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy import ndarray
 from torch import Tensor
 
-from ..errors import EnhanceError, SettingsError, is_memory_short
+from ..errors import EnhanceError, SettingsError
 from .device_thread import DEVICE_THREAD
 from .kernels import RowReader
 
@@ -160,8 +160,3 @@ def wait_for_device(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error of a device means that its memory is full."""
-    return isinstance(error, torch.OutOfMemoryError) or is_memory_short(error)

@@ -16,14 +16,13 @@ from numpy import ndarray
 from enhance.models.memory import ImagePart, divide_to_fit, stream_bytes
 
 from .. import models
-from ..errors import MemoryShortError, SettingsError
+from ..errors import MemoryShortError, SettingsError, is_memory_short
 from ..jobs.scheduler import Job, Progress
 from ..settings import WeightInterpolation
 from ..size import Size
 from .device import (
     PRECISIONS,
     free_memory,
-    is_out_of_memory,
     pick_device,
     pick_precision,
     row_reader,
@@ -104,7 +103,7 @@ class Engine:
             try:
                 return work(model)
             except Exception as error:
-                if not is_out_of_memory(error):
+                if not is_memory_short(error):
                     raise
                 self._drop()
                 raise MemoryShortError("memory_short") from error
