@@ -209,14 +209,11 @@ class Steps:
             except (MemoryError, RuntimeError) as error:
                 if not is_memory_short(error):
                     raise
-                self._halve(error)
-
-    def _halve(self, error: Exception) -> None:
-        torch.cuda.empty_cache()  # without effect if CUDA is not in use
-        if self.rows == 1:
-            raise MemoryShortError("memory_short") from error
-        self.rows //= 2
-        log.info("Memory is full: continuing with strips of %d rows", self.rows)
+                torch.cuda.empty_cache()  # without effect if CUDA is not in use
+                if self.rows == 1:
+                    raise MemoryShortError("memory_short") from error
+                self.rows //= 2
+                log.info("Memory is full: continuing with strips of %d rows", self.rows)
 
 
 def _all_finite(windows: Sequence[Window], rows: Tensor) -> bool:
