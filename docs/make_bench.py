@@ -53,6 +53,7 @@ from enhance.models.networks.rrdbnet import rrdbnet
 from enhance.models.phases import split
 from enhance.settings import WeightInterpolation
 from enhance.size import Size
+from tests.progress import Progress
 
 ROOT = Path(__file__).parents[1]
 SMALLER, QUICK = "realesrgan-x4plus-anime", "realesr-animevideov3"
@@ -285,22 +286,30 @@ def _row(values: dict[Any, Any], unit: str, form: str) -> str:
 
 
 def main() -> None:
-    bench = measure()
-    bench |= measure_peers({name: one["seconds"] for name, one in bench["engine"].items()})
+    progress = Progress(9)
+    with progress.part("engine"):
+        bench = measure()
+    with progress.part("other programs"):
+        bench |= measure_peers({name: one["seconds"] for name, one in bench["engine"].items()})
     precisions = list(bench["engine"])
     fastest = precisions[-1]
     rate = bench["engine"][fastest]["share_of_peak"] * bench["peak"][fastest] * 1e9
-    figures = {
-        "machine": machine(),
-        "bench": bench,
-        "auto": measure_auto(),
-        "shares": {precision: shares(precision) for precision in precisions},
-        "paces": paces(fastest),
-        "peaks": peaks(),
-        "barriers": barriers(),
-        "starts": starts(),
-        "cores": simulate_cores(rate / DEVICE_THREAD.call(torch.get_num_threads)),
-    }
+    figures: dict[str, Any] = {"machine": machine(), "bench": bench}
+    with progress.part("Auto"):
+        figures["auto"] = measure_auto()
+    with progress.part("share of the peak"):
+        figures["shares"] = {precision: shares(precision) for precision in precisions}
+    with progress.part("time by input size"):
+        figures["paces"] = paces(fastest)
+    with progress.part("memory"):
+        figures["peaks"] = peaks()
+    with progress.part("RealPLKSR in phases"):
+        figures["barriers"] = barriers()
+    with progress.part("start of the program"):
+        figures["starts"] = starts()
+    with progress.part("simulated load"):
+        threads = DEVICE_THREAD.call(torch.get_num_threads)
+        figures["cores"] = simulate_cores(rate / threads)
     sys.stdout.write(f"{lines(figures)}\n")
     record(figures, ROOT / ("docs" if "--docs" in sys.argv else ".bench"))
 

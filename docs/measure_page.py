@@ -33,6 +33,7 @@ from playwright.sync_api import Locator, Page, sync_playwright
 from skimage import data
 
 from docs.measure_start import served_app
+from tests.progress import Progress
 from tests.ui.conftest import CHROMIUM
 
 WIDTH, HEIGHT = 6000, 4000
@@ -251,21 +252,25 @@ def interactions(url: str, photo: Path) -> str:
 
 def main() -> None:
     times = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    progress = Progress(2 + times)
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
-        photo, small = large_photo(folder / "photo.jpg"), folder / "small.png"
-        Image.fromarray(data.coffee()[:96, :96]).save(small)
+        with progress.part("a photo of 24 MP"):
+            photo, small = large_photo(folder / "photo.jpg"), folder / "small.png"
+            Image.fromarray(data.coffee()[:96, :96]).save(small)
         with served_app([sys.executable, "app.py"], folder) as (url, _):
-            Client(url, verbose=False).predict(
-                image=handle_file(small), preset="precise", api_name="/preview"
-            )
-            sys.stdout.write(f"{interactions(url, photo)}\n")
+            with progress.part("plans and previews"):
+                Client(url, verbose=False).predict(
+                    image=handle_file(small), preset="precise", api_name="/preview"
+                )
+                sys.stdout.write(f"{interactions(url, photo)}\n")
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             for _ in range(times):
-                page = browser.new_page(viewport={"width": 1280, "height": 800})
-                sys.stdout.write(f"{measure(page, url, photo)}\n")
-                sys.stdout.flush()
-                page.close()
+                with progress.part("page"):
+                    page = browser.new_page(viewport={"width": 1280, "height": 800})
+                    sys.stdout.write(f"{measure(page, url, photo)}\n")
+                    sys.stdout.flush()
+                    page.close()
             browser.close()
 
 

@@ -26,11 +26,9 @@ log = logging.getLogger(__name__)
 _OTHER_VARIABLES = {"ENHANCE_WEIGHTS", "ENHANCE_RELEASES"}
 """Variables that `enhance.models` reads."""
 _MIN_KEY_LENGTH = 16
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", re.IGNORECASE)
-_ANCESTORS = re.compile(
-    r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*", re.IGNORECASE
-)
+_DEVICE = r"(?-i:auto|cpu|mps|cuda(:\d+)?)"  # in lower case, as for PyTorch
+_HOST = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
+_ANCESTORS = r"('self'|'none'|https?://[a-z0-9.*:-]+)( +('self'|https?://[a-z0-9.*:-]+))*"
 _SPACE_ANCESTORS = "'self' https://huggingface.co https://*.hf.space"
 
 
@@ -72,9 +70,12 @@ def _folder(name: str, text: str) -> Path:
     return path
 
 
-def _matching(pattern: str | re.Pattern[str], key: str) -> Callable[[str, str], str]:
+def _matching(pattern: str, key: str) -> Callable[[str, str], str]:
+    """Return a parser of a text that matches `pattern`, ignoring case, which returns it in lower
+    case."""
+
     def parse(name: str, text: str) -> str:
-        if not re.fullmatch(pattern, text):
+        if not re.fullmatch(pattern, text, re.IGNORECASE):
             raise SettingsError(key, variable=name, value=text)
         return text.lower()
 
@@ -84,7 +85,7 @@ def _matching(pattern: str | re.Pattern[str], key: str) -> Callable[[str, str], 
 def _equal_to(value: str, pattern: str = ".*", key: str = "") -> Callable[[str, str], bool]:
     """Return a parser that returns whether a text that matches `pattern` is `value`, ignoring
     case."""
-    parse = _matching(f"(?i:{pattern})", key)
+    parse = _matching(pattern, key)
     return lambda name, text: parse(name, text) == value
 
 
@@ -106,7 +107,7 @@ def _whole_number(
 
 
 def _keys(_: str, text: str) -> tuple[str, ...]:
-    keys = tuple(key for key in re.split(r"[,\s]+", text) if key)
+    keys = tuple(re.findall(r"[^,\s]+", text))
     if any(len(key) < _MIN_KEY_LENGTH or not key.isascii() for key in keys):
         raise SettingsError("config_keys", length=_MIN_KEY_LENGTH)
     return keys
@@ -176,13 +177,11 @@ class Config:
         return Limits(self.max_pixels or Limits.pixels, self.max_bytes or Limits.bytes)
 
 
-def read_config(environment: Mapping[str, str] | None = None) -> Config:
+def read_config(environment: Mapping[str, str] = os.environ) -> Config:
     """Return the configuration from `environment`, by default of the process. Raises SettingsError.
 
     Logs a warning about unknown variables.
     """
-    if environment is None:
-        environment = os.environ
     given = {name: text.strip() for name, text in environment.items()}
     values: dict[str, Any] = {}
     host = given.get("SPACE_HOST", "").lower()

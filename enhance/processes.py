@@ -77,7 +77,13 @@ def remove_leftovers(folder: Path) -> None:
     # The error of an unusable folder is reported when a file in it is written.
     with suppress(OSError):
         for path in folder.glob(".enhance-*.part"):
-            _remove_if_abandoned(path)
+            match = _TEMPORARY.fullmatch(path.name)
+            if match is None or path.is_symlink() or not path.is_file():
+                continue
+            # A file that is open in another process is removed the next time.
+            with suppress(OSError):
+                if has_ended(match[1], path.stat().st_mtime):
+                    path.unlink()
 
 
 def temporary_folder() -> TemporaryDirectory[str]:
@@ -88,17 +94,6 @@ def temporary_folder() -> TemporaryDirectory[str]:
         if match and is_local_process(match[1]) and has_ended(match[1]):
             shutil.rmtree(path, ignore_errors=True)
     return TemporaryDirectory(prefix=f"enhance-{this_process()}-", ignore_cleanup_errors=True)
-
-
-def _remove_if_abandoned(path: Path) -> None:
-    """Remove a file if it is a temporary file of a process that has ended."""
-    match = _TEMPORARY.fullmatch(path.name)
-    if match is None or path.is_symlink() or not path.is_file():
-        return
-    # A file that is open in another process is removed the next time.
-    with suppress(OSError):
-        if has_ended(match[1], path.stat().st_mtime):
-            path.unlink()
 
 
 def _start_of(pid: int) -> int:

@@ -49,7 +49,7 @@ def program(arguments: list[str] | None = None) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         # File names can have bytes that are no text. JSON has the same escapes.
         sys.stdout.reconfigure(errors="backslashreplace")
-    status = main(arguments)
+    status = main(arguments or sys.argv[1:])
     discard_unread_output()
     # If PyTorch is still being imported, its exit functions must be registered before the exit.
     DEVICE_THREAD.close()
@@ -69,13 +69,11 @@ def _interrupt(number: int, _frame: object) -> None:
     raise KeyboardInterrupt(number)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str]) -> int:
     """Run the command line and return its exit status.
 
     `app`, which has no other end, exits with 0 after SIGTERM.
     """
-    if arguments is None:
-        arguments = sys.argv[1:]
     options = parse_arguments(arguments)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLineFormatter("enhance: %(message)s"))
@@ -90,11 +88,9 @@ def main(arguments: list[str] | None = None) -> int:
         print_error(Cancelled("interrupted"))
         return 128 + number
     except BrokenPipeError:
-        discard_unread_output()
         return 0
     except OSError as error:  # Files raise StorageError, so this is the output.
         print_error(storage_error(Path("standard output"), error))
-        discard_unread_output()
         return 1
     except Exception as error:
         print_error(expected_error(error, "The command failed"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from ..i18n import describe_choice
 from ..json_object import JsonObject
 from ..settings import Settings
 from .arguments import size_of
-from .messages import print_error
+from .messages import print_error, print_json
 from .reporter import faster_text
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def analyse(options: Namespace) -> int:
                 print_error(error, path)
                 continue
             if options.json:
-                print(json.dumps(facts, ensure_ascii=False), flush=True)
+                print_json(facts)
             else:
                 _print_text(path, facts, faster)
     return status

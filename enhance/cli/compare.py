@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 
 from ..config import terminal_language
 from ..errors import SettingsError
-from .messages import print_error
+from .messages import print_error, print_json
 from .progress import ProgressOutput
 
 
@@ -42,7 +41,7 @@ def compare(options: Namespace) -> int:
             print(f"{cell.settings.preset}  {cell.describe('en')}", flush=True)
     info = comparison.save(output, terminal_language())
     if options.json:
-        print(json.dumps(info, ensure_ascii=False), flush=True)
+        print_json(info)
     else:
         print(output, flush=True)
     return int(any(cell.error for cell in comparison.cells))

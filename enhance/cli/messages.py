@@ -1,14 +1,16 @@
-"""Messages of the commands, on standard error."""
+"""Messages of the commands on standard error, and results as JSON."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
 import traceback
-from typing import Any
+from typing import Any, TextIO
 
 from ..errors import EnhanceError
+from ..json_object import JsonObject
 
 
 def print_message(text: str, subject: object = "") -> None:
@@ -21,6 +23,11 @@ def print_message(text: str, subject: object = "") -> None:
 def print_error(error: EnhanceError, subject: object = "") -> None:
     """Print an error, with the file or preset that it is about."""
     print_message(error.message(), subject)
+
+
+def print_json(facts: JsonObject, stream: TextIO | None = None) -> None:
+    """Print an object as one line of JSON, by default on standard output."""
+    print(json.dumps(facts, ensure_ascii=False), file=stream, flush=True)
 
 
 def discard_unread_output() -> None:

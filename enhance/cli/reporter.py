@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..files import storage_errors
 from ..i18n import format_duration, translate
 from ..json_object import JsonObject
-from .messages import discard_unread_output, print_error, print_message
+from .messages import discard_unread_output, print_error, print_json, print_message
 from .progress import ProgressOutput
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Reporter(ProgressOutput):
         if not any(skipped.values()):
             return
         if self._is_json_wanted:
-            self._print_json({"status": "passed over", **skipped})
+            print_json({"status": "passed over", **skipped}, self._out)
         else:
             print_message(f"Skipped {batch.hidden} hidden and {batch.others} unsupported files.")
 
@@ -88,7 +88,7 @@ class Reporter(ProgressOutput):
         if file.error is not None:
             print_error(file.error, file.place)
         if self._is_json_wanted:
-            self._print_json(_facts_of(file))
+            print_json(_facts_of(file), self._out)
         elif file.info and self._out is sys.stdout:
             print(_line_of(file.info), flush=True)
 
@@ -107,9 +107,6 @@ class Reporter(ProgressOutput):
         for note in output.get("notes", ()):
             text = translate("en", f"note_{note}", format=form.name)
             print_message(text, file.place)
-
-    def _print_json(self, facts: JsonObject) -> None:
-        print(json.dumps(facts, ensure_ascii=False), file=self._out, flush=True)
 
 
 def _facts_of(file: BatchFile) -> JsonObject:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy import ndarray
 from torch import Tensor
 
-from ..errors import EnhanceError, SettingsError, is_memory_short
+from ..errors import EnhanceError, SettingsError
 from .device_thread import DEVICE_THREAD
 from .kernels import RowReader
 
@@ -92,19 +92,11 @@ def _is_bf16_faster() -> bool:
 
     Some Xeons without access to the matrix tiles have an instruction that takes twice as long.
     """
-
-    def is_faster() -> bool:
-        if not (cpu_supports("avx512_bf16") or cpu_supports("amx_tile")):
-            return False
-        single, short = _convolution_seconds(torch.float32, torch.bfloat16)
-        log.info(
-            "A convolution takes %.2f ms at fp32 and %.2f ms at bf16",
-            1e3 * single,
-            1e3 * short,
-        )
-        return single > _LEAST_BF16_SPEEDUP * short
-
-    return DEVICE_THREAD.call(is_faster)
+    if not (cpu_supports("avx512_bf16") or cpu_supports("amx_tile")):
+        return False
+    single, short = DEVICE_THREAD.call(lambda: _convolution_seconds(torch.float32, torch.bfloat16))
+    log.info("A convolution takes %.2f ms at fp32 and %.2f ms at bf16", 1e3 * single, 1e3 * short)
+    return single > _LEAST_BF16_SPEEDUP * short
 
 
 def _convolution_seconds(*dtypes: torch.dtype) -> list[float]:
@@ -168,8 +160,3 @@ def wait_for_device(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error of a device means that its memory is full."""
-    return isinstance(error, torch.OutOfMemoryError) or is_memory_short(error)

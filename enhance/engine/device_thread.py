@@ -54,7 +54,10 @@ class DeviceThread:
         step that is returned withdraws it."""
         step = Step(work, job or Job("preview"))
         with self._changed:
-            self._queue_of(step).add(step.job.caller, step)
+            queue = self._normal
+            if step.job.kind == "preview":
+                queue = self._urgent
+            queue.add(step.job.caller, step)
             if self._thread is None or not self._thread.is_alive():
                 self._is_closing = False
                 self._thread = threading.Thread(
@@ -92,11 +95,6 @@ class DeviceThread:
             self._changed.notify_all()
         if thread is not None:
             thread.join(_EXIT_SECONDS)
-
-    def _queue_of(self, step: Step) -> FairQueue[Step]:
-        if step.job.kind == "preview":
-            return self._urgent
-        return self._normal
 
     def _run_steps(self) -> None:
         while True:

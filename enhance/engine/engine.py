@@ -16,14 +16,13 @@ from numpy import ndarray
 from enhance.models.memory import ImagePart, divide_to_fit, stream_bytes
 
 from .. import models
-from ..errors import MemoryShortError, SettingsError
+from ..errors import MemoryShortError, SettingsError, is_memory_short
 from ..jobs.scheduler import Job
 from ..settings import WeightInterpolation
 from ..size import Size
 from .device import (
     PRECISIONS,
     free_memory,
-    is_out_of_memory,
     pick_device,
     pick_precision,
     row_reader,
@@ -104,7 +103,7 @@ class Engine:
             try:
                 return work(model)
             except Exception as error:
-                if not is_out_of_memory(error):
+                if not is_memory_short(error):
                     raise
                 self._drop()
                 raise MemoryShortError("memory_short") from error
@@ -171,11 +170,10 @@ class Engine:
         columns = streams_columns(size)
         result = np.empty((*size.scale(scale).shape, 3), rgb.dtype)
         along = swap_axes(result, columns)
-        filled = 0
         for strip in self.stream(rgb, recipe, **options):
             rows = swap_axes(strip, columns)
-            along[filled : filled + len(rows)] = rows
-            filled += len(rows)
+            along[: len(rows)] = rows
+            along = along[len(rows) :]
         return result
 
     def _parts(self, model: str, dtype: torch.dtype, along: int, across: int) -> list[ImagePart]:
@@ -265,8 +263,7 @@ class Engine:
 
     def _drop(self) -> None:
         self._model = self._model_key = None
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()  # without effect if CUDA is not in use
 
 
 def _recipe(model: str | WeightInterpolation) -> WeightInterpolation:

@@ -3,7 +3,7 @@ a direction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -145,37 +145,37 @@ def scale_and_shift(
 
 
 def _group_scaling(
-    statistics: Tensor,
+    node: GroupNorm,
     weight: Tensor,
     bias: Tensor,
-    groups: int,
-    eps: float,
+    statistics: Tensor,
 ) -> Tensor:
     """Return gain and shift [2, 1, C] of a group normalisation for the mean and variance [2, 1, C]
     of each channel."""
-    means, variances = statistics.view(2, groups, -1)  # [groups, C / groups]
+    means, variances = statistics.view(2, node.groups, -1)  # [groups, C / groups]
     mean = means.mean(1, keepdim=True)
     # The variance of a group is the mean variance within its channels plus the variance of their
     # means.
     variance = (variances + (means - mean).square()).mean(1, keepdim=True)
-    gain = (weight.view_as(means) / (variance + eps).sqrt()).flatten()
+    gain = (weight.view_as(means) / (variance + node.eps).sqrt()).flatten()
     shift = bias - mean.expand_as(means).flatten() * gain
     return torch.stack([gain, shift]).unsqueeze(1)
 
 
 def _gate_scaling(
+    squeeze: Tensor,
+    squeeze_bias: Tensor,
+    excite: Tensor,
+    excite_bias: Tensor,
     statistics: Tensor,
-    layers: Sequence[tuple[Tensor, Tensor]],
 ) -> Tensor:
-    """Return gain and shift [2, 1, C] of a squeeze and excitation.
+    """Return gain and shift [2, 1, C] of a squeeze and excitation for the mean and variance
+    [2, 1, C] of each channel.
 
-    `statistics` are the mean and variance [2, 1, C] of each channel, `layers` the weight and the
-    bias of both layers.
+    Both layers are 1x1 convolutions, here of one pixel.
     """
-    first, second = layers
-    means = statistics[0]
-    squeezed = F.linear(means, *first).relu_()
-    gain = F.linear(squeezed, *second).sigmoid_()
+    squeezed = F.linear(statistics[0], squeeze.flatten(1), squeeze_bias).relu_()
+    gain = F.linear(squeezed, excite.flatten(1), excite_bias).sigmoid_()
     return torch.stack([gain, torch.zeros_like(gain)])
 
 
@@ -257,7 +257,7 @@ def prepare(
         match node:
             case Conv():
                 precision = torch.float32 if node.precise else dtype
-                return _convolution(node, state, device, precision, transposed)
+                return _convolution(node, tensor, precision, transposed)
             case Add():
                 return partial(_add, factor=node.factor)
             case Multiply():
@@ -272,23 +272,18 @@ def prepare(
                 weight, bias = weights(node.name)
                 return lambda rows: F.layer_norm(rows.float(), bias.shape, weight, bias, node.eps)
             case GroupNorm():
-                weight, bias = weights(node.name)
-                return partial(
-                    _group_scaling, weight=weight, bias=bias, groups=node.groups, eps=node.eps
-                )
+                return partial(_group_scaling, node, *weights(node.name))
             case ChannelGate():
-                layers = []
-                for layer in (0, 2):
-                    weight, bias = weights(f"{node.name}.{layer}")
-                    layers.append((weight.flatten(1), bias))  # a 1x1 convolution of one pixel
-                return partial(_gate_scaling, layers=layers)
+                squeeze = weights(f"{node.name}.0")
+                excite = weights(f"{node.name}.2")
+                return partial(_gate_scaling, *squeeze, *excite)
             case Sample():
                 positions = tensor(node.positions).flatten()
                 return partial(
                     _sample_offsets, positions=positions, node=node, transposed=transposed
                 )
             case Activate():
-                activation = _activation(node.activation, state, device, torch.float32)
+                activation = _activation(node.activation, tensor, torch.float32)
                 return partial(_activate, activation=activation)
             case Crop():
                 return lambda rows: rows[:, node.border : rows.shape[1] - node.border]
@@ -305,17 +300,16 @@ def prepare(
 
 def _convolution(
     node: Conv,
-    state: Mapping[str, Tensor],
-    device: torch.device,
+    tensor: Callable[[str], Tensor],
     dtype: torch.dtype,
     transposed: bool,
 ) -> RowConvolution:
-    weight = state[f"{node.name}.weight"].float()
+    weight = tensor(f"{node.name}.weight")
     if transposed:
         weight = weight.transpose(2, 3)
     bias = weight.new_zeros(node.convolved)
     if node.bias:
-        bias = state[f"{node.name}.bias"].float()
+        bias = tensor(f"{node.name}.bias")
 
     kind = Convolution
 
@@ -323,10 +317,10 @@ def _convolution(
         activation = None
         if node.activation:
             times = len(weight) // node.convolved
-            activation = _activation(node.activation, state, device, dtype, times)
-        weight = weight.to(device, dtype).contiguous(memory_format=torch.channels_last)
+            activation = _activation(node.activation, tensor, dtype, times)
+        weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
         groups = len(weight) if node.depthwise else 1
-        return kind(weight, bias.to(device, dtype), activation, padding, groups)
+        return kind(weight, bias.to(dtype), activation, padding, groups)
 
     if node.enlarge > 1:
         kernels = [torch.cat(_two_taps(rows, 3)) for rows in _two_taps(weight, 2)]
@@ -335,7 +329,7 @@ def _convolution(
     padding = node.radius - node.skipped
     is_plain = not (node.part or node.depthwise or node.activation)
     few = 3 * node.channels <= _CHANNELS_AT_ONCE
-    if node.size == 3 and is_plain and few and device.type == "cpu":
+    if node.size == 3 and is_plain and few and weight.device.type == "cpu":
         kind = NarrowConvolution
         weight = torch.cat(weight.split(1, 3))
         # The three columns are summed, so only one of them has the bias.
@@ -345,8 +339,7 @@ def _convolution(
 
 def _activation(
     activation: Activation,
-    state: Mapping[str, Tensor],
-    device: torch.device,
+    tensor: Callable[[str], Tensor],
     dtype: torch.dtype,
     times: int = 1,
 ) -> ActivationFunction:
@@ -354,7 +347,7 @@ def _activation(
         case "leaky":
             return partial(F.leaky_relu_, negative_slope=activation.slope)
         case "prelu":
-            slopes = state[str(activation.slopes)].to(device, dtype).repeat(times)
+            slopes = tensor(str(activation.slopes)).to(dtype).repeat(times)
             return partial(F.prelu, weight=slopes)
         case kind:
             return _ACTIVATIONS[kind]

@@ -69,8 +69,9 @@ class PhasedStream:
         self.image = image
         self._statistics: dict[int, Tensor] = {}
         """The mean and variance [2, 1, C] of the channels of feature maps, by their place."""
-        scaled = [node for node in image.graph.nodes if isinstance(node, Scaled)]
-        self._normalised = {node.sources[0] for node in scaled}
+        self._normalised = {
+            node.sources[0] for node in image.graph.nodes if isinstance(node, Scaled)
+        }
         self._phases, slots = split(image.graph)
         self._phase = 0
         self._measured: dict[int, RowStatistics] = {}  # in the current phase

@@ -17,7 +17,6 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
-from functools import partial
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -76,8 +75,15 @@ class NetworkOutput:
     top to bottom.
     """
 
-    def __init__(self, shape: OutputShape, file: BinaryIO, part: AtomicFile | None = None):
+    def __init__(
+        self,
+        shape: OutputShape,
+        file: BinaryIO,
+        path: Path = Path("temporary"),
+        part: AtomicFile | None = None,
+    ):
         self.shape = shape
+        self._path = path  # in error messages
         self._filled = 0
         self._file = file
         self._part = part
@@ -100,7 +106,7 @@ class NetworkOutput:
         if path is not None:
             part = AtomicFile(path).prepare()
             check_disk_space(path.parent, shape.bytes)
-            return cls(shape, part.open("x+b"), part)
+            return cls(shape, part.open("x+b"), path, part)
         if shape.bytes <= OUTPUT_IN_MEMORY:
             return cls(shape, BytesIO())
         folder = folder or Path(tempfile.gettempdir())
@@ -121,7 +127,7 @@ class NetworkOutput:
             length = int.from_bytes(file.read(), "little")
             end = file.seek(-_LENGTH_BYTES - length, os.SEEK_END)
             index = json.loads(file.read(length))
-            output = cls(OutputShape(**index["shape"]), file)
+            output = cls(OutputShape(**index["shape"]), file, path)
             output._starts = index["starts"]
             if end != output.shape.bytes:
                 raise ValueError("the pixels have another size")
@@ -129,13 +135,6 @@ class NetworkOutput:
             file.close()
             raise StorageError("output_damaged") from error
         return output
-
-    @property
-    def _name(self) -> Path:
-        """The file in error messages."""
-        if self._part:
-            return self._part.path
-        return Path("temporary")
 
     def __enter__(self) -> NetworkOutput:
         return self
@@ -160,14 +159,14 @@ class NetworkOutput:
             self._file.write(text + len(text).to_bytes(_LENGTH_BYTES, "little"))
             self._file.close()  # some systems cannot rename an open file
             self._part.keep()
-            self._file = self._part.path.open("rb")
+            self._file = self._path.open("rb")
         self._part = None
 
     def add(self, strip: ndarray) -> None:
         """Append the next strip. Raises StorageError if the disk is full."""
         self._starts.append(self._filled)
         self._filled += len(swap_axes(strip, self.shape.columns))
-        with storage_errors(self._name):
+        with storage_errors(self._path):
             self._file.seek(0, os.SEEK_END)
             self._file.write(np.ascontiguousarray(strip).data)
 
@@ -185,7 +184,7 @@ class NetworkOutput:
     def _read(self, start: int, width: int, first: int, last: int) -> ndarray:
         """Return the rows [first, last) of the block at `start`, which is `width` pixels wide."""
         pixel = self.shape.pixel_bytes
-        with storage_errors(self._name), self._lock:
+        with storage_errors(self._path), self._lock:
             # Writes buffered rows first.
             self._file.seek((start * self.shape.height + first * width) * pixel)
             data = self._file.read((last - first) * width * pixel)
@@ -211,10 +210,12 @@ def strips_of_parts(
     image = swap_axes(rgb, columns)  # Its rows are divided.
     width = scale * image.shape[1]
     total = sum(part.height for part in parts)
-    done = 0
+    before = 0  # rows of earlier parts
+
+    def report_part(done: float) -> None:
+        report((before + done * part.height) / total)
+
     for part in parts:
-        report_part = partial(_report_share, report, done / total, part.height / total)
-        done += part.height
         height = scale * (part.last - part.first)
         shape = OutputShape(height, width, rgb.dtype.name, columns=True)
         own_rows = slice(scale * (part.first - part.top), scale * (part.last - part.top))
@@ -226,14 +227,10 @@ def strips_of_parts(
             with closing(run(rgb_part, not columns, report_part)) as strips:
                 for strip in strips:
                     output.add(swap_axes(strip, columns)[own_rows])
+            before += part.height
             block = max(1, _BLOCK_BYTES // (width * shape.pixel_bytes))
             for low, high in spans(height, block):
                 yield swap_axes(output.rows(low, high), columns)
-
-
-def _report_share(report: ShareDone, before: float, share: float, done: float) -> None:
-    """Report the work of a part, which is a `share` of all work, after the parts `before`."""
-    report(before + share * done)
 
 
 def swap_axes(rows: ndarray, columns: bool) -> ndarray:

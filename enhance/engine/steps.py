@@ -19,9 +19,9 @@ from enhance.models.graphs import Graph
 from enhance.models.memory import weight_bytes
 
 from .. import models
-from ..errors import MemoryShortError
+from ..errors import MemoryShortError, is_memory_short
 from ..settings import WeightInterpolation
-from .device import cpu_supports, is_out_of_memory, wait_for_device
+from .device import cpu_supports, wait_for_device
 from .kernels import Kernel, prepare
 from .phased_stream import PhasedStream
 from .stream import Check, Window
@@ -208,17 +208,13 @@ class Steps:
                 return self.stream.step(kernels, self.rows, check, strips, self._rounds)
             # PyTorch raises RuntimeError for every device.
             except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
+                if not is_memory_short(error):
                     raise
-                self._halve(error)
-
-    def _halve(self, error: Exception) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
-        if self.rows == 1:
-            raise MemoryShortError("memory_short") from error
-        self.rows //= 2
-        log.info("Memory is full: continuing with strips of %d rows", self.rows)
+                torch.cuda.empty_cache()  # without effect if CUDA is not in use
+                if self.rows == 1:
+                    raise MemoryShortError("memory_short") from error
+                self.rows //= 2
+                log.info("Memory is full: continuing with strips of %d rows", self.rows)
 
 
 def _all_finite(windows: Sequence[Window], rows: Tensor) -> bool:

@@ -303,7 +303,11 @@ class Stream:
         bottom = min(high, height)
         # [n + k - 1, W, in], with the padding above and below. The kernel pads the columns.
         shape = high - low, width, self.graph.input_channels(node)
-        rows = self._buffer(buffers, kernel.dtype, shape)
+        # A thread uses the same memory for all layers, because it stays in the cache of its core.
+        key = threading.get_ident(), kernel.dtype
+        if key not in buffers:
+            buffers[key] = torch.empty(0, dtype=kernel.dtype, device=self._image.device)
+        rows = buffers[key].resize_(shape)  # It keeps the memory of larger shapes.
         rows[: top - low].zero_()
         rows[bottom - low :].zero_()
         channel = 0
@@ -331,21 +335,6 @@ class Stream:
         if len(parts) == 1:
             return parts[0]
         return torch.cat(parts)
-
-    def _buffer(
-        self,
-        buffers: _Buffers,
-        dtype: torch.dtype,
-        shape: tuple[int, ...],
-    ) -> Tensor:
-        """Return a view of this thread's buffer of this precision.
-
-        A thread uses the same memory for all layers, because it stays in the cache of its core.
-        """
-        key = threading.get_ident(), dtype
-        if key not in buffers:
-            buffers[key] = torch.empty(0, dtype=dtype, device=self._image.device)
-        return buffers[key].resize_(shape)  # [n, W, C]; it keeps the memory of larger shapes
 
     def _sample(self, node: Sample, kernel: Kernel, first: int, last: int) -> Tensor:
         """Return samples of a stored feature map [H, W, C] at the positions of the second source.

@@ -136,10 +136,11 @@ def _deep_pixels(header: Header, file: BinaryIO) -> _Decoded:
 
 def _jxl_pixels(header: Header, file: BinaryIO) -> _Decoded:
     file.seek(0)
+    codestream = jxl_reader.codestream_of(file.read())
     library = jxl_reader.load_library()
     library.set_num_threads(1)
     dtype = "uint16" if header.bits > 8 else "uint8"
-    _, stored = library.decode_to_numpy(file.read(), dtype=dtype)
+    _, stored = library.decode_to_numpy(codestream, dtype=dtype)
     return _array_pixels(stored)
 
 

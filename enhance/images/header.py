@@ -217,21 +217,23 @@ def _jxl_header(file: BinaryIO) -> Header:
     """Read a JPEG XL. The reader applies its orientation."""
     file.seek(0)
     data = file.read()
-    if jxl_reader.is_animated(data):
+    codestream = jxl_reader.codestream_of(data)
+    if jxl_reader.is_animated(codestream):
         raise PictureError("image_jxl_animated")
-    facts = jxl_reader.load_library().probe(data)
+    facts = jxl_reader.load_library().probe(codestream)
     mode = "L" if facts.num_color_channels == 1 else "RGB"
     if facts.has_alpha:
         mode += "A"
     if facts.bits_per_sample > 8:
         mode = _deep_mode(mode)
     # The box starts with 4 bytes, the distance to the TIFF header (ISO/IEC 18181-2).
-    exif = without_prefix((facts.exif or b"")[4:])
+    exif = without_prefix(jxl_reader.read_block(data, b"Exif")[4:])
+    xmp = accept_xmp(jxl_reader.read_block(data, b"xml "))
     return Header(
         "JXL",
         mode,
         Size(facts.width, facts.height),
-        Metadata(exif, accept_xmp(facts.xmp), dpi=read_dpi(exif)),
+        Metadata(exif, xmp, dpi=read_dpi(exif)),
         icc=facts.icc,
         has_alpha=facts.has_alpha,
     )

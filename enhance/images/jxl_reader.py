@@ -9,9 +9,14 @@ from __future__ import annotations
 import importlib
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+import brotli
+
 from ..errors import PictureError
+from ..metadata.containers import LARGEST_BLOCK
 
 CONTAINER_START = struct.pack(">I4sI", 12, b"JXL ", 0x0D0A870A)
 """The first box of a file that is not a bare codestream."""
@@ -38,22 +43,66 @@ def load_library() -> Any:
 
 
 def codestream_of(data: bytes) -> bytes:
-    """Return the codestream of a file, or its first part, up to the end of the file."""
+    """Return the codestream of a file.
+
+    The decoder gets only this, so that a decompression bomb in another box has no effect. Raises
+    EOFError if the file has no whole part of it.
+    """
+    parts = []
+    for kind, content in _boxes(data):
+        if kind == b"jxlc":
+            parts.append(content)
+        elif kind == b"jxlp":
+            parts.append(content[4:])  # The content begins with the number of the part.
+    if not parts:
+        raise EOFError("no codestream")
+    return b"".join(parts)
+
+
+def read_block(data: bytes, name: bytes) -> bytes:
+    """Return the content of the first box with this name, cut to one byte more than LARGEST_BLOCK.
+
+    The box can be compressed. The result is empty without such a box, and if it is damaged.
+    """
+    for kind, content in _boxes(data):
+        if kind == name:
+            return bytes(content[: LARGEST_BLOCK + 1])
+        if kind == b"brob" and content[:4] == name:
+            return _unpacked(content[4:])
+    return b""
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield the name and the content of each box, except of a truncated one.
+
+    A bare codestream is yielded as one box.
+    """
+    view = memoryview(data)
     if not data.startswith(CONTAINER_START):
-        return data
+        yield b"jxlc", view
+        return
     position = 0
-    while position < len(data):
+    while position + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         start = position + 8
         if length == 1:
-            (length,) = struct.unpack_from(">Q", data, start)
+            length = int.from_bytes(view[start : start + 8], "big")
             start += 8
-        if kind == b"jxlc":
-            return data[start:]
-        if kind == b"jxlp":
-            return data[start + 4 :]  # The content begins with the number of the part.
-        position += length or len(data)  # 0: up to the end of the file
-    raise EOFError("no codestream")
+        end = position + length
+        if length == 0:
+            end = len(data)
+        if end > len(data):
+            return
+        yield kind, view[start:end]
+        position = max(start, end)
+
+
+def _unpacked(packed: memoryview) -> bytes:
+    """Return the content of a compressed box, cut to one byte more than LARGEST_BLOCK."""
+    limit = LARGEST_BLOCK + 1
+    with suppress(brotli.error):
+        return brotli.Decompressor().process(packed, output_buffer_limit=limit)[:limit]
+    return b""
 
 
 def header_bits(codestream: bytes) -> str:
@@ -62,9 +111,9 @@ def header_bits(codestream: bytes) -> str:
     return f"{number:0{8 * _HEADER_BYTES}b}"[::-1]
 
 
-def is_animated(data: bytes) -> bool:
-    """Return whether the file has several frames, or a preview frame.
+def is_animated(codestream: bytes) -> bool:
+    """Return whether the image has several frames, or a preview frame.
 
     pyjpegxl supports neither.
     """
-    return _ANIMATED.match(header_bits(codestream_of(data))) is not None
+    return _ANIMATED.match(header_bits(codestream)) is not None

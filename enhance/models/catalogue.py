@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import WeightsError
@@ -15,14 +16,13 @@ _ENTRY = "{name} {network} {scale}x {author} {licence} {purpose}"
 """The text of a model that `find` searches."""
 
 
-def find(text: str, *, photo: bool, commercial: bool) -> list[Model]:
-    """Return the models whose entry contains every word of `text`, ignoring case.
+def find(text: str, *, photo: bool, commercial: bool) -> Iterator[Model]:
+    """Yield the models whose entry contains every word of `text`, ignoring case.
 
     `photo` selects models that were trained on photos, `commercial` models that permit commercial
     use.
     """
     words = text.lower().split()
-    found: list[Model] = []
     for model in catalogue().values():
         if photo and not model.for_photos:
             continue
@@ -30,8 +30,7 @@ def find(text: str, *, photo: bool, commercial: bool) -> list[Model]:
             continue
         entry = _ENTRY.format(**vars(model)).lower()
         if all(word in entry for word in words):
-            found.append(model)
-    return found
+            yield model
 
 
 def get(name: str) -> Model:

@@ -57,11 +57,13 @@ def read_network(path: Path) -> Detected:
     if suffix not in (".pth", ".safetensors", ".param"):
         raise WeightsError("weights_add_other_ending", file=file)
     _check_file(path)
-    if suffix == ".param" and not path.with_suffix(".bin").is_file():
-        raise WeightsError("weights_add_no_bin", file=file, bin=path.with_suffix(".bin").name)
+    if suffix == ".param":
+        weights = path.with_suffix(".bin")
+        if not weights.is_file():
+            raise WeightsError("weights_add_no_bin", file=file, bin=weights.name)
+        _check_file(weights)
     try:
         if suffix == ".param":
-            _check_file(path.with_suffix(".bin"))
             detected = Detected("ncnn", *read_ncnn(path))
         else:
             detected = _read_pytorch(path)

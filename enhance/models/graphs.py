@@ -285,26 +285,8 @@ def value_bytes(node: Node, bytes_each: int) -> int:
     return 4
 
 
-_KINDS = {
-    kind.__name__: kind
-    for kind in (
-        Input,
-        Conv,
-        Add,
-        Multiply,
-        Gate,
-        Affine,
-        Activate,
-        ChannelNorm,
-        GroupNorm,
-        ChannelGate,
-        Complete,
-        Sample,
-        Nearest,
-        Shuffle,
-        Unshuffle,
-        Crop,
-    )
+_KINDS: dict[str, type[Node]] = {
+    kind.__name__: kind for base in (Node, Barrier, Scaled) for kind in base.__subclasses__()
 }
 """The nodes in the JSON form of a graph, by the name of their class."""
 

@@ -155,8 +155,8 @@ def allows_commercial_use(licence: str) -> bool | None:
 
 def _model(name: str, sources: list[JsonObject], **fields: Any) -> Model:
     defaults = {"bytes": fields["bytes"], "sha256": fields["sha256"]}
-    files: list[WeightSource] = []
-    for source in sources:
-        file = Path(source["path"]).name
-        files.append(WeightSource(**{**defaults, "file": file, **source}))
-    return Model(name=name, sources=tuple(files), **fields)
+    files = tuple(
+        WeightSource(**{"file": Path(source["path"]).name, **defaults, **source})
+        for source in sources
+    )
+    return Model(name=name, sources=files, **fields)

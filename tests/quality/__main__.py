@@ -7,28 +7,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from enhance import Enhancer
+from tests.progress import Progress
 
 from . import characters, presets
 from .cases import Networks
+from .degradation import DEGRADATIONS
 from .tables import replace_section
 
 ROOT = Path(__file__).parents[2]
 ANALYSIS = "docs/analysis.md"
 FIDELITY = "docs/fidelity.md"
-PARTS = ("presets", "text")
+PARTS = {"presets": len(DEGRADATIONS), "text": len(characters.FONTS)}
+"""The parts, each with the number of its own parts in the progress."""
 
 
-def _tables(parts: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def _tables(parts: Collection[str]) -> Iterator[tuple[str, str, str]]:
     """Yield each table with the document and the section that it belongs to."""
     networks = Networks(Enhancer("cpu"))
+    progress = Progress(sum(PARTS[part] for part in parts))
     if "presets" in parts:
-        yield ANALYSIS, "presets", presets.table(networks)
+        yield ANALYSIS, "presets", presets.table(networks, progress)
     if "text" in parts:
-        changes, labels = characters.tables(networks)
+        changes, labels = characters.tables(networks, progress)
         yield FIDELITY, "text", changes
         yield FIDELITY, "text labels", labels
 

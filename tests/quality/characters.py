@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from enhance import Settings
 from enhance.presets import available_presets
 from enhance.restore.fidelity import fidelity_grade
+from tests.progress import Progress
 
 from .cases import Networks, bicubic, upscaled
 from .degradation import Degrade, as_jpeg, as_png, blurred, case_of, noisy
@@ -120,17 +121,20 @@ def read(text: Text, form: str, preset: str, networks: Networks) -> dict[str, ob
     }
 
 
-def tables(networks: Networks) -> tuple[str, str]:
+def tables(networks: Networks, progress: Progress) -> tuple[str, str]:
     """Return two tables in Markdown: the characters that each preset changes, and the fidelity of
-    these results."""
+    these results. Each font is a part of the progress."""
     presets = [name for name in PRESETS if name in available_presets()]
-    readings = pd.DataFrame(
-        read(Text(font, size), form, preset, networks)
-        for font in FONTS
-        for size in SIZES
-        for form in PRINTS
-        for preset in presets
-    )
+    results: list[dict[str, object]] = []
+    for font in FONTS:
+        with progress.part(f"text, {font}"):
+            results += [
+                read(Text(font, size), form, preset, networks)
+                for size in SIZES
+                for form in PRINTS
+                for preset in presets
+            ]
+    readings = pd.DataFrame(results)
     return _changes_table(readings), _grades_table(readings)
 
 

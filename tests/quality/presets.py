@@ -10,6 +10,7 @@ from enhance import Settings
 from enhance.analysis import analyse
 from enhance.analysis.auto import choose
 from enhance.presets import available_presets
+from tests.progress import Progress
 
 from .cases import Case, Networks, Upscaled, bicubic, upscaled
 from .degradation import DEGRADATIONS, case_of
@@ -36,18 +37,19 @@ def _results(case: Case, networks: Networks) -> Iterator[tuple[str, str, Upscale
     yield "Auto", settings.preset, upscaled(case, settings, networks)
 
 
-def table(networks: Networks) -> str:
+def table(networks: Networks, progress: Progress) -> str:
     """Return the mean HaarPSI of the results in Markdown, and the work of their networks compared
-    with `gentle`."""
+    with `gentle`. Each degradation is a part of the progress."""
     times = {one["name"]: one["relative_time"] or 0.0 for one in networks.enhancer.presets()}
     scores: dict[str, list[float]] = {}
     work: dict[str, list[float]] = {}
-    for degrade in DEGRADATIONS.values():
-        for photo in PHOTOS:
-            case = case_of(reference_of(photo), degrade)
-            for name, preset, result in _results(case, networks):
-                scores.setdefault(name, []).append(haarpsi(case, result))
-                work.setdefault(name, []).append(times.get(preset, 0.0))
+    for degradation, degrade in DEGRADATIONS.items():
+        with progress.part(f"presets, {degradation}"):
+            for photo in PHOTOS:
+                case = case_of(reference_of(photo), degrade)
+                for name, preset, result in _results(case, networks):
+                    scores.setdefault(name, []).append(haarpsi(case, result))
+                    work.setdefault(name, []).append(times.get(preset, 0.0))
     lines = [row("HaarPSI", *DEGRADATIONS, "mean", "work"), rule(1, len(DEGRADATIONS) + 2)]
     for name, values in scores.items():
         means = np.reshape(values, (len(DEGRADATIONS), -1)).mean(axis=1)

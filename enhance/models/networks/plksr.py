@@ -56,9 +56,7 @@ def convert(network: Any) -> tuple[Graph, State]:
             groups = options["norm_groups"]
             body = graph.append(GroupNorm, body, name=f"{name}.norm", groups=groups)
         trunk = graph.add(body, trunk)
-    last = f"feats.{blocks + 1}"
-    if is_real:  # It has a dropout layer before the last one.
-        last = f"feats.{blocks + 2}"
+    last = f"feats.{len(network.feats) - 1}"
     factor = options["upscaling_factor"]
     if options.get("dysample"):
         wide = conv(last, trunk, precise=True)

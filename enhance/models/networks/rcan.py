@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import Any
 
@@ -36,10 +35,7 @@ def convert(network: Any) -> tuple[Graph, State]:
     if has_norm:
         image = graph.append(Affine, image, gain=value_range)
         image = conv("sub_mean", image)
-    first_layer = "head.0"
-    if fold > 1:
-        first_layer = "head.1"
-    head = conv(first_layer, image)
+    head = conv(f"head.{len(network.head) - 1}", image)
     trunk = head
     for group in range(groups):
         entry = trunk
@@ -53,12 +49,11 @@ def convert(network: Any) -> tuple[Graph, State]:
         trunk = graph.add(body, entry)
     body = conv(f"body.{groups}", trunk)
     trunk = graph.add(body, head)
-    factor = options["scale"] * fold
-    steps = [2] * round(math.log2(factor))
-    if factor == 3:
-        steps = [3]
-    for index, step in enumerate(steps):
-        trunk = graph.shuffle(conv(f"tail.0.{2 * index}", trunk), step)
+    for index, layer in enumerate(network.tail[0]):
+        if hasattr(layer, "upscale_factor"):
+            trunk = graph.shuffle(trunk, layer.upscale_factor)
+        else:
+            trunk = conv(f"tail.0.{index}", trunk)
     # Precise in any case, because `add_mean` can follow as the last convolution.
     trunk = conv("tail.1", trunk, precise=True)
     if has_norm:
