@@ -82,7 +82,9 @@ class JobStore:
     def begin(self, new: JobRecord, entries: Iterable[RecentRun]) -> JobRecord | None:
         """Record that this process starts a job. Return the job if it must not be started.
 
-        The entries of finished files stay as they are.
+        The entries of finished files stay as they are. An earlier call can have started files that
+        have no entry in this one, because they cannot be saved in its format. They start again,
+        too.
         """
         with self._database.transaction() as db:
             job = self.find(new, entries)
@@ -90,7 +92,9 @@ class JobStore:
                 return job
             _save(db, new)
             ended = self._ended_files(new)
-            for entry in entries:
+            earlier = self._tasks.entries_of(new.whose, new.name)
+            again = [replace(entry, state="running", process=new.process) for entry in earlier]
+            for entry in (*again, *entries):
                 if entry.id not in ended:
                     save_entry(db, entry)
         return None

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from gradio_client.exceptions import AppError
 
+from enhance.web import run_jobs
+
 from ..site import wait_until
-from .users import progress
+from .users import User, progress
 
 JOB = "a-new-batch"
 
@@ -28,10 +30,10 @@ def states(info):
 
 
 @contextmanager
-def paused_batch(site, owner, files, number):
+def paused_batch(site, owner, files, number, **given):
     """Start a batch, and pause it at the file with this number."""
     with site.enhancer.paused("progress", of=files[number - 1].name):
-        job = owner.start("batch", files, job=JOB)
+        job = owner.start("batch", files, job=JOB, **given)
         wait_until(lambda: progress(job) and states(progress(job))[number - 1] == "running")
         yield job
 
@@ -86,6 +88,36 @@ def test_a_cancelled_batch_keeps_its_finished_files(site, owner):
     assert states(info) == ["done", "cancelled", "cancelled"]
     (batch,) = owner.call("runs")
     assert (batch["state"], states(batch)) == ("cancelled", states(info))
+
+
+@pytest.mark.parametrize(("ending", "height"), [("interrupted", 8), ("cancelled", 9)])
+def test_a_batch_that_is_stopped_again_in_a_format_without_its_file_is_not_done(
+    site, connect, monkeypatch, ending, height
+):
+    user = User(connect, {})
+    files = [site.photo("short.png", 24, 34), site.photo("long.png", height, 4100)]
+
+    def interrupt(job):
+        job.cancel()
+        with monkeypatch.context() as impatient:
+            impatient.setattr(run_jobs, "UNREAD_JOB_SECONDS", 0.5)
+            wait_until(lambda: not site.enhancer.scheduler.count())
+
+    with paused_batch(site, user, files, 2) as job:
+        interrupt(job)
+    with paused_batch(site, user, files, 2, format="webp") as job:
+        if ending == "interrupted":
+            interrupt(job)
+        else:
+            user.call("cancel", JOB)
+            with pytest.raises(AppError, match="was cancelled"):
+                job.result()
+    (batch,) = user.call("runs")
+    assert states(batch) == ["done", ending]
+    if ending == "interrupted":
+        _, info = user.call("batch", files, job=JOB, format="webp")
+        assert states(info) == ["done", "failed"]
+        assert "WebP" in info["files"][1]["error"]
 
 
 def test_files_of_a_batch_can_be_cancelled(site, owner):
