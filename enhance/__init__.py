@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
     from .formats.encoding import Encoding
     from .info import Info, Result
-    from .jobs.scheduler import Progress
+    from .jobs.progress import Progress
     from .preview import Preview
     from .settings import PRESETS, Settings, signature
 

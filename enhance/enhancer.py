@@ -55,7 +55,8 @@ from .info import (
     fidelity_info,
 )
 from .jobs.parallel import work_in_parallel
-from .jobs.scheduler import Job, JobKind, Progress, Scheduler
+from .jobs.progress import Progress
+from .jobs.scheduler import Job, JobKind, Scheduler
 from .json_object import JsonObject
 from .pipeline import Run, RunOptions
 from .preset_names import PresetName
@@ -87,9 +88,6 @@ T = TypeVar("T", bound="Path | str | InMemory")
 AnyImage: TypeAlias = "Path | str | InMemory | SourceImage"
 """An image file, an image in memory, or a decoded image."""
 _DETECTOR = "yunet"
-_SECONDS_PER_MEGAPIXEL = 0.04
-"""Rough time for tuning and encoding a megapixel of the result, which is short compared with the
-network."""
 _RUNS_AT_ONCE = 2
 """Runs of `run_many`: one has the device, and the next one decodes its image."""
 _NO_OPTIONS = RunOptions()
@@ -700,15 +698,8 @@ class Enhancer:
         settings = as_settings(settings)
         if settings.is_auto:
             settings = settings.resolved(REFERENCE_PRESET)
-        size = Size(width, height)
-        seconds = _SECONDS_PER_MEGAPIXEL * result_size(settings, size).megapixels
-        if settings.model:
-            small = size.downscale(settings.reduce)
-            seconds += self.engine.estimate(settings.model, small, bits)
-        if has_second_pass(settings, size):
-            first = size.scale(settings.factor)
-            seconds += self.engine.estimate(SECOND_MODEL, first, bits)
-        return seconds
+        planned = pipeline.planned_seconds(self.engine, settings, Size(width, height), bits)
+        return sum(planned.values())
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[PresetInfo]:
         """Return all presets with their settings, relative time and availability."""

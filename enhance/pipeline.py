@@ -46,7 +46,8 @@ from .info import (
     output_info,
     timestamp,
 )
-from .jobs.scheduler import Job, Progress, Scheduler
+from .jobs.progress import Progress, RunProgress
+from .jobs.scheduler import Job, Scheduler
 from .json_object import JsonObject
 from .metadata.provenance import Origin, check_replaceable, origin_of
 from .presets import with_installed_models
@@ -54,10 +55,11 @@ from .preview import Preview, PreviewRegion, last_rows, render, surroundings
 from .processes import temporary_path
 from .restore.faces import FaceCache
 from .restore.fidelity import Fidelity
-from .restore.resample import Cut, Rows
+from .restore.resample import Cut, Rows, has_second_pass, result_size
 from .restore.result import Scene, collect, write_png
 from .restore.tuning import ResultRows
-from .settings import SECOND_SCALE, Settings, WeightInterpolation, network_scale
+from .settings import SECOND_MODEL, SECOND_SCALE, Settings, WeightInterpolation, network_scale
+from .size import Size
 from .store import TaskStore
 from .store.remote import StoredFile
 
@@ -77,6 +79,9 @@ _MEASURED_ONCE = (
     "finished",
 )
 """The measurements that a cached result takes from the run that computed it."""
+_SECONDS_PER_MEGAPIXEL = 0.1
+"""Rough time for tuning and encoding a megapixel of the result on two cores, which is short
+compared with most networks."""
 
 Replaceable: TypeAlias = Literal["result", "input", "request"]
 """The files at an output path that a run replaces: any result, those of the same input, or of the
@@ -139,6 +144,25 @@ def install_models(settings: Settings, stop: threading.Event) -> Settings:
     return settings
 
 
+def planned_seconds(
+    engine: Engine, settings: Settings, size: Size, bits: int = 8
+) -> dict[str, float]:
+    """Return the expected seconds of each phase of a run on this machine, for an image of this
+    size.
+
+    The phases are `network`, `second` for the second network and `write` for tuning and encoding.
+    """
+    seconds: dict[str, float] = {}
+    if settings.model:
+        small = size.downscale(settings.reduce)
+        seconds["network"] = engine.estimate(settings.model, small, bits)
+    if has_second_pass(settings, size):
+        first = size.scale(settings.factor)
+        seconds["second"] = engine.estimate(SECOND_MODEL, first, bits)
+    megapixels = result_size(settings, size).megapixels
+    return {**seconds, "write": _SECONDS_PER_MEGAPIXEL * megapixels}
+
+
 @dataclass(eq=False)
 class Run:
     """One run or preview: its inputs, its callbacks and its measurements so far. `info` is built
@@ -170,6 +194,7 @@ class Run:
         self._stage_start = self._working_time()
         self.seconds = {"decode": self._stage_start - self.started}
         """The seconds of each stage."""
+        self._phases: RunProgress | None = None
 
     def _working_time(self) -> float:
         """Return the current time, less the time in the queue."""
@@ -200,6 +225,7 @@ class Run:
                 meter=meter,
                 thumbnail=thumbnail,
                 stop=self.job.stop,
+                progress=partial(self._report, "write"),
             )
             self._record_fidelity(meter and meter.fidelity())
             return self.info(output_info(path, self.inputs.size))
@@ -293,6 +319,23 @@ class Run:
             **self.measurements,
         }
 
+    def _begin_progress(self, *, has_network: bool) -> None:
+        """Report the beginning of the run. Only a run whose output `has_network` must run it."""
+        if self.progress is None:
+            return
+        image = self.inputs.image
+        planned = planned_seconds(self.engine, self.inputs.settings, image.size, image.bits)
+        if not has_network:
+            planned = {"write": planned["write"]}
+        self._phases = RunProgress(self.progress, image.height, planned, self._working_time)
+
+    def _report(self, phase: str, share: float) -> None:
+        """Report the finished share of a phase, as `planned_seconds` names it."""
+        if self.memory is not None:
+            self.memory.sample()
+        if self._phases is not None:
+            self._phases.advance(phase, share)
+
     def _end_stage(self, name: str) -> None:
         """Record the time since the end of the last stage as stage `name`, without the time in the
         queue."""
@@ -347,6 +390,7 @@ class Run:
             with suppress(StorageError):  # It is missing or damaged.
                 stored = NetworkOutput.open(network_path)
         output = stored or _empty_output(part.network_input, scale, self.folder, network_path)
+        self._begin_progress(has_network=stored is None)
         with output:
             if stored is None:
                 self._compute_output(output, scene, part)
@@ -374,7 +418,7 @@ class Run:
             self._run_network(output, rgb, settings.weights)
         else:
             rgb = self._first_result(scene, part)
-            self._run_network(output, rgb, WeightInterpolation(second.name), is_first=False)
+            self._run_network(output, rgb, WeightInterpolation(second.name), "second")
 
     def _first_result(self, scene: Scene, part: Part) -> ndarray:
         """Return the colour of the result at the scale of the first network, the input of the
@@ -400,41 +444,27 @@ class Run:
         output: NetworkOutput,
         rgb: ndarray,
         weights: WeightInterpolation,
-        *,
-        is_first: bool = True,
+        phase: str = "network",
     ) -> None:
         """Run a network for `rgb`, the image or a region of it, and add its strips to `output`.
 
-        The progress of a run with two networks is half that of each. `watch` receives only the
-        strips of the first one.
+        `watch` receives only the strips of the first one.
         """
         queued = nullcontext()
         if self.job.kind == "run":
             queued = self.scheduler.queue_job(self.job)
-
-        def report(done: int, total: int, seconds_left: float | None) -> None:
-            if self.memory is not None:
-                self.memory.sample()
-            if self.progress is not None:
-                if self.inputs.second and is_first:
-                    done = round(done / 2)
-                    seconds_left = None
-                elif self.inputs.second:
-                    done = round((total + done) / 2)
-                self.progress(done, total, seconds_left)
-
         strips = self.engine.stream(
             rgb,
             weights,
             tile=self.inputs.settings.tile,
-            progress=report,
+            progress=partial(self._report, phase),
             job=self.job,
             folder=self.folder,
         )
         with queued, closing(strips):
             for strip in strips:
                 output.add(strip)
-                if self.watch is not None and is_first:
+                if self.watch is not None and phase == "network":
                     self.watch.strip(strip)
 
 

@@ -17,7 +17,7 @@ from enhance.models.memory import ImagePart, divide_to_fit, stream_bytes
 
 from .. import models
 from ..errors import MemoryShortError, SettingsError, is_memory_short
-from ..jobs.scheduler import Job, Progress
+from ..jobs.scheduler import Job
 from ..settings import WeightInterpolation
 from ..size import Size
 from .device import (
@@ -29,7 +29,7 @@ from .device import (
     to_pixels,
 )
 from .device_thread import DEVICE_THREAD
-from .estimates import Estimator, run_clock
+from .estimates import Estimator
 from .kernels import ImageRows
 from .phased_stream import PhasedStream
 from .raw_store import ShareDone, Strips, streams_columns, strips_of_parts, swap_axes
@@ -125,7 +125,7 @@ class Engine:
         model: str | WeightInterpolation,
         *,
         tile: int = 192,
-        progress: Progress | None = None,
+        progress: ShareDone = lambda share: None,
         job: Job | None = None,
         folder: Path | None = None,
     ) -> Strips:
@@ -146,18 +146,12 @@ class Engine:
         columns = streams_columns(Size.of_shape(rgb.shape))
         along, across, _ = swap_axes(rgb, columns).shape
         parts = self._parts(recipe.model, dtype, along, across)
-        clock = run_clock(along, self._estimates.seconds(recipe.model, dtype, along * across))
-
-        def report(share: float) -> None:
-            if progress is not None:
-                progress(*clock(share))
-
         run = partial(self._run, recipe, dtype, tile, job, folder)
         if not parts:
-            yield from run(rgb, columns, report)
+            yield from run(rgb, columns, progress)
             return
         scale = models.graph_of(recipe.model).scale
-        with closing(strips_of_parts(rgb, parts, scale, run, report, folder)) as strips:
+        with closing(strips_of_parts(rgb, parts, scale, run, progress, folder)) as strips:
             for strip in strips:
                 job.check()
                 yield strip

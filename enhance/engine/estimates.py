@@ -3,8 +3,6 @@ this machine."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from timeit import repeat
 
@@ -31,8 +29,6 @@ _TRIAL_TIMES = 2
 """Other work can disturb the first trial."""
 _REMEMBERED_SECONDS = 60.0
 """The weight of earlier work: a busy machine changes the estimates within a minute of work."""
-_EXPECTED_SECONDS = 3.0
-"""The weight of the estimate during a run, in seconds of work."""
 
 
 class Estimator:
@@ -92,23 +88,3 @@ def time_strip(graph: Graph, device: torch.device, dtype: torch.dtype) -> float:
 
     trials = repeat(lambda: run_in_threads(threads.strips, run), repeat=_TRIAL_TIMES, number=1)
     return min(trials) / (threads.strips * rows * _WIDTH)
-
-
-def run_clock(rows: int, expected: float) -> Callable[[float], tuple[int, int, float]]:
-    """Return a function of the share of a run that is done, 0 to 1: finished rows, all rows and
-    remaining seconds.
-
-    The `expected` seconds have the weight of some seconds of work, so that the first steps have
-    little influence.
-    """
-    started = time.perf_counter()
-    expected = max(expected, 1e-3)
-    weight = min(_EXPECTED_SECONDS, expected / 3)
-
-    def read(share: float) -> tuple[int, int, float]:
-        elapsed = time.perf_counter() - started
-        whole = (elapsed + weight) / (share + weight / expected)
-        finished = int(share * rows + 1e-6)  # The share is a quotient that can be rounded.
-        return finished, rows, whole * (1 - share)
-
-    return read

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field
@@ -19,9 +19,6 @@ from itertools import chain
 from typing import Generic, Literal, TypeVar
 
 from ..errors import Cancelled, EnhanceError, check_stop
-
-Progress = Callable[[int, int, float | None], object]
-"""Called between steps with the finished rows, all rows and the seconds left (None if unknown)."""
 
 JobKind = Literal["run", "comparison", "preview"]
 T = TypeVar("T")

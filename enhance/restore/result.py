@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 
 from ..analysis.haze import Haze
+from ..engine.raw_store import ShareDone
 from ..errors import check_stop
 from ..formats.png import PngHeader, create_png
 from ..formats.thumbnails import Thumbnail
@@ -128,6 +129,7 @@ def write_png(
     meter: FidelityMeter | None = None,
     thumbnail: Thumbnail | None = None,
     stop: threading.Event | None = None,
+    progress: ShareDone = lambda share: None,
 ) -> dict[str, float]:
     """Write the result to `path` atomically.
 
@@ -162,6 +164,7 @@ def write_png(
             png.write(rows)
             seconds["tuning"] += tuned - started
             seconds["encode"] += time.perf_counter() - tuned
+            progress(last / result.size.height)
         facts = {}
         if dpi is not None:
             facts["dpi"] = str(dpi)

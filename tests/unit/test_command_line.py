@@ -179,7 +179,7 @@ def test_a_photo_goes_through_standard_input_and_output(forks, photo_file):
     assert run.wait() == 0
     with Image.open(run.output) as opened:
         assert (opened.format, opened.size) == ("JPEG", (224, 160))
-    *_, progress, result = map(json.loads, run.errors.read_text().splitlines())
+    *_, result, progress = map(json.loads, run.errors.read_text().splitlines())
     assert progress == {"file": "-", "share": 1.0, "seconds_left": 0.0}
     assert result["input"]["path"] == "-"
 

@@ -101,11 +101,11 @@ def test_a_preview_runs_between_the_steps_of_a_run(engine, tall):
     previews = []
     ended_first = []
 
-    def progress(done, total, left):
+    def progress(share):
         if not previews:
             job = Job("preview")
             previews.append(pool.submit(engine.enlarge, tall[:16, :16], FAST, job=job))
-        if done < total:
+        if share < 1:
             ended_first.append(previews[0].done())
 
     with ThreadPoolExecutor(1) as pool:

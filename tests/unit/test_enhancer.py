@@ -86,6 +86,19 @@ def test_an_existing_output_file_is_recognised_and_has_its_fidelity(
     assert not enhancer.run(photo_file, RAW.changed(contrast=1.2), **options).info["cached"]
 
 
+@pytest.mark.usefixtures("fresh_store")
+def test_progress_counts_the_rows_of_the_photo_until_the_result_is_written(enhancer, photo_file):
+    reports = []
+    result = enhancer.run(photo_file, RAW, progress=lambda *report: reports.append(report))
+
+    done, total, left = zip(*reports, strict=True)
+    assert {*total} == {result.info["input"]["height"]} == {40}
+    assert list(done) == sorted(done)
+    assert (done[0], done[-1]) == (0, 39)
+    assert left[0] > 0
+    assert left[-1] == pytest.approx(0)
+
+
 def test_a_run_that_is_cancelled_while_it_writes_leaves_no_file(enhancer, photo, tmp_path):
     Image.fromarray(np.tile(photo, (40, 1, 1))).save(tmp_path / "tall.png")
     stop = threading.Event()

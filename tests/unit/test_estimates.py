@@ -1,16 +1,13 @@
-"""Estimates of the time of a run, before it and while it is running."""
+"""Estimates of the time of a network before its run."""
 
 from __future__ import annotations
 
-import time
-
-import numpy as np
 import pytest
 import torch
 
 from enhance import models
 from enhance.engine.device_thread import DEVICE_THREAD
-from enhance.engine.estimates import Estimator, run_clock, time_strip
+from enhance.engine.estimates import Estimator, time_strip
 
 MODEL = "realesr-animevideov3"
 DTYPE = torch.float32
@@ -35,19 +32,3 @@ def test_a_model_without_runs_is_timed_once(monkeypatch):
     assert estimator.seconds(MODEL, DTYPE, 2e6) == pytest.approx(160)
     estimator.record(MODEL, DTYPE, 1e6, 40.0)
     assert 100 < estimator.seconds(MODEL, DTYPE, 2e6) < 150, "both runs count"
-
-
-@pytest.mark.parametrize("pace", [0.25, 4])
-def test_the_time_left_does_not_jump_with_the_first_steps(monkeypatch, pace):
-    """The first 2 of 40 seconds are faster or slower than the others."""
-    now = [0.0]
-    left = []
-    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
-    clock = run_clock(1000, expected=40.0)
-
-    for share in (pace / 40, *np.linspace(pace / 20, 1, 39)):
-        now[0] += 1
-        left.append(clock(share)[2])
-
-    assert np.abs(np.diff(left)).max() < 8
-    assert left[-1] == pytest.approx(0, abs=0.2)
