@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, cast
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy import ndarray
@@ -91,6 +90,8 @@ _DETECTOR = "yunet"
 _RUNS_AT_ONCE = 2
 """Runs of `run_many`: one has the device, and the next one decodes its image."""
 _NO_OPTIONS = RunOptions()
+_MAX_ANALYSES = 1000
+"""The number of analyses that are cached, more than the files of a batch on the page."""
 _FOCUS_SIDE = 896
 """The longer side of the small image in which the most detailed point is found."""
 
@@ -150,7 +151,7 @@ class Enhancer:
         self.scheduler = Scheduler()
         self._engine: Engine | None = None
         self._lock = threading.Lock()
-        self._analyses: WeakKeyDictionary[SourceImage, Analysis] = WeakKeyDictionary()
+        self._analyses = dict[str, Analysis]()  # by the checksum of the image, the newest last
         self._face_cache = FaceCache(lambda: models.ensure(_DETECTOR).path, self._restore_faces)
         self._data = data or self.config.data
         self._tasks: TaskStore | None = None
@@ -435,11 +436,14 @@ class Enhancer:
         image = self.read(source)
         located = models.locate(_DETECTOR)
         detector = located and located.path
-        analysis = self._analyses.get(image)
+        analysis = self._analyses.get(image.sha256)
         # The detector can be installed after the first analysis.
         if analysis is None or (detector and analysis.faces is None):
             analysis = analyse(image, detector)
-            self._analyses[image] = analysis
+            with self._lock:
+                self._analyses[image.sha256] = analysis
+                for oldest in list(self._analyses)[:-_MAX_ANALYSES]:
+                    del self._analyses[oldest]
         return analysis
 
     def focus(self, image: SourceImage) -> tuple[float, float]:
@@ -700,6 +704,19 @@ class Enhancer:
             settings = settings.resolved(REFERENCE_PRESET)
         planned = pipeline.planned_seconds(self.engine, settings, Size(width, height), bits)
         return sum(planned.values())
+
+    def estimate_file(self, sha256: str, size: Size, settings: Settings) -> float | None:
+        """Return the expected seconds of a run for a file with this checksum, without reading it.
+
+        Returns None if that depends on an analysis of the file that is not cached.
+        """
+        analysis = self._analyses.get(sha256)
+        if settings.is_auto:
+            if analysis is None:
+                return None
+            settings, _ = self.resolve_for(settings, analysis)
+        bits = analysis.bits if analysis else 8
+        return self.estimate(*size, presets.with_installed_models(settings), bits)
 
     def presets(self, language: str = DEFAULT_LANGUAGE) -> list[PresetInfo]:
         """Return all presets with their settings, relative time and availability."""

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,10 +32,9 @@ from ..store import download_name
 from ..store.names import ResultNames, report_path_next_to
 from ..store.remote import RemoteNames, StoredFile, download, stored_at, upload
 from .parallel import work_in_parallel
+from .progress import BatchProgress
 from .scheduler import Job
 
-_LEAST_SHARE = 0.03
-"""The share of the work after which the time left is estimated."""
 _REMOTE_AT_ONCE = 3
 """Files of addresses at once: one has the device, while others are downloaded, decoded and
 uploaded."""
@@ -59,6 +58,8 @@ class BatchFile:
     state: str = "waiting"
     size: Size | None = None
     """The size of the image, once the header was read."""
+    sha256: str = ""
+    """The checksum of the file, if it is known."""
     settings: Settings | None = None
     """Settings of this file, if they differ from the settings of the batch."""
     info: Info | None = None
@@ -167,20 +168,23 @@ class RunningBatch:
         self._lock = threading.RLock()
         self._jobs = dict[str, Job]()  # of the files that were started, by key
         self._newest_job = Job()
-        # The work for the estimate, in pixels. Cached files take hardly any time and do not count.
-        self._pending_work = float(sum(map(_pending_work, self.batch.files)))
-        self._running_work = dict[str, float]()  # finished work of the running files, by key
-        self._finished_work = 0.0
+        # Cached files take hardly any time and do not count.
+        self._progress = BatchProgress()
+        self._is_planned = False
+        self._waited = 0.0
+        """The seconds that the files before the newest one were in the queue."""
         self._at_once = 1
         """The number of files that are processed at the same time."""
         has_addresses = any(file.address for file in self.batch.files)
         if has_addresses or isinstance(self.batch.names, RemoteNames):
             self._at_once = _REMOTE_AT_ONCE
+        for file in self.batch.files:
+            if _is_pending(file):
+                self._progress.add(file.key, file.pixels)
 
     def run(self) -> Batch:
         """Process the files in order and return the batch at its end. After `stop`, finished
         results are kept."""
-        self._started = time.perf_counter()
         for file in self.batch.files:
             if file.state == "waiting" and not file.address:
                 if not file.size:
@@ -191,7 +195,7 @@ class RunningBatch:
         work = work_in_parallel(self._process, self._start_files(), self._at_once, self.stop)
         with closing(work) as ended:
             for _, future in ended:
-                self._end(future.result())
+                self._put(future.result())
         return self.batch
 
     @property
@@ -223,6 +227,7 @@ class RunningBatch:
                     self._put(replace(file, state="cancelled"))
                     continue
                 file = replace(file, state="running")
+                self._waited += self._newest_job.wait_seconds
                 self._newest_job = Job("run", self.caller, _StopOfFile(self.stop))
                 self._jobs[key] = self._newest_job
                 batch.rows_of_file = (0, 0)
@@ -356,14 +361,6 @@ class RunningBatch:
             return expected_error(error, "The report of a file could not be written")
         return None
 
-    def _end(self, file: BatchFile) -> None:
-        with self._lock:
-            self._put(file)
-            if file.info and not file.info["cached"]:
-                self._finished_work += file.pixels
-            self._running_work.pop(file.key, None)
-            self._update_share()
-
     def _put(self, file: BatchFile) -> None:
         """Replace the file in the batch."""
         with self._lock:
@@ -372,41 +369,59 @@ class RunningBatch:
             batch.by_key[file.key] = file
             batch.counts[before.state] -= 1
             batch.counts[file.state] += 1
-            batch.latest = file
-            self._pending_work += _pending_work(file) - _pending_work(before)
-            self.on_change(batch)
+            if _is_pending(file):  # Its header can have been read.
+                self._progress.add(file.key, file.pixels)
+            elif _is_pending(before):
+                seconds = None
+                if file.info and not file.info["cached"]:
+                    seconds = file.info["seconds"]["total"]
+                self._progress.end(file.key, seconds)
+            self._report_change(file)
 
     def _update_progress(
         self, file: BatchFile, done: int, total: int, left_of_file: float | None
     ) -> None:
         """Update the progress by the rows of the current file."""
         with self._lock:
-            self._running_work[file.key] = file.pixels * done / total
+            if not self._is_planned:
+                self._plan_files()
+            if not done and left_of_file is not None:
+                self._progress.plan(file.key, left_of_file)
+            self._progress.advance(file.key, done / total)
             self.batch.rows_of_file = (done, total)
             self.batch.seconds_left_of_file = left_of_file
-            self._update_share()
+            self._report_change(None)
 
-    def _update_share(self) -> None:
-        """Update the finished share and the time left. The caller holds the lock."""
+    def _plan_files(self) -> None:
+        """Plan the files that wait. The caller holds the lock.
+
+        The first computed file needs this, because its network has to be timed anyway.
+        """
+        self._is_planned = True
+        for file in self.batch.files:
+            if file.state == "waiting" and file.size:
+                settings = file.settings or self.settings
+                seconds = None
+                with suppress(EnhanceError):  # Its own run raises the error.
+                    seconds = self.enhancer.estimate_file(file.sha256, file.size, settings)
+                if seconds is not None:
+                    self._progress.plan(file.key, seconds)
+
+    def _report_change(self, file: BatchFile | None) -> None:
+        """Report a change of a file or of the progress alone. The caller holds the lock."""
+        now = time.perf_counter()
+        if self._at_once == 1:  # Otherwise, the files wait for each other.
+            now -= self._waited + self._newest_job.wait_seconds
         batch = self.batch
-        done = self._finished_work + sum(self._running_work.values())
-        total = self._finished_work + self._pending_work
-        batch.share = 1.0
-        if total:
-            batch.share = min(1.0, done / total)
-        batch.seconds_left = None
-        # The start of the first file is not typical, because models are loaded then.
-        if batch.share > _LEAST_SHARE:
-            batch.seconds_left = (time.perf_counter() - self._started) * (1 / batch.share - 1)
-        batch.latest = None
+        batch.share = self._progress.share
+        batch.seconds_left = self._progress.seconds_left(now)
+        batch.latest = file
         self.on_change(batch)
 
 
-def _pending_work(file: BatchFile) -> int:
-    """Return the work of a file that has not ended."""
-    if file.state in ("waiting", "running"):
-        return file.pixels
-    return 0
+def _is_pending(file: BatchFile) -> bool:
+    """Return whether a file has not ended."""
+    return file.state in ("waiting", "running")
 
 
 class _StopOfFile(threading.Event):

@@ -92,7 +92,7 @@ def files_of(*paths: Path) -> tuple[BatchFile, ...]:
 
 
 def read_files(call: JobCall) -> JobCall:
-    """Return a call with the sizes of its files and its entries.
+    """Return a call with the sizes and checksums of its files, and its entries.
 
     Files that cannot be read, or cannot be saved in the format, have failed and have no entry.
     Raises EnhanceError.
@@ -104,9 +104,9 @@ def read_files(call: JobCall) -> JobCall:
     if error and not call.is_batch:
         call.services.metrics.record("task", call.settings.preset, 0.0, "failed", error=error)
         raise error
-    checksums = {file: _file_checksum(file) for file in files}
-    entries = tuple(_entry(call, file, checksums[file]) for file in files if not file.error)
-    checksum = _job_checksum(call, list(checksums.values()))
+    files = tuple(replace(file, sha256=_file_checksum(file)) for file in files)
+    entries = tuple(_entry(call, file) for file in files if not file.error)
+    checksum = _job_checksum(call, [file.sha256 for file in files])
     return replace(call, files=files, checksum=checksum, entries=entries)
 
 
@@ -121,7 +121,7 @@ def _read_file(call: JobCall, file: BatchFile) -> BatchFile:
     return checked(file, call.settings, call.encoding)
 
 
-def _entry(call: JobCall, file: BatchFile, sha256: str) -> RecentRun:
+def _entry(call: JobCall, file: BatchFile) -> RecentRun:
     assert file.size
     width, height = file.size
     entry = RecentRun(
@@ -130,7 +130,7 @@ def _entry(call: JobCall, file: BatchFile, sha256: str) -> RecentRun:
         state="running",
         began=timestamp(),
         name=file.name,
-        sha256=sha256,
+        sha256=file.sha256,
         width=width,
         height=height,
         settings=(file.settings or call.settings).as_dict(),
@@ -179,6 +179,7 @@ def file_of(call: JobCall, entry: RecentRun) -> BatchFile:
         tasks.input_of(entry),
         Path(entry.name),
         size=entry.size,
+        sha256=entry.sha256,
         key=entry.id,
         number=entry.number,
     )

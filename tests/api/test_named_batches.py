@@ -5,12 +5,14 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gradio_client.exceptions import AppError
+from PIL import Image
 
 from enhance.web import run_jobs
 
-from ..site import wait_until
+from ..site import photo, wait_until
 from .users import User, progress
 
 JOB = "a-new-batch"
@@ -59,6 +61,21 @@ def test_a_batch_has_the_state_of_each_file_and_exports_results_before_its_end(s
     assert followed.result()[1] == info
     assert states(info) == ["done", "failed", "done"]
     assert packed(archive) == {"first-4x.png", "third-4x.png"}
+
+
+def test_the_time_left_of_a_batch_begins_with_the_plans_of_its_files(site, owner):
+    """Auto selects a fast preset for the first photo, and a slow one for the second, noisy one."""
+    files = [site.photo(name, 100, 100) for name in ("clean.png", "noisy.png")]
+    noise = np.random.default_rng(0).normal(0, 20, (100, 100, 3))
+    noisy = np.clip(photo(100, 100) + noise, 0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(files[1])
+    plans = [owner.call("analyse", file, preset="auto") for file in files]
+    fast, slow = (plan["estimated_seconds"] for plan in plans)
+    assert fast < slow / 4
+    with paused_batch(site, owner, files, 1, preset="auto") as job:
+        wait_until(lambda: progress(job)["share"])
+        assert progress(job)["seconds_left"] > slow / 2
+        owner.call("cancel", JOB)
 
 
 def test_a_finished_batch_is_exported_in_another_format_and_listed_by_its_files(site, owner):

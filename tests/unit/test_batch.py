@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 import zipfile
 from pathlib import Path
 from unittest.mock import Mock
@@ -78,21 +79,42 @@ def test_an_impossible_size_is_rejected_before_the_first_run(enhancer, sources, 
     assert failed[0] == 3
 
 
-def test_a_failed_first_file_leaves_no_estimate_of_the_time(enhancer, sources, monkeypatch):
-    known = []
+def test_a_failed_file_leaves_the_planned_time_of_the_others(enhancer, sources, monkeypatch):
+    left = []
 
     def fail(*given, progress, **named):
-        progress(1, 2, None)
+        progress(0, 2, 30.0)
         raise MemoryError
 
     def note(batch):
-        known.append(batch.seconds_left is not None)
+        left.append(batch.seconds_left)
 
+    monkeypatch.setattr(enhancer, "estimate", lambda *given: 50.0)
     monkeypatch.setattr(enhancer, "run", fail)
     run(enhancer, [sources[0], sources[3]], on_change=note)
 
-    # Both files are checked. Then each starts, reports progress, fails and changes the share.
-    assert known == [False, False, False, True, True, False, False, True, True, True]
+    # Both files are checked. Then each starts, begins to be computed and fails.
+    assert left == [None, None, None, 80, 50, 50, 50, 0]
+
+
+def test_the_time_in_the_queue_does_not_change_the_time_left(enhancer, sources, monkeypatch):
+    now = [0.0]
+    left = []
+
+    def work(*given, progress, options, **named):
+        progress(0, 10, 10.0)
+        for done in (4, 8):  # Each step takes as long as planned, and first waits.
+            now[0] += 604
+            options.job.wait_seconds += 600
+            progress(done, 10, 10.0 - done)
+        raise MemoryError
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(enhancer, "estimate", lambda *given: 10.0)
+    monkeypatch.setattr(enhancer, "run", work)
+    run(enhancer, [sources[0], sources[3]], on_change=lambda batch: left.append(batch.seconds_left))
+
+    assert left[3:] == pytest.approx([20, 16, 12, 10, 10, 10, 6, 2, 0])
 
 
 def test_the_zip_holds_the_results_and_the_table(enhancer, sources, tmp_path):
