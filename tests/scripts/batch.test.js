@@ -8,6 +8,7 @@ const store = await import(`${folder}/store.js`);
 const { save, restore } = await import(`${folder}/saved.js`);
 const selectors = await import(`${folder}/state.js`);
 const batch = await import(`${folder}/batch_state.js`);
+const { batchBar } = await import(`${folder}/batch_bar.js`);
 const { state, change, set } = store;
 
 const SLOTS = ["upload 1", "upload 2", "photo", "plan", "preview", "batch", "archive", "export"];
@@ -48,6 +49,12 @@ async function answerPlan(call) {
 
 /** Adds files that arrive and are planned. */
 async function open(...names) {
+  await add(...names);
+  await answerPlans();
+}
+
+/** Adds files that arrive. */
+async function add(...names) {
   set("tab", "batch");
   store.addFiles(names.map((name) => new File(["pixels"], name, { type: "image/png" })));
   await settle();
@@ -55,7 +62,6 @@ async function open(...names) {
   for (let sent = server.uploads[number]; sent; sent = server.uploads[++number]) {
     if (!sent.status) await sent.answer(`/uploads/${sent.file.name}`);
   }
-  await answerPlans();
 }
 
 const idOf = (name) => state.batch.files.find((file) => file.name === name).id;
@@ -103,6 +109,22 @@ test("each file is planned, and those that cannot be read need attention", async
   assert.ok(
     ["a.png", "b.png"].every((name) => state.plans[`/uploads/${name}`].for.includes("gentle")),
   );
+});
+
+test("photos are counted once they are read, and a run contains those that are not", async () => {
+  await add("a.png", "bad.png");
+  await pass(500);
+  await answerPlan(server.last("analyse"));
+  assert.deepEqual(statesOf(), ["ready", "unread"]);
+  assert.match(batchBar().text, /<b>batch_unread<\/b>.*\sbatch_enhance\s/s);
+  store.runBatch();
+  await settle();
+  assert.equal(server.last("batch").given.images.length, 2);
+  await endRun(["done", "failed"]);
+  await answerPlans();
+  assert.deepEqual(statesOf(), ["done", "unreadable"]);
+  await open("b.png");
+  assert.match(batchBar().text, /<b>batch_count_1<\/b>.*\sbatch_enhance_n\s/s);
 });
 
 test("a run shows each file, its result at once, and in the end the ZIP file", async () => {

@@ -12,6 +12,7 @@ import {
 } from "./bar_parts.js";
 import {
   countStates,
+  countUnread,
   countUnsent,
   expectedSeconds,
   resultOfFile,
@@ -56,9 +57,10 @@ function restingBar() {
 function planned() {
   const files = unfinishedFiles(state);
   const n = files.length;
+  const unread = countUnread(state);
   const count = n === 1 ? word("batch_count_1", { n }) : word("batch_count", { n });
   return html`<div class="plan">
-    <b>${count}</b>
+    <b>${unread > 0 ? word("batch_unread", { n: unread }) : count}</b>
     <span class="caption" id="batch-why">${whyNot(n) ?? expectation(files)}</span>
   </div>`;
 }
@@ -106,9 +108,10 @@ function failures() {
   ]);
 }
 
-/** @param {number} count of the files that it enhances */
+/** @param {number} count of the files that it enhances, shown as soon as all of them are read */
 function enhanceButton(count) {
-  const text = count > 0 ? word("batch_enhance_n", { n: count }) : word("batch_enhance");
+  const isCounted = count > 0 && countUnread(state) === 0;
+  const text = isCounted ? word("batch_enhance_n", { n: count }) : word("batch_enhance");
   return startButton("batch-enhance", text, { isPossible: !whyNot(count), why: "batch-why" });
 }
 

@@ -140,6 +140,15 @@ export function countUnsent(state) {
 }
 
 /**
+ * Returns the number of files that the server has not read yet. A run contains them, but whether it
+ * can enhance them is not known.
+ * @param {State} state
+ */
+export function countUnread(state) {
+  return state.batch.files.filter((file) => fileState(state, file) === "unread").length;
+}
+
+/**
  * Returns the expected seconds for files. Those without a plan count like the average of the others.
  * It is null before the first plan.
  * @param {State} state
