@@ -47,10 +47,10 @@ class ImageCache:
 
     def find(self, key: Hashable) -> SourceImage | None:
         """Return the image cached under `key`, None if it is not decoded."""
-        future, _ = self._entries.get(key, (Future[SourceImage](), 0.0))
-        if future.done() and not future.exception():
-            return future.result()
-        return None
+        future, _ = self._entries.get(key, (None, 0.0))
+        if future is None or not future.done() or future.exception():
+            return None
+        return future.result()
 
     def sweep(self) -> None:
         """Drop images that were not used for long, and those used least recently until the rest
